@@ -1,0 +1,1 @@
+"""What acts: proxy, wire formats, providers, identity, HTTP API, CLI, settings."""

@@ -1,0 +1,110 @@
+"""What a wire format must offer. A wire file exports one ``WIRE: Wire``.
+
+A wire only looks on: it reads copies of the bytes that pass, never changes them, and whatever it raises is
+caught and counted by the tap. A ``Reader`` lives for one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from pricing.usage import Usage
+
+
+class AskFields(msgspec.Struct, frozen=True, gc=False):
+    """What a request says of itself. Everything is optional: a wire returns what it finds."""
+
+    model: str | None = None
+    stream: bool = False
+    max_tokens: int | None = None
+    user: str | None = None
+    """End user named in the body (OpenAI ``user``, Anthropic ``metadata.user_id``)."""
+    session: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()
+    """``metadata`` pairs of the body, bounded."""
+    service_tier: str | None = None
+    wants_usage: bool = False
+    """A stream was asked to report usage (``stream_options.include_usage``)."""
+    conversation: str | None = None
+
+
+class Reading(msgspec.Struct, frozen=True, gc=False):
+    """What an answer said of itself."""
+
+    usage: Usage | None = None
+    """``None``: nothing reported. Zero stays zero."""
+    usage_raw: bytes | None = None
+    """The usage as reported, JSON, at most 4 KiB."""
+    invalid: bool = False
+    """Impossible counts (negative, boolean, text, above 2**53, subsets above their whole): no cost may be made of it."""
+    billable: bool = True
+    """False for polls, listings, counts and errors: must add no tokens and no cost."""
+    model: str | None = None
+    response_id: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    service_tier: str | None = None
+    speed: str | None = None
+    """Anthropic ``usage.speed``."""
+    geo: str | None = None
+    """Anthropic ``usage.inference_geo``."""
+    charge: int | None = None
+    """Charge reported by the provider itself, nano-USD."""
+    error_code: str | None = None
+    """The provider's error type or code, whatever its JSON type; also for errors inside a 200."""
+    failed: bool = False
+    """The answer is an error although its HTTP status says success (mid-stream error event, failed response)."""
+    also: tuple[tuple[str, Usage], ...] = ()
+    """Usage billed under other models within this call."""
+
+
+class Reader(Protocol):
+    """Reads one answer. Fed by the tap with decoded (uncompressed, de-chunked) pieces."""
+
+    finished: bool
+    """Set once the answer's own terminal event was seen (``[DONE]``, ``message_stop``, ``response.completed``):
+    from then on the call counts as complete even if the connection breaks."""
+
+    def event(self, name: bytes, data: bytes) -> None:
+        """One SSE event (``name`` empty where none was given), NDJSON line or element of a JSON array stream."""
+
+    def document(self, body: bytes) -> None:
+        """One whole body that is not a stream (also error bodies and errors sent instead of a stream)."""
+
+    def reading(self) -> Reading:
+        """What is known so far; may be called at any moment, once or more."""
+
+
+class Exchanged(msgspec.Struct, frozen=True, gc=False):
+    """What a reader may need to know of the call it reads."""
+
+    method: str
+    path: str
+    """Path as sent to the provider, escapes kept, without the query."""
+    query: str
+    ask: AskFields
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    """Response headers, names lower-cased."""
+    request_body: bytes = b""
+    """The request as far as it was held (for units that only the request tells, e.g. characters to speak)."""
+
+
+class Wire(msgspec.Struct, frozen=True):
+    """One wire format."""
+
+    name: str
+    """``openai_chat``, ``anthropic_messages``...: stored in the record."""
+    operation: str
+    """OpenTelemetry ``gen_ai.operation.name``."""
+    matches: Callable[[str, str], bool]
+    """``(method, path)``: is this a call of this wire? The path is as sent to the provider, without query."""
+    read_ask: Callable[[str, str, bytes], AskFields]
+    """``(path, query, body)``. Raises nothing on bad JSON: returns what it can."""
+    reader: Callable[[Exchanged], Reader]
+    error_body: Callable[[int, str, str], bytes]
+    """``(status, code, message)`` -> JSON error body in the wire's own shape."""
+    inject_usage: Callable[[bytes], bytes | None] | None = None
+    """Request body with usage reporting switched on, or ``None`` when it must not be touched."""

@@ -1,0 +1,74 @@
+"""What a call cost, in integers.
+
+All money is nano-USD (1e-9 USD) in an ``int``. Rates are atto-USD (1e-18 USD) per unit; a cost is summed
+exactly in atto-USD and rounded once, half to even. A price that is not known is ``None``, never 0.
+"""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+NANO_PER_USD = 1_000_000_000
+
+
+class CostStatus(enum.StrEnum):
+    """How far a cost can be trusted."""
+
+    PRICED = "priced"
+    ESTIMATED = "estimated"
+    """The rates are known, the counts are our estimate or a lower bound."""
+    PARTIAL = "partial"
+    """Some of the usage has no known rate: the total is a lower bound."""
+    UNPRICED = "unpriced"
+    """No rate is known for the model, or the provider reported no usage: total is ``None``."""
+    INVALID_USAGE = "invalid_usage"
+    """The provider reported impossible counts: total is ``None``."""
+    NOT_BILLABLE = "not_billable"
+    """The call cannot cost anything (refused by us, provider error, listing, poll): total is 0."""
+
+
+class CostSource(enum.StrEnum):
+    """Where the rates came from, in falling order of trust."""
+
+    OVERRIDE = "override"
+    PROVIDER = "provider"
+    """The provider reported the charge itself."""
+    CATALOGUE = "catalogue"
+    NONE = "none"
+
+
+class Cost(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Cost of one call. ``input + output + cache_read + cache_write + other == total`` where total is known."""
+
+    status: CostStatus
+    source: CostSource = CostSource.NONE
+    total: int | None = None
+    """nano-USD."""
+    input: int | None = None
+    """Uncached input, nano-USD."""
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    other: int | None = None
+    """Searches, pages, images, seconds, request fees."""
+    snapshot: str | None = None
+    """Id of the price book the rates came from."""
+    rule: str | None = None
+    """The catalogue entry and the conditions that matched."""
+
+
+UNPRICED = Cost(CostStatus.UNPRICED)
+NOT_BILLABLE = Cost(CostStatus.NOT_BILLABLE, CostSource.NONE, 0, 0, 0, 0, 0, 0)
+INVALID_USAGE = Cost(CostStatus.INVALID_USAGE)
+
+
+def format_usd(nano: int | None) -> str:
+    """Decimal USD of a nano-USD amount, exact, without a float: ``1500`` -> ``"0.0000015"``; ``None`` -> ``""``."""
+    if nano is None:
+        return ""
+    sign = "-" if nano < 0 else ""
+    whole, fraction = divmod(abs(nano), NANO_PER_USD)
+    text = f"{whole}.{fraction:09d}".rstrip("0").rstrip(".")
+    return sign + text

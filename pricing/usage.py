@@ -1,0 +1,59 @@
+"""The normal form of what a call consumed.
+
+``Usage`` is additive: ``input`` counts every input token (cache reads and writes, audio, images, tool
+tokens included), ``output`` counts every output token (reasoning and audio included); the other token
+fields are subsets of those two. ``None`` means "the provider did not report it" and is never the same as 0.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+MAX_COUNT = 2**53
+"""Largest count accepted from a provider; anything above is invalid usage (JSON's exact-integer limit)."""
+
+
+class Usage(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Counts of one call. New fields go to the end with a default: stored frames decode by position."""
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    """Subset of ``input`` served from the provider's prompt cache."""
+    cache_write_5m: int | None = None
+    """Subset of ``input`` written to a cache of short life (also every write without a stated life)."""
+    cache_write_1h: int | None = None
+    """Subset of ``input`` written to a cache of one hour or more."""
+    reasoning: int | None = None
+    """Subset of ``output``."""
+    input_audio: int | None = None
+    cache_audio_read: int | None = None
+    """Subset of both ``cache_read`` and ``input_audio``."""
+    output_audio: int | None = None
+    input_image: int | None = None
+    output_image: int | None = None
+    tool_input: int | None = None
+    """Subset of ``input`` that provider-side tools put into the prompt (Gemini ``toolUsePromptTokenCount``)."""
+    # Units that are not tokens.
+    web_searches: int | None = None
+    search_units: int | None = None
+    """Rerank searches (Cohere ``search_units``)."""
+    pages: int | None = None
+    """Pages read by OCR."""
+    images: int | None = None
+    """Images made."""
+    characters: int | None = None
+    """Characters spoken (text to speech)."""
+    audio_ms: int | None = None
+    """Milliseconds of audio transcribed or made."""
+
+    @property
+    def cache_write(self) -> int | None:
+        """All cache writes, whatever their life; ``None`` when neither was reported."""
+        if self.cache_write_5m is None and self.cache_write_1h is None:
+            return None
+        return (self.cache_write_5m or 0) + (self.cache_write_1h or 0)
+
+
+NOTHING = Usage()
+"""Reported nothing at all."""

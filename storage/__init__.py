@@ -1,0 +1,1 @@
+"""What is kept: spool, tables, writer, queries, migrations."""
