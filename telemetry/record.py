@@ -124,6 +124,8 @@ class Trace(msgspec.Struct, frozen=True, gc=False, array_like=True):
     sampled: bool = True
     state: str | None = None
     """Incoming ``tracestate``."""
+    stored_high: int = 0
+    """Upper half of ``trace_id`` in the stored form only (MessagePack has no 128-bit integer); 0 in memory."""
 
 
 class CallRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -149,13 +151,67 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 _ENCODER = msgspec.msgpack.Encoder()
 _DECODER = msgspec.msgpack.Decoder(CallRecord)
+_LOW = (1 << 64) - 1
 
 
 def encode(record: CallRecord) -> bytes:
-    """MessagePack of one record."""
+    """MessagePack of one record.
+
+    Raises ``UnicodeEncodeError`` (lone surrogates) and ``OverflowError`` (integers beyond 64 bits, other
+    than the trace id).
+    """
+    trace = record.trace
+    if trace is not None and trace.trace_id > _LOW:
+        record = _with_trace(record, _halved(trace))
     return _ENCODER.encode(record)
 
 
-def decode(data: bytes) -> CallRecord:
+def decode(data: bytes | memoryview) -> CallRecord:
     """Inverse of :func:`encode`; raises ``msgspec.DecodeError`` or ``msgspec.ValidationError`` on damage."""
-    return _DECODER.decode(data)
+    record = _DECODER.decode(data)
+    trace = record.trace
+    if trace is not None and trace.stored_high:
+        record = _with_trace(record, _whole(trace))
+    return record
+
+
+def _halved(trace: Trace) -> Trace:
+    return Trace(
+        trace.trace_id & _LOW,
+        trace.server_span_id,
+        trace.client_span_id,
+        trace.parent_span_id,
+        trace.sampled,
+        trace.state,
+        trace.trace_id >> 64,
+    )
+
+
+def _whole(trace: Trace) -> Trace:
+    return Trace(
+        trace.stored_high << 64 | trace.trace_id,
+        trace.server_span_id,
+        trace.client_span_id,
+        trace.parent_span_id,
+        trace.sampled,
+        trace.state,
+    )
+
+
+def _with_trace(record: CallRecord, trace: Trace) -> CallRecord:
+    """Positional on purpose: a keyword copy costs ten times as much, and this runs twice for each call."""
+    return CallRecord(
+        record.id,
+        record.outcome,
+        record.who,
+        record.what,
+        record.route,
+        record.timing,
+        record.answer,
+        record.usage,
+        record.usage_source,
+        record.cost,
+        trace,
+        record.usage_raw,
+        record.also,
+    )
