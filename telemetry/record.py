@@ -96,6 +96,8 @@ class Timing(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """From the start to the first byte of the response body."""
     overhead_us: int = 0
     """Our own share of ``duration_us``."""
+    dispatch_us: int | None = None
+    """From the start to the moment the request was handed to the provider's connection."""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -124,8 +126,11 @@ class Trace(msgspec.Struct, frozen=True, gc=False, array_like=True):
     sampled: bool = True
     state: str | None = None
     """Incoming ``tracestate``."""
+    link_trace_id: int = 0
+    """The caller's span where its context was linked, not joined (``incoming_trace = "link"``); else 0."""
+    link_span_id: int = 0
     stored_high: int = 0
-    """Upper half of ``trace_id`` in the stored form only (MessagePack has no 128-bit integer); 0 in memory."""
+    """Upper half of ``trace_id`` in the stored form (MessagePack has no 128-bit integer); 0 in memory."""
 
 
 class CallRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
