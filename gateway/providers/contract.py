@@ -16,7 +16,7 @@ class Credential(msgspec.Struct, frozen=True):
     env: str | None = None
     """Environment variable that usually holds the key (used only where the settings say so)."""
     query: str | None = None
-    """Query parameter that may carry the key instead (Gemini ``key``); kept upstream, stripped everywhere else."""
+    """Query parameter that may carry the key instead (Gemini ``key``); sent upstream, stripped elsewhere."""
 
 
 class WireRule(msgspec.Struct, frozen=True):

@@ -1,0 +1,18 @@
+"""AWS Bedrock. Hosts are regional (``https://bedrock-runtime.REGION.amazonaws.com``): set ``base_url``.
+
+Bearer API keys pass. A SigV4 signature covers the host name the app called, so the region's host refuses it.
+"""
+
+from gateway.providers.contract import Credential, Provider
+
+PROVIDER = Provider(
+    name="bedrock",
+    title="AWS Bedrock",
+    otel_name="aws.bedrock",
+    price_as="aws",
+    base_url=None,
+    credential=Credential(env="AWS_BEARER_TOKEN_BEDROCK"),
+    bare=("/model",),
+    sdk_base="/bedrock",
+    sdk_env="ANTHROPIC_BEDROCK_BASE_URL",
+)

@@ -1,0 +1,14 @@
+"""Mistral AI."""
+
+from gateway.providers.contract import Credential, Provider
+
+PROVIDER = Provider(
+    name="mistral",
+    title="Mistral AI",
+    otel_name="mistral_ai",
+    price_as="mistral",
+    base_url="https://api.mistral.ai",
+    credential=Credential(env="MISTRAL_API_KEY"),
+    sdk_base="/mistral/v1",
+    sdk_env=None,
+)

@@ -1,0 +1,338 @@
+"""The tables of ``weighbridge.toml``. Durations are seconds, sizes are bytes (or text such as ``8 MiB``)."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, SecretStr
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.settings.choices import (
+    AuthMode,
+    Capture,
+    Durability,
+    IncomingTrace,
+    MetricsNames,
+    Migrate,
+    OtlpProtocol,
+    SpoolFull,
+    StreamUsage,
+)
+
+ENV_PREFIX = "WEIGHBRIDGE_"
+ENV_DELIMITER = "__"
+_MIB = 1024 * 1024
+_PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+
+
+def _wrong(what: str, how: str) -> PydanticCustomError:
+    return PydanticCustomError("weighbridge", "{what}", {"what": what, "how": how})
+
+
+def _http_url(value: str) -> str:
+    """An ``http(s)://host[:port][/path]`` without user, query or fragment; a trailing slash is dropped."""
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        raise _wrong("is not a URL", "Write it like https://host:443/path") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise _wrong("is not an http or https URL", "Write it like https://host:443/path")
+    if parts.username is not None or parts.password is not None:
+        raise _wrong("holds a user name or password", "Keep credentials out of it; use api_key_env")
+    if parts.query or parts.fragment or "?" in value or "#" in value:
+        raise _wrong("holds a query or fragment", "Keep scheme, host, port and path only")
+    if port == 0 or not value.isascii() or not value.isprintable() or " " in value or "\\" in value:
+        raise _wrong("is not a usable URL", "Write it like https://host:443/path, in ASCII")
+    return value.rstrip("/")
+
+
+def _provider_name(value: str) -> str:
+    if not _PROVIDER_NAME.fullmatch(value):
+        raise _wrong(
+            f"{value!r} can't be a path prefix",
+            "Use lower-case letters, digits, - and _ (it becomes http://host:port/NAME/...)",
+        )
+    return value
+
+
+def _env_name(value: str) -> str:
+    if not _ENV_NAME.fullmatch(value):
+        raise _wrong(
+            "is not the name of an environment variable",
+            "Write the variable's name (OPENAI_API_KEY), not the key itself",
+        )
+    return value
+
+
+def _header_name(value: str) -> str:
+    if not _HEADER_NAME.fullmatch(value):
+        raise _wrong("is not a header name", "Write it like x-api-key")
+    return value.lower()
+
+
+def _database_url(value: str) -> str:
+    scheme = value.partition("://")[0]
+    if scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
+        raise _wrong(
+            "is neither a SQLite nor a PostgreSQL URL",
+            "Write it like postgresql://user@host:5432/weighbridge or sqlite:///path/to/file.db",
+        )
+    return value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+EnvName = Annotated[str, AfterValidator(_env_name)]
+HeaderName = Annotated[str, AfterValidator(_header_name)]
+ProviderName = Annotated[str, AfterValidator(_provider_name)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+
+
+class Section(BaseModel):
+    """A table: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Server(Section):
+    """Where the gateway listens."""
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
+    port: int = Field(default=8707, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    workers: int = Field(default=1, ge=1, le=256, description="Processes that share the port.")
+    drain_seconds: float = Field(
+        default=30,
+        ge=0,
+        le=3_600,
+        allow_inf_nan=False,
+        description="How long running calls may finish after SIGTERM.",
+    )
+    uvloop: bool = Field(default=True, description="Use uvloop where it is installed.")
+
+    @property
+    def loopback(self) -> bool:
+        """Reachable from this machine only."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class Storage(Section):
+    """Where records are kept."""
+
+    url: DatabaseUrl | None = Field(
+        default=None,
+        repr=False,
+        description="Database; without it SQLite in data_dir. postgresql://... for PostgreSQL.",
+    )
+    data_dir: Path = Field(
+        default=Path("weighbridge-data"), description="Folder of the spool and of the SQLite file."
+    )
+    durability: Durability = Field(
+        default=Durability.GROUP, description="What a record survives when the app has its last byte."
+    )
+    fsync_interval_ms: int = Field(
+        default=50, ge=1, le=60_000, description="Longest wait for the fsync with group."
+    )
+    spool_max_mb: int = Field(default=1024, ge=16, le=1_048_576, description="Largest size of the spool.")
+    spool_full: SpoolFull = Field(default=SpoolFull.REFUSE, description="What a full spool does.")
+    migrate: Migrate = Field(
+        default=Migrate.AUTO,
+        description="auto: bring the schema up to date at start; manual: weighbridge db migrate.",
+    )
+    batch_rows: int = Field(
+        default=500, ge=1, le=10_000, description="Most records written to the database at once."
+    )
+    batch_ms: int = Field(default=250, ge=1, le=60_000, description="Longest wait before a batch is written.")
+
+    @property
+    def database_url(self) -> str:
+        """``url``, or the SQLite file in ``data_dir``."""
+        return self.url if self.url is not None else f"sqlite:///{self.data_dir / 'weighbridge.db'}"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Folder of the spool."""
+        return self.data_dir / "spool"
+
+
+class ProviderSection(Section):
+    """One provider: changes to a known one, or a new one."""
+
+    base_url: HttpUrl | None = Field(
+        default=None, description="Scheme, host, port and path prefix of the provider."
+    )
+    kind: str | None = Field(
+        default=None, description="Known provider whose paths, key header and prices it follows."
+    )
+    api_key_env: EnvName | None = Field(
+        default=None, description="Environment variable with the key that the gateway sends."
+    )
+    api_key: SecretStr | None = Field(default=None, description="The key itself; prefer api_key_env.")
+    key_header: HeaderName | None = Field(default=None, description="Header that carries the key.")
+    key_prefix: str | None = Field(default=None, description="What stands before the key in that header.")
+    price_as: str | None = Field(default=None, description="Provider id in the price book.")
+    stream_usage: StreamUsage | None = Field(default=None, description="Overrides proxy.stream_usage.")
+    connect_timeout: Seconds | None = Field(default=None, description="Overrides timeouts.connect.")
+    header_timeout: Seconds | None = Field(default=None, description="Overrides timeouts.response_head.")
+    idle_timeout: Seconds | None = Field(default=None, description="Overrides timeouts.idle.")
+    total_timeout: Seconds | None = Field(default=None, description="Overrides timeouts.total.")
+
+
+class Proxy(Section):
+    """How calls are passed on."""
+
+    stream_usage: StreamUsage = Field(
+        default=StreamUsage.INJECT,
+        description="inject: ask streams for their usage and hide the extra chunk; never: touch no body.",
+    )
+    default_provider: ProviderName = Field(default="openai", description="Who gets bare /v1/... paths.")
+    forward_traceparent: bool = Field(default=False, description="Send traceparent to the provider.")
+
+
+class Auth(Section):
+    """Who may call, and whose key goes to the provider."""
+
+    mode: AuthMode = Field(default=AuthMode.PASSTHROUGH, description="Whose key goes to the provider.")
+    admin_token: SecretStr | None = Field(
+        default=None, description="Token of the admin API; prefer admin_token_env."
+    )
+    admin_token_env: EnvName = Field(
+        default="WEIGHBRIDGE_ADMIN_TOKEN", description="Environment variable with the token of the admin API."
+    )
+
+    @property
+    def admin_secret(self) -> SecretStr | None:
+        """The admin token, from the setting or the environment; ``None`` when neither is set."""
+        if self.admin_token is not None:
+            return self.admin_token
+        value = os.environ.get(self.admin_token_env)
+        return SecretStr(value) if value else None
+
+
+class Limits(Section):
+    """What is too much."""
+
+    header_bytes: ByteSize = Field(
+        default=ByteSize(64 * 1024), ge=1024, description="All request headers together."
+    )
+    headers: int = Field(default=128, ge=8, le=10_000, description="Number of request headers.")
+    url_bytes: ByteSize = Field(default=ByteSize(16 * 1024), ge=256, description="Path and query.")
+    body_bytes: ByteSize = Field(default=ByteSize(1024 * _MIB), ge=1024, description="Largest request body.")
+    hold_body_bytes: ByteSize = Field(
+        default=ByteSize(16 * _MIB),
+        ge=0,
+        description="Above this a request body is streamed through and not read.",
+    )
+    tap_bytes: ByteSize = Field(
+        default=ByteSize(16 * _MIB),
+        ge=1024,
+        description="Most of one answer (inflated) that is looked at for usage.",
+    )
+    connections: int = Field(default=20_000, ge=1, description="Open connections from apps, per worker.")
+
+
+class Timeouts(Section):
+    """When waiting ends. Each is a deadline for the whole step, not for one read."""
+
+    connect: Seconds = Field(default=10, description="Name lookup, connection and TLS to the provider.")
+    response_head: Seconds = Field(
+        default=600, description="From the sent request to the provider's response head."
+    )
+    idle: Seconds = Field(default=300, description="Longest pause inside the provider's answer.")
+    total: Seconds = Field(default=3_600, description="The whole call.")
+    client_head: Seconds = Field(default=15, description="For an app to send its request head.")
+    client_body: Seconds = Field(default=60, description="Longest pause while an app sends its body.")
+    keepalive: Seconds = Field(default=75, description="Idle connections of apps are closed after it.")
+
+
+class Pricing(Section):
+    """Where prices come from."""
+
+    overrides: Path | None = Field(default=None, description="TOML file with your own prices and aliases.")
+    snapshot: Path | None = Field(default=None, description="Price book used instead of the built-in one.")
+    override: tuple[dict[str, Any], ...] = Field(default=(), description="Your own prices, in this file.")
+    aliases: dict[str, str] = Field(
+        default={},
+        description='Your model names and what they are priced as ("azure/my-deployment" = "gpt-4o").',
+    )
+
+
+class Telemetry(Section):
+    """What is told to OpenTelemetry. The OTEL_* variables work too; a setting here goes before them."""
+
+    endpoint: HttpUrl | None = Field(
+        default=None, description="OTLP endpoint; without one nothing is exported."
+    )
+    headers: dict[str, SecretStr] = Field(default={}, description="Headers sent to the endpoint.")
+    protocol: OtlpProtocol = Field(default=OtlpProtocol.HTTP, description="http/protobuf or grpc.")
+    service_name: str = Field(default="weighbridge", min_length=1, description="OpenTelemetry service.name.")
+    incoming_trace: IncomingTrace = Field(
+        default=IncomingTrace.PARENT, description="What an incoming traceparent is to our span."
+    )
+    metrics_names: MetricsNames = Field(
+        default=MetricsNames.V1_41, description="Generation of the metric names."
+    )
+    sample_ratio: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of traces begun here that are exported.",
+    )
+    compat_cost: bool = Field(
+        default=False, description="Also write the cost under the names proposed for the conventions."
+    )
+
+
+class CaptureSection(Section):
+    """What of prompts and answers is kept."""
+
+    content: Capture = Field(default=Capture.NONE, description="none: no prompt, no answer is kept.")
+
+
+class Settings(BaseSettings):
+    """The whole configuration. :func:`gateway.settings.load` builds it; the class itself reads nothing."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=ENV_DELIMITER,
+    )
+
+    server: Server = Server()
+    storage: Storage = Storage()
+    providers: dict[ProviderName, ProviderSection] = {}
+    proxy: Proxy = Proxy()
+    auth: Auth = Auth()
+    limits: Limits = Limits()
+    timeouts: Timeouts = Timeouts()
+    pricing: Pricing = Pricing()
+    telemetry: Telemetry = Telemetry()
+    capture: CaptureSection = CaptureSection()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is given: ``load`` merges file, environment and command line itself."""
+        return (init_settings,)
