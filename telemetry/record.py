@@ -131,6 +131,8 @@ class Trace(msgspec.Struct, frozen=True, gc=False, array_like=True):
     link_span_id: int = 0
     stored_high: int = 0
     """Upper half of ``trace_id`` in the stored form (MessagePack has no 128-bit integer); 0 in memory."""
+    stored_link_high: int = 0
+    """The same of ``link_trace_id``."""
 
 
 class CallRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -166,7 +168,7 @@ def encode(record: CallRecord) -> bytes:
     than the trace id).
     """
     trace = record.trace
-    if trace is not None and trace.trace_id > _LOW:
+    if trace is not None and (trace.trace_id > _LOW or trace.link_trace_id > _LOW):
         record = _with_trace(record, _halved(trace))
     return _ENCODER.encode(record)
 
@@ -175,7 +177,7 @@ def decode(data: bytes | memoryview) -> CallRecord:
     """Inverse of :func:`encode`; raises ``msgspec.DecodeError`` or ``msgspec.ValidationError`` on damage."""
     record = _DECODER.decode(data)
     trace = record.trace
-    if trace is not None and trace.stored_high:
+    if trace is not None and (trace.stored_high or trace.stored_link_high):
         record = _with_trace(record, _whole(trace))
     return record
 
@@ -188,7 +190,10 @@ def _halved(trace: Trace) -> Trace:
         trace.parent_span_id,
         trace.sampled,
         trace.state,
+        trace.link_trace_id & _LOW,
+        trace.link_span_id,
         trace.trace_id >> 64,
+        trace.link_trace_id >> 64,
     )
 
 
@@ -200,6 +205,8 @@ def _whole(trace: Trace) -> Trace:
         trace.parent_span_id,
         trace.sampled,
         trace.state,
+        trace.stored_link_high << 64 | trace.link_trace_id,
+        trace.link_span_id,
     )
 
 
