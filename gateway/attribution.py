@@ -1,0 +1,113 @@
+"""Who a call is for and how the app routed it, from what the request says of itself.
+
+Order of trust: the gateway key (:mod:`gateway.identity`), then ``x-weighbridge-*`` headers, then the body.
+Values are labels claimed by the app; they are bounded, and never reach the provider as headers.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.wire.contract import AskFields
+from telemetry.record import Route, Who
+
+MAX_VALUE: Final = 256
+"""Characters kept of one value."""
+MAX_TAGS: Final = 32
+
+_ATTRIBUTES: Final = (
+    "tenant",
+    "team",
+    "user",
+    "project",
+    "feature",
+    "session",
+    "environment",
+    "agent",
+    "parent_agent",
+    "app",
+    "key_id",
+    "prompt_id",
+    "prompt_version",
+)
+"""Fields of :class:`telemetry.record.Who`, in its order."""
+
+_HEADERS: Final = tuple(
+    (index, b"x-weighbridge-" + name.replace("_", "-").encode("ascii"))
+    for index, name in enumerate(_ATTRIBUTES)
+    if name != "key_id"
+)
+_NOBODY: Final = Who()
+_NO_ROUTE: Final = Route()
+
+
+def who(seen: dict[bytes, bytes], ask: AskFields) -> Who:
+    """Attribution of one call; ``seen`` holds the headers addressed to us, names lower-cased."""
+    values: list[str | None] = [None] * len(_ATTRIBUTES)
+    sources: list[tuple[str, str]] = []
+    for index, header in _HEADERS:
+        raw = seen.get(header)
+        if raw:
+            values[index] = _text(raw)
+            sources.append((_ATTRIBUTES[index], "header"))
+    for index, value in ((2, ask.user), (5, ask.session)):
+        if value and values[index] is None:
+            values[index] = value[:MAX_VALUE]
+            sources.append((_ATTRIBUTES[index], "body"))
+    raw_tags = seen.get(b"x-weighbridge-tags")
+    tags = ask.tags
+    if raw_tags:
+        tags = (*_tags(raw_tags), *tags)[:MAX_TAGS]
+    if not sources and not tags:
+        return _NOBODY
+    return Who(*values, tags, tuple(sources))  # type: ignore[arg-type]
+
+
+def route(seen: dict[bytes, bytes]) -> Route:
+    """What an app that routes by itself says of its decision."""
+    policy = seen.get(b"x-weighbridge-route-policy")
+    reason = seen.get(b"x-weighbridge-route-reason")
+    confidence = seen.get(b"x-weighbridge-route-confidence")
+    baseline = seen.get(b"x-weighbridge-route-baseline-model")
+    experiment = seen.get(b"x-weighbridge-experiment")
+    variant = seen.get(b"x-weighbridge-variant")
+    if not (policy or reason or confidence or baseline or experiment or variant):
+        return _NO_ROUTE
+    return Route(
+        None,
+        0,
+        None,
+        _text(policy) if policy else None,
+        _text(reason) if reason else None,
+        parts_per_million(confidence) if confidence else None,
+        _text(baseline) if baseline else None,
+        _text(experiment) if experiment else None,
+        _text(variant) if variant else None,
+    )
+
+
+def parts_per_million(raw: bytes) -> int | None:
+    """``b"0.87"`` -> ``870000``; ``None`` for anything that is not a decimal from 0 to 1."""
+    whole, _, fraction = raw.strip().partition(b".")
+    if not (whole or fraction) or len(raw) > 16 or not (whole + fraction).isdigit():
+        return None
+    value = int(whole or b"0") * 1_000_000 + int(fraction[:6].ljust(6, b"0"))
+    return value if value <= 1_000_000 else None
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "replace").strip()[:MAX_VALUE]
+
+
+def _tags(raw: bytes) -> list[tuple[str, str]]:
+    """``a=1, b`` -> ``[("a", "1"), ("b", "")]``."""
+    found = []
+    for part in _text_list(raw):
+        name, _, value = part.partition("=")
+        if name.strip():
+            found.append((name.strip()[:MAX_VALUE], value.strip()[:MAX_VALUE]))
+    return found[:MAX_TAGS]
+
+
+def _text_list(raw: bytes) -> list[str]:
+    return raw[: MAX_VALUE * MAX_TAGS].decode("utf-8", "replace").split(",")

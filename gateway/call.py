@@ -1,0 +1,110 @@
+"""What is known of one call: before it goes out (``Call``, frozen) and while it runs (``Progress``)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.headers import Scan
+from gateway.providers.contract import Provider
+from gateway.upstream import Origin
+from gateway.wire.contract import AskFields, Wire
+from telemetry.record import Route, Trace, Who
+
+
+class RequestHead(msgspec.Struct, frozen=True, gc=False):
+    """A request head as the server read it."""
+
+    method: str
+    target: bytes
+    """Raw path and query, escapes and double slashes kept."""
+    scan: Scan
+    """Its headers, in one pass: what passes and what we look at."""
+    http10: bool
+    keep_alive: bool
+    chunked: bool
+    """The body came in chunked transfer coding."""
+    peer: str | None
+
+    @property
+    def content_length(self) -> int | None:
+        """Length the app declared; ``None`` for a chunked body or none. The server has checked the digits."""
+        value = self.scan.seen.get(b"content-length")
+        return int(value) if value is not None and not self.chunked else None
+
+    @property
+    def expects_continue(self) -> bool:
+        return self.scan.seen.get(b"expect", b"").lower() == b"100-continue"
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    """Where a call goes. Made from the settings and the path; nothing else of a request has a say."""
+
+    provider: Provider
+    origin: Origin
+    sent_target: bytes
+    """Path and query of the request line for the provider, byte for byte what the app sent behind the prefix."""
+    path: str
+    """The path in it, without the query and without the base path of the settings: what wires recognise."""
+    query: str
+    wire: Wire | None
+
+
+class Call(msgspec.Struct, frozen=True, gc=False):
+    """A call that passed every stage and goes upstream."""
+
+    id: str
+    started_ns: int
+    method: str
+    target: Target
+    ask: AskFields
+    who: Who
+    route: Route
+    trace: Trace | None
+    request: bytes
+    """Request head, and the body behind it if it is whole, ready to be written (again)."""
+    body: bytes
+    """The held part of the body, as the app sent it."""
+    whole: bool
+    """The body is complete; otherwise the rest is uploaded while it arrives."""
+    chunked: bool = False
+    """The rest goes up in chunked transfer coding."""
+    hides_usage: bool = False
+    """We asked for usage in the app's place: the extra chunk is kept from the app."""
+
+
+class Progress:
+    """What has happened so far. Times are seconds of the loop's monotonic clock; 0.0 means not yet."""
+
+    __slots__ = (
+        "attempt_reason",
+        "attempts",
+        "finished_at",
+        "first_byte_at",
+        "first_chunk_at",
+        "last_read_at",
+        "request_bytes",
+        "response_bytes",
+        "sent_at",
+        "started_at",
+        "status",
+        "uploaded_at",
+        "waited",
+    )
+
+    def __init__(self, started_at: float) -> None:
+        self.started_at = started_at
+        self.sent_at = 0.0
+        self.uploaded_at = 0.0
+        """The whole request is with the provider."""
+        self.first_byte_at = 0.0
+        self.first_chunk_at = 0.0
+        self.last_read_at = 0.0
+        self.finished_at = 0.0
+        self.waited = 0.0
+        """Seconds spent waiting for a connection (not our overhead)."""
+        self.attempts = 0
+        self.attempt_reason: str | None = None
+        self.status: int | None = None
+        """Status the app saw or is about to see."""
+        self.request_bytes = 0
+        self.response_bytes = 0

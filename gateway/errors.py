@@ -1,0 +1,64 @@
+"""What we say when we refuse a call or cannot deliver it. One place for codes, statuses and texts."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from gateway.wire.contract import Wire
+
+
+class Code(enum.StrEnum):
+    """Stable, documented codes of our own errors (README)."""
+
+    UNKNOWN_PROVIDER = "weighbridge_unknown_provider"
+    PROVIDER_NOT_CONFIGURED = "weighbridge_provider_not_configured"
+    BAD_PATH = "weighbridge_bad_path"
+    BAD_REQUEST = "weighbridge_bad_request"
+    UNAUTHORIZED = "weighbridge_unauthorized"
+    TOO_LARGE = "weighbridge_request_too_large"
+    UPGRADE_UNSUPPORTED = "weighbridge_upgrade_unsupported"
+    CANNOT_ACCOUNT = "weighbridge_cannot_account"
+    SHUTTING_DOWN = "weighbridge_shutting_down"
+    CONNECT_FAILED = "weighbridge_provider_unreachable"
+    RESET = "weighbridge_provider_closed"
+    TIMEOUT = "weighbridge_provider_timeout"
+    PROTOCOL_ERROR = "weighbridge_provider_protocol_error"
+    GATEWAY_ERROR = "weighbridge_internal_error"
+
+
+class Refusal(Exception):  # noqa: N818 - a decision, not a defect
+    """A stage refused the call: ``status`` and ``message`` are for the app, nothing in it is secret."""
+
+    def __init__(self, status: int, code: Code, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+
+
+class _Detail(msgspec.Struct):
+    message: str
+    type: str
+    code: str
+
+
+class _Body(msgspec.Struct):
+    error: _Detail
+
+
+def error_body(wire: Wire | None, status: int, code: Code, message: str) -> bytes:
+    """JSON error in the shape the app's SDK expects; the OpenAI shape where the wire is not known."""
+    if wire is not None:
+        return wire.error_body(status, code, message)
+    return msgspec.json.encode(_Body(_Detail(message, _TYPES.get(status, "api_error"), code)))
+
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    404: "not_found_error",
+    413: "request_too_large",
+}

@@ -1,0 +1,520 @@
+"""One call from dispatch to its end. Leaving it, in any way, publishes exactly one ``CallRecord``.
+
+The exchange is driven by events (provider reads, app goes away, deadlines) and owns no task while bytes flow.
+The order at the end of a call is fixed: read usage, append the record to the spool, only then write the last
+bytes to the app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from collections.abc import Callable
+from types import TracebackType
+from typing import Protocol, Self
+
+import msgspec
+
+from gateway.call import Call, Progress
+from gateway.errors import Code, error_body
+from gateway.recording import NO_READING, cost_headers, record_of
+from gateway.relay import LAST_CHUNK, Framing, chunk, own_response, response_head
+from gateway.upstream import Connection, Pool
+from gateway.wire.contract import Exchanged, Reading
+from gateway.wire.tap import Tap
+from gateway.wire.usage_injection import UsageFilter
+from pricing.cost import UNPRICED
+from telemetry.outcome import Outcome
+from telemetry.record import CallRecord
+
+HOLD_BYTES = 256 * 1024
+"""A non-streamed answer up to this size is held until it is whole, so that its cost fits into the head."""
+HOLD_SECONDS = 0.25
+"""... but not longer than this."""
+STALE_SECONDS = 0.25
+"""A reused connection that closes this soon after the request, without a byte, was stale: nothing was processed."""
+
+
+class Client(Protocol):
+    """The app's side of a call."""
+
+    http10: bool
+
+    def write(self, data: bytes) -> None: ...
+
+    def end(self, *, close: bool) -> None:
+        """The response is complete."""
+
+    def cut(self) -> None:
+        """Close without completing, so that the app sees a cut."""
+
+    def pause_upload(self) -> None: ...
+
+    def resume_upload(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Where records go. ``closed`` may return a future to wait for before the last byte (strict durability)."""
+
+    def opened(self, record: CallRecord) -> None: ...
+
+    def closed(self, record: CallRecord) -> asyncio.Future[None] | None: ...
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """Seconds. Each is a total for its phase, not a pause between reads, except ``idle``."""
+
+    connect: float
+    response_head: float
+    idle: float
+    total: float
+
+
+class Gear(msgspec.Struct, frozen=True):
+    """What every exchange works with; made once in :mod:`gateway.app`."""
+
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], float]
+    """Monotonic seconds (the loop's own clock only ticks in milliseconds on uvloop)."""
+    pool: Pool
+    sink: Sink
+    weigh: Callable[[Call, Progress, Outcome, Reading], CallRecord]
+    """Prices the call and makes its record; never raises (:class:`gateway.recording.Scale`)."""
+    live: set[Exchange]
+    defect: Callable[[BaseException], None]
+    """Counts and logs a defect of ours."""
+
+
+class Exchange:
+    """See the module. Made by :mod:`gateway.proxy`, driven by the server, the pool and the sweeper."""
+
+    __slots__ = (
+        "_backlog",
+        "_blocked_since",
+        "_cost_headers",
+        "_held",
+        "_holder",
+        "_idle_since",
+        "call",
+        "client",
+        "close_client",
+        "connecting",
+        "connection",
+        "deadlines",
+        "filter",
+        "framing",
+        "gear",
+        "head_sent",
+        "over",
+        "progress",
+        "settled",
+        "tap",
+    )
+
+    def __init__(
+        self, gear: Gear, client: Client, call: Call, progress: Progress, deadlines: Deadlines, *, close: bool
+    ) -> None:
+        self.gear = gear
+        self.client = client
+        self.call = call
+        self.progress = progress
+        self.deadlines = deadlines
+        self.close_client = close
+        """Close the app's connection after this answer."""
+        self.connection: Connection | None = None
+        self.connecting: asyncio.Task[None] | None = None
+        self.tap: Tap | None = None
+        self.filter: UsageFilter | None = None
+        self.framing = Framing.RAW
+        self.head_sent = False
+        self.settled = False
+        """The record is published."""
+        self.over = False
+        """Nothing more will be written to the app."""
+        self._held: list[bytes] | None = None
+        self._holder: asyncio.TimerHandle | None = None
+        self._idle_since = 0.0
+        self._blocked_since = 0.0
+        self._backlog: list[bytes] = []
+        """Pieces of the request body that wait for a connection."""
+        self._cost_headers = b""
+
+    # ---- one record, whatever happens
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self.settled:
+            if isinstance(error, Exception):
+                self.gear.defect(error)
+            self._fail(
+                Outcome.CANCELLED
+                if error is None or isinstance(error, asyncio.CancelledError)
+                else Outcome.GATEWAY_ERROR
+            )
+
+    def dispatch(self, held: bytes) -> None:
+        """Put the call on record as opened and send it.
+
+        ``held`` is the first part of a body that is not whole yet. Raises :class:`Refusal` when the call cannot
+        be accounted for.
+        """
+        gear = self.gear
+        gear.sink.opened(record_of(self.call, self.progress, Outcome.INTERRUPTED, NO_READING, UNPRICED))
+        gear.live.add(self)
+        if held:
+            self._backlog.append(chunk(held) if self.call.chunked else held)
+        self._attempt()
+
+    def _attempt(self) -> None:
+        connection = self.gear.pool.take(self.call.target.origin)
+        if connection is not None:
+            self._send(connection)
+        else:
+            self.connecting = self.gear.loop.create_task(self._connect())
+
+    async def _connect(self) -> None:
+        since = self.gear.clock()
+        failure: Exception | None = None
+        try:
+            connection = await self.gear.pool.connect(self.call.target.origin, self.deadlines.connect)
+        except (OSError, TimeoutError) as error:
+            failure = error
+        finally:
+            self.connecting = None
+            self.progress.waited += self.gear.clock() - since
+        if failure is not None:
+            if not self.over:
+                why = f"could not be reached ({reason_of(failure)})"
+                self._give_up(Outcome.CONNECT_FAILED, 502, Code.CONNECT_FAILED, why)
+        elif self.over:
+            self.gear.pool.put(connection)
+        else:
+            self._send(connection)
+
+    def _send(self, connection: Connection) -> None:
+        progress = self.progress
+        self.connection = connection
+        progress.attempts += 1
+        if not progress.sent_at:
+            progress.sent_at = self.gear.clock()
+        connection.send(self, self.call.request, head_only=self.call.method == "HEAD")
+        if self.call.whole:
+            progress.uploaded_at = progress.sent_at
+        else:
+            for piece in self._backlog:
+                connection.write(piece)
+            self._backlog.clear()
+            self.client.resume_upload()
+
+    # ---- the app uploads more than was held
+
+    def upload(self, data: bytes, count: int) -> None:
+        """The next piece of the request body, framed; ``count`` is its size without the framing."""
+        self.progress.request_bytes += count
+        if self.connection is not None:
+            self.connection.write(data)
+        elif not self.over:
+            self._backlog.append(data)
+            self.client.pause_upload()  # until there is a connection
+
+    def uploaded(self, tail: bytes) -> None:
+        """The request body is complete; ``tail`` ends its framing."""
+        if tail:
+            self.upload(tail, 0)
+        self.progress.uploaded_at = self.gear.clock()
+
+    def client_exceeded(self, limit: int) -> None:
+        """The app sends more than is allowed."""
+        if not self.over:
+            message = f"The request body is larger than {limit} bytes (limits.body_bytes)."
+            self._end_with(Outcome.REFUSED, 413, Code.TOO_LARGE, message)
+
+    def upstream_paused(self) -> None:
+        self.client.pause_upload()
+
+    def upstream_resumed(self) -> None:
+        self.client.resume_upload()
+
+    # ---- the provider answers
+
+    def upstream_read(self, connection: Connection, data: bytes) -> None:
+        now = self.gear.clock()
+        progress = self.progress
+        progress.last_read_at = self._idle_since = now
+        if not connection.status:
+            return
+        rest = data
+        if not progress.first_byte_at:
+            progress.first_byte_at = now
+            rest = connection.raw[connection.body_at :]
+            connection.raw = b""
+            self._start_answer(connection)
+        pieces = connection.pieces
+        if pieces:
+            if not progress.first_chunk_at:
+                progress.first_chunk_at = now
+            for piece in pieces:
+                progress.response_bytes += len(piece)
+                if self.tap is not None:
+                    self.tap.feed(piece)
+        waiter = None
+        if connection.complete or (self.tap is not None and self.tap.finished):
+            waiter = self._settle(self._good_end())
+        body = self._framed(connection, rest)
+        if waiter is not None and not waiter.done():
+            connection.pause()
+            waiter.add_done_callback(lambda _: self._deliver(connection, body))
+        else:
+            self._deliver(connection, body)
+
+    def _start_answer(self, connection: Connection) -> None:
+        call = self.call
+        self.progress.status = connection.status
+        if connection.status == 101:
+            self._give_up(
+                Outcome.PROTOCOL_ERROR, 502, Code.PROTOCOL_ERROR, "switched protocols without being asked"
+            )
+            return
+        if self.client.http10 and connection.chunked:
+            self.framing = Framing.PLAIN
+        if self.framing is Framing.PLAIN or connection.until_close:
+            self.close_client = True
+        if call.target.wire is not None:
+            headers = tuple([(name.lower(), value) for name, value in connection.headers])
+            self.tap = Tap(
+                call.target.wire,
+                Exchanged(
+                    call.method,
+                    call.target.path,
+                    call.target.query,
+                    call.ask,
+                    connection.status,
+                    headers,
+                    call.body if call.target.wire.needs_request else b"",
+                    call.target.provider.name,
+                ),
+            )
+            if call.hides_usage and connection.status == 200 and self.tap.streaming and not self.tap.encoded:
+                self.filter = UsageFilter()
+                if not self.client.http10:
+                    self.framing = Framing.CHUNKED
+            if not self.tap.streaming and not call.ask.stream and not connection.complete:
+                self._held = []
+                self._holder = self.gear.loop.call_later(HOLD_SECONDS, self._release_held)
+
+    def _framed(self, connection: Connection, rest: bytes) -> bytes:
+        """Body bytes of this read as they go to the app."""
+        if self.framing is Framing.RAW:
+            return rest
+        body = b"".join(connection.pieces)
+        if self.filter is not None:
+            body = self.filter.feed(body)
+            if connection.complete:
+                body += self.filter.end()
+        if self.framing is Framing.PLAIN:
+            return body
+        return chunk(body) + (LAST_CHUNK if connection.complete else b"")
+
+    def _deliver(self, connection: Connection, body: bytes) -> None:
+        """Write what this read brought, unless it is held back; end the answer when it is whole."""
+        if self.over:
+            return
+        complete = connection.complete
+        if self._held is not None:
+            self._held.append(body)
+            if not complete and self.progress.response_bytes <= HOLD_BYTES:
+                return
+            body = b"".join(self._held)
+            self._drop_hold()
+        if not self.head_sent:
+            self.head_sent = True
+            head = response_head(connection, self.framing, self._extra_headers(), close=self.close_client)
+            self.client.write(head + body)
+        elif body:
+            self.client.write(body)
+        if complete:
+            self._end(connection)
+        elif connection.transport is not None:
+            connection.resume()
+
+    def _end(self, connection: Connection) -> None:
+        self.over = True
+        self.gear.live.discard(self)
+        self.connection = None
+        unread_upload = not self.call.whole and not connection.keep
+        connection.release()
+        self.client.end(close=self.close_client or unread_upload)
+
+    def _release_held(self) -> None:
+        """The answer takes too long to be held until it is whole."""
+        connection, held = self.connection, self._held
+        self._holder = None
+        self._held = None
+        if held is not None and connection is not None and not self.over:
+            self.head_sent = True
+            head = response_head(connection, self.framing, self._extra_headers(), close=self.close_client)
+            self.client.write(head + b"".join(held))
+
+    def _drop_hold(self) -> None:
+        self._held = None
+        if self._holder is not None:
+            self._holder.cancel()
+            self._holder = None
+
+    # ---- it goes wrong
+
+    def upstream_broken(self, connection: Connection, error: Exception | None) -> None:
+        self.connection = None
+        connection.abort()
+        if self.over:
+            return
+        if error is not None:
+            self._give_up(
+                Outcome.PROTOCOL_ERROR, 502, Code.PROTOCOL_ERROR, "answered with something that is not HTTP"
+            )
+        elif self.progress.first_byte_at or connection.status:
+            self._give_up(Outcome.TRUNCATED, 502, Code.RESET, "cut its answer short")
+        elif self._was_stale(connection):
+            self.progress.attempt_reason = "stale_connection"
+            self._attempt()
+        else:
+            self._give_up(Outcome.RESET, 502, Code.RESET, "closed the connection without an answer")
+
+    def _was_stale(self, connection: Connection) -> bool:
+        return (
+            connection.served > 0
+            and not connection.raw
+            and self.call.whole
+            and self.progress.attempts == 1
+            and self.gear.clock() - connection.written_at < STALE_SECONDS
+        )
+
+    def client_gone(self) -> None:
+        """The app closed its connection: the provider's work is cancelled."""
+        if not self.over:
+            self._fail(Outcome.CANCELLED)
+
+    def client_paused(self) -> None:
+        """The app reads slower than the provider sends."""
+        self._blocked_since = self.gear.clock()
+        if self.connection is not None:
+            self.connection.pause()
+
+    def client_resumed(self) -> None:
+        self._blocked_since = 0.0
+        self._idle_since = self.gear.clock()
+        if self.connection is not None:
+            self.connection.resume()
+
+    def expire(self, now: float) -> None:
+        """Enforce the deadlines; called by the sweeper."""
+        progress, deadlines = self.progress, self.deadlines
+        if self.over:
+            return
+        if now - progress.started_at > deadlines.total:
+            self._give_up(Outcome.TIMEOUT, 504, Code.TIMEOUT, f"did not finish within {deadlines.total:g} s")
+        elif not progress.first_byte_at:
+            if progress.uploaded_at and now - progress.uploaded_at > deadlines.response_head:
+                what = f"sent no response head within {deadlines.response_head:g} s"
+                self._give_up(Outcome.TIMEOUT, 504, Code.TIMEOUT, what)
+        elif self._blocked_since:
+            if now - self._blocked_since > deadlines.idle:  # the app stopped reading
+                self._fail(Outcome.CANCELLED)
+                self.client.cut()
+        elif now - self._idle_since > deadlines.idle:
+            self._give_up(Outcome.STALLED, 504, Code.TIMEOUT, f"paused for more than {deadlines.idle:g} s")
+
+    def shut_down(self) -> None:
+        """The drain time is over."""
+        if not self.over:
+            self._give_up(
+                Outcome.SHUTDOWN, 503, Code.SHUTTING_DOWN, "was interrupted: the gateway is shutting down"
+            )
+
+    def _give_up(self, outcome: Outcome, status: int, code: Code, what: str) -> None:
+        """End a call that cannot be completed: our error if the app has seen nothing yet, else a visible cut."""
+        if self._held:
+            self._release_held()
+        if self.head_sent:
+            self._fail(outcome)
+            self.client.cut()
+            return
+        target = self.call.target
+        message = (
+            f"{target.provider.title} ({target.origin.authority}) {what}. Weighbridge call {self.call.id}."
+        )
+        self._end_with(outcome, status, code, message)
+
+    def _end_with(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
+        """Answer with our own error; nothing has been written yet."""
+        self.progress.status = status
+        body = error_body(self.call.target.wire, status, code, message)
+        waiter = self._fail(outcome)
+        extra = self._extra_headers()
+        close = self.close_client or not self.call.whole
+        if waiter is not None:
+            waiter.add_done_callback(lambda _: self._answer(status, body, extra, close))
+        else:
+            self._answer(status, body, extra, close)
+
+    def _answer(self, status: int, body: bytes, extra: bytes, close: bool) -> None:
+        self.client.write(own_response(status, body, extra, close=close))
+        self.client.end(close=close)
+
+    def _fail(self, outcome: Outcome) -> asyncio.Future[None] | None:
+        """Record the end and let go of the provider."""
+        self._drop_hold()
+        self.over = True
+        self.gear.live.discard(self)
+        waiter = self._settle(outcome)
+        if self.connecting is not None:
+            self.connecting.cancel()
+            self.connecting = None
+        if self.connection is not None:
+            self.connection.abort()
+            self.connection = None
+        return waiter
+
+    # ---- the record
+
+    def _good_end(self) -> Outcome:
+        status = self.progress.status
+        return Outcome.PROVIDER_ERROR if status is not None and status >= 400 else Outcome.COMPLETED
+
+    def _settle(self, outcome: Outcome) -> asyncio.Future[None] | None:
+        """Build the record and append it to the spool, once."""
+        if self.settled:
+            return None
+        self.settled = True
+        call, progress = self.call, self.progress
+        reading = NO_READING
+        if self.tap is not None:
+            self.tap.end()
+            reading = self.tap.reading()
+            if reading.failed and outcome is Outcome.COMPLETED:
+                outcome = Outcome.PROVIDER_ERROR
+        progress.finished_at = self.gear.clock()
+        record = self.gear.weigh(call, progress, outcome, reading)
+        if not self.head_sent and not call.ask.stream:
+            self._cost_headers = cost_headers(record)
+        return self.gear.sink.closed(record)
+
+    def _extra_headers(self) -> bytes:
+        return b"x-weighbridge-request-id: %b\r\n%b" % (self.call.id.encode("ascii"), self._cost_headers)
+
+
+def reason_of(error: Exception) -> str:
+    """Why a connection failed, fit for an app's eyes: no address, no path."""
+    if isinstance(error, TimeoutError):
+        return "connect deadline passed"
+    if isinstance(error, ssl.SSLError):
+        return "TLS handshake failed"
+    if isinstance(error, socket.gaierror):
+        return "host name not found"
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__

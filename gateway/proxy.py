@@ -1,0 +1,265 @@
+"""The stages of a call, in order, at one level. Everything between a parsed request and a running exchange.
+
+    identify -> read -> admit -> route -> dispatch
+
+Each stage makes one small frozen value; none does I/O. The exchange then runs by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final, Protocol
+
+import msgspec
+
+from gateway import attribution, headers
+from gateway.call import Call, Progress, RequestHead, Target
+from gateway.errors import Code, Refusal, error_body
+from gateway.exchange import Client, Deadlines, Exchange, Gear
+from gateway.identity import Caller, Identity
+from gateway.ids import call_id
+from gateway.recording import record_of_refusal
+from gateway.relay import own_response
+from gateway.wire.contract import AskFields
+from telemetry.propagation import new_span_id, new_trace_id, parse_traceparent
+from telemetry.record import Trace
+
+NO_ASK: Final = AskFields()
+IDENTITY_ENCODING: Final = (b"Accept-Encoding", b"identity")
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Bytes. Above ``hold_body`` a request body is streamed through; above ``body`` it is refused."""
+
+    hold_body: int
+    body: int
+    url: int
+
+
+class Targets(Protocol):
+    """Path to provider; see :mod:`gateway.targets`."""
+
+    def resolve(self, method: str, raw_target: bytes) -> Target:
+        """Raises :class:`gateway.errors.Refusal` for a path that leads nowhere."""
+
+    def deadlines(self, target: Target) -> Deadlines: ...
+
+    def injects_usage(self, target: Target) -> bool: ...
+
+
+class Ended:
+    """Stands for an exchange that was over before it began: refused, and already recorded."""
+
+    over: Final = True
+
+    async def __aenter__(self) -> Ended:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        return None
+
+    def client_gone(self) -> None: ...
+
+    def client_paused(self) -> None: ...
+
+    def client_resumed(self) -> None: ...
+
+    def upload(self, data: bytes, count: int) -> None: ...
+
+    def uploaded(self, tail: bytes) -> None: ...
+
+    def client_exceeded(self, limit: int) -> None: ...
+
+
+ENDED: Final = Ended()
+
+
+class Proxy:
+    """Made once per worker in :mod:`gateway.app`."""
+
+    def __init__(
+        self, gear: Gear, targets: Targets, identity: Identity, limits: Limits, *, traces: bool
+    ) -> None:
+        self.limits = limits
+        self.refused: dict[str, int] = {}
+        """Refusals by code; includes those of requests that named no provider and so left no record."""
+        self._gear = gear
+        self._targets = targets
+        self._identity = identity
+        self._traces = traces
+        self.closing = False
+
+    def handle(self, head: RequestHead, body: bytes, whole: bool, client: Client) -> Exchange | Ended:
+        """Take one call through its stages and send it on its way.
+
+        ``body`` is what is held of the request body; ``whole`` says that it is all of it. A refusal is answered
+        in the wire's own error shape and recorded; nothing is raised.
+        """
+        started_ns = time.time_ns()
+        progress = Progress(self._gear.clock())
+        target: Target | None = None
+        ask = NO_ASK
+        try:
+            self._check(head, len(body))
+            target = self._targets.resolve(head.method, head.target)
+            caller = self._identity.identify(head.scan.seen, target.provider)
+            ask = self._read(target, body, whole)
+            call, exchange_body = self._call(started_ns, head, target, ask, caller, body, whole)
+            progress.request_bytes = len(body)
+            exchange = Exchange(
+                self._gear, client, call, progress, self._targets.deadlines(target), close=not head.keep_alive
+            )
+            exchange.dispatch(exchange_body)
+        except Refusal as refusal:
+            self._refuse(refusal, head, target, ask, progress, started_ns, len(body), whole, client)
+            return ENDED
+        return exchange
+
+    # ---- the stages
+
+    def _check(self, head: RequestHead, held: int) -> None:
+        if self.closing:
+            raise Refusal(503, Code.SHUTTING_DOWN, "The gateway is shutting down; try again.", retry_after=1)
+        if len(head.target) > self.limits.url:
+            raise Refusal(
+                414, Code.TOO_LARGE, f"The URL is longer than {self.limits.url} bytes (limits.url_bytes)."
+            )
+        length = head.content_length
+        if held > self.limits.body or (length is not None and length > self.limits.body):
+            raise Refusal(
+                413,
+                Code.TOO_LARGE,
+                f"The request body is larger than {self.limits.body} bytes (limits.body_bytes).",
+            )
+        if b"upgrade" in head.scan.seen:
+            raise Refusal(501, Code.UPGRADE_UNSUPPORTED, "Protocol upgrades (WebSocket) are not passed on.")
+
+    def _read(self, target: Target, body: bytes, whole: bool) -> AskFields:
+        if target.wire is None:
+            return NO_ASK
+        if whole or target.wire.read_prefix is None:
+            return target.wire.read_ask(target.path, target.query, body)
+        return target.wire.read_prefix(target.path, target.query, body)
+
+    def _call(
+        self,
+        started_ns: int,
+        head: RequestHead,
+        target: Target,
+        ask: AskFields,
+        caller: Caller,
+        body: bytes,
+        whole: bool,
+    ) -> tuple[Call, bytes]:
+        seen = head.scan.seen
+        forward = caller.forward(head.scan.forward)
+        sent, hides_usage = body, False
+        wire = target.wire
+        if (
+            wire is not None
+            and wire.inject_usage is not None
+            and whole
+            and ask.stream
+            and not ask.wants_usage
+            and b"content-encoding" not in seen
+            and self._targets.injects_usage(target)
+        ):
+            injected = wire.inject_usage(body)
+            if injected is not None:
+                sent, hides_usage = injected, True
+                forward = [pair for pair in forward if pair[0].lower() != b"accept-encoding"]
+                forward.append(IDENTITY_ENCODING)
+        request = headers.request_bytes(
+            head.method,
+            target.sent_target,
+            target.origin.authority.encode("ascii"),
+            forward,
+            _framing(head, len(sent), whole),
+        )
+        call = Call(
+            call_id(started_ns),
+            started_ns,
+            head.method,
+            target,
+            ask,
+            attribution.who(seen, ask),
+            attribution.route(seen),
+            self._trace(seen),
+            request + (sent if whole else b""),
+            body,
+            whole,
+            not whole and head.content_length is None,
+            hides_usage,
+        )
+        return call, b"" if whole else sent
+
+    def _trace(self, seen: dict[bytes, bytes]) -> Trace | None:
+        parent = seen.get(b"traceparent")
+        if parent is None and not self._traces:
+            return None
+        parsed = parse_traceparent(parent) if parent is not None else None
+        if parsed is None:
+            return Trace(new_trace_id(), new_span_id(), new_span_id())
+        trace_id, span_id, sampled = parsed
+        state = seen.get(b"tracestate")
+        return Trace(
+            trace_id,
+            new_span_id(),
+            new_span_id(),
+            span_id,
+            sampled,
+            state.decode("latin-1")[:512] if state else None,
+        )
+
+    # ---- refusals
+
+    def _refuse(
+        self,
+        refusal: Refusal,
+        head: RequestHead,
+        target: Target | None,
+        ask: AskFields,
+        progress: Progress,
+        started_ns: int,
+        held: int,
+        whole: bool,
+        client: Client,
+    ) -> None:
+        """Answer in the wire's shape; record it once the provider is known."""
+        self.refused[refusal.code] = self.refused.get(refusal.code, 0) + 1
+        extra = b""
+        if refusal.retry_after is not None:
+            extra = b"Retry-After: %d\r\n" % refusal.retry_after
+        close = not whole or not head.keep_alive
+        progress.request_bytes = held
+        progress.status = refusal.status
+        if target is not None:
+            record = record_of_refusal(
+                call_id(started_ns),
+                started_ns,
+                head.method,
+                target,
+                ask,
+                attribution.who(head.scan.seen, ask),
+                progress,
+                refusal.code,
+                self._gear.clock(),
+            )
+            self._gear.sink.closed(record)
+            extra += b"x-weighbridge-request-id: %b\r\n" % record.id.encode("ascii")
+        body = error_body(
+            target.wire if target is not None else None, refusal.status, refusal.code, refusal.message
+        )
+        client.write(own_response(refusal.status, body, extra, close=close))
+        client.end(close=close)
+
+
+def _framing(head: RequestHead, held: int, whole: bool) -> bytes:
+    """The header line that delimits the request body at the provider."""
+    if whole:
+        if held or head.content_length is not None or head.chunked:
+            return b"Content-Length: %d\r\n" % held
+        return b""
+    if head.content_length is not None:
+        return b"Content-Length: %d\r\n" % head.content_length
+    return b"Transfer-Encoding: chunked\r\n"

@@ -1,0 +1,298 @@
+"""The aiohttp server as the proxy's front: requests come in through ``web.Server``, answers leave as raw bytes.
+
+The adapter reads the request with aiohttp (so HTTP/1.0, chunked uploads, pipelining and malformed input are its
+business), hands it to the proxy, and lets the exchange write to the transport itself. aiohttp is then told that
+the response was sent. That needs private fields of ``StreamResponse`` and ``RequestHandler``; a contract test
+pins them, and the dependency is bounded to one minor version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion10, RawRequestMessage
+from aiohttp.streams import StreamReader
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+
+from gateway.call import RequestHead
+from gateway.errors import Code, error_body
+from gateway.exchange import Exchange
+from gateway.headers import scan
+from gateway.proxy import Ended, Proxy
+
+CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK: Final = b"0\r\n\r\n"
+_SILENT: Final = logging.getLogger("gateway.server.aiohttp")
+
+
+class HttpLimits(msgspec.Struct, frozen=True):
+    """Bounds of the connection. Bytes and seconds."""
+
+    line_bytes: int
+    """Request line, and any one header."""
+    headers: int
+    head_seconds: float
+    body_seconds: float
+    keepalive_seconds: float
+    connections: int
+
+
+class Relayed(web.StreamResponse):
+    """Stands for a response whose bytes are already written."""
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        super().__init__()
+        self._keep_alive = keep_alive
+        self._eof_sent = True
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        return None
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        return None
+
+
+class AppConnection(RequestHandler):
+    """One connection of an app. Is the :class:`gateway.exchange.Client` of the call it carries."""
+
+    __slots__ = ("_body_since", "_clock", "_connected_at", "_done", "_exchange", "_may_upload", "http10")
+
+    def __init__(self, manager: ProxyServer, **kwargs: Any) -> None:
+        super().__init__(manager, **kwargs)
+        self.http10 = False
+        self._exchange: Exchange | Ended | None = None
+        self._done: asyncio.Future[bool] | None = None
+        self._may_upload: asyncio.Future[None] | None = None
+        self._clock = manager.clock
+        self._connected_at = manager.clock()
+        self._body_since = 0.0
+
+    # ---- Client
+
+    def write(self, data: bytes) -> None:
+        transport = self.transport
+        if transport is not None and not transport.is_closing():
+            transport.write(data)
+
+    def end(self, *, close: bool) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_result(not close)
+
+    def cut(self) -> None:
+        if self.transport is not None:
+            self.transport.close()
+        self.end(close=True)
+
+    def pause_upload(self) -> None:
+        if self._may_upload is None:
+            self._may_upload = self._loop.create_future()
+
+    def resume_upload(self) -> None:
+        waiter, self._may_upload = self._may_upload, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # ---- asyncio.Protocol
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        exchange = self._exchange
+        super().connection_lost(exc)
+        if exchange is not None:
+            exchange.client_gone()
+        self.end(close=True)
+        self.resume_upload()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._exchange is not None:
+            self._exchange.client_paused()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._exchange is not None:
+            self._exchange.client_resumed()
+
+    def late(self, now: float, limits: HttpLimits) -> bool:
+        """Has the app been too slow with its first request head, or with a body?"""
+        if self._body_since:
+            return now - self._body_since > limits.body_seconds
+        return self._request_count == 0 and now - self._connected_at > limits.head_seconds
+
+    # ---- one request
+
+    async def carry(self, proxy: Proxy, head: RequestHead, content: StreamReader) -> Relayed:
+        """Take one request through the proxy and wait until its answer is written."""
+        self.http10 = head.http10
+        done = self._done = self._loop.create_future()
+        try:
+            body, whole = await self._hold(head, content, proxy.limits.hold_body)
+            async with proxy.handle(head, body, whole, self) as exchange:
+                self._exchange = exchange
+                if not whole:
+                    await self._upload(exchange, head, content, len(body), proxy.limits.body)
+                keep = await done
+        finally:
+            self._exchange = None
+            self._done = None
+            self._body_since = 0.0
+        return Relayed(keep_alive=keep and head.keep_alive)
+
+    async def _hold(self, head: RequestHead, content: StreamReader, limit: int) -> tuple[bytes, bool]:
+        """The body, or its first part where it is larger than is held."""
+        if content.is_eof():
+            return content.read_nowait(-1), True
+        if head.expects_continue:
+            self.write(CONTINUE)
+        held = bytearray()
+        while len(held) <= limit:
+            self._body_since = self._clock()
+            data = await content.readany()
+            held += data
+            if content.at_eof():
+                break
+        self._body_since = 0.0
+        return bytes(held), content.at_eof()
+
+    async def _upload(
+        self, exchange: Exchange | Ended, head: RequestHead, content: StreamReader, sent: int, limit: int
+    ) -> None:
+        """Pass on the rest of a body that is too large to be held, as fast as the provider takes it."""
+        chunked = head.content_length is None
+        while not exchange.over:
+            if self._may_upload is not None:
+                self._body_since = 0.0
+                await self._may_upload
+                continue
+            self._body_since = self._clock()
+            data = await content.readany()
+            if not data and content.at_eof():
+                break
+            sent += len(data)
+            if sent > limit:
+                exchange.client_exceeded(limit)
+                return
+            exchange.upload(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data, len(data))
+        self._body_since = 0.0
+        exchange.uploaded(LAST_CHUNK if chunked else b"")
+
+    # ---- what aiohttp itself refuses
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """A request that is not HTTP, too large a head, or a body that broke off: JSON, no trace, no log flood."""
+        assert isinstance(self._manager, ProxyServer)
+        self._manager.malformed += 1
+        if isinstance(exc, (RequestPayloadError, ConnectionError, web.RequestPayloadError)):
+            status, message = 400, "The request body is malformed or incomplete."
+        if status >= 500:
+            if exc is not None:
+                self._manager.defect(exc)
+            code, message = (
+                Code.GATEWAY_ERROR,
+                "The gateway failed on this request; it was not sent to a provider.",
+            )
+        else:
+            code = Code.BAD_REQUEST
+            message = (message or "The request is not well-formed HTTP.").partition("\n")[0][:200]
+        response = web.Response(
+            status=status,
+            body=error_body(None, status, code, message),
+            content_type="application/json",
+        )
+        response.force_close()
+        return response
+
+
+class ProxyServer(web.Server):
+    """``web.Server`` with :class:`AppConnection`; paths of our own go to the API application's server."""
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        api: web.Server,
+        limits: HttpLimits,
+        clock: Callable[[], float],
+        defect: Callable[[BaseException], None],
+    ) -> None:
+        super().__init__(
+            self._serve,
+            request_factory=self._request,
+            auto_decompress=False,
+            access_log=None,
+            logger=_SILENT,
+            max_line_size=limits.line_bytes,
+            max_field_size=limits.line_bytes,
+            max_headers=limits.headers,
+            keepalive_timeout=limits.keepalive_seconds,
+        )
+        self.malformed = 0
+        """Requests that were not well-formed HTTP."""
+        self.clock = clock
+        self.defect = defect
+        self._proxy = proxy
+        self._api = api
+        self._limits = limits
+
+    def __call__(self) -> AppConnection:
+        return AppConnection(self, loop=self._loop, **self._kwargs)
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        factory = self._api.request_factory if is_own(message.path) else self._make_request
+        return factory(message, payload, protocol, writer, task)
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        if isinstance(request, web.Request):
+            return await self._api.request_handler(request)
+        connection = request.protocol
+        assert isinstance(connection, AppConnection)
+        return await connection.carry(self._proxy, request_head(request.message, connection), request.content)
+
+    def sweep(self, now: float) -> None:
+        """Close connections of apps that are too slow with a head or a body."""
+        for connection in self.connections:
+            if connection.late(now, self._limits):  # type: ignore[attr-defined]
+                connection.force_close()
+
+
+_OWN: Final = ("/api", "/dashboard", "/healthz", "/readyz", "/metrics")
+
+
+def is_own(path: str) -> bool:
+    """Is this a path of ours (API, probes) rather than a provider's?"""
+    if path == "/":
+        return True
+    return path.startswith(_OWN) and path[1:].partition("?")[0].partition("/")[0] in (
+        name[1:] for name in _OWN
+    )
+
+
+def request_head(message: RawRequestMessage, connection: AppConnection) -> RequestHead:
+    """aiohttp's parsed head as ours; the raw target is kept byte for byte."""
+    peer = connection.peername
+    return RequestHead(
+        message.method,
+        message.path.encode("utf-8", "surrogateescape"),
+        scan(message.raw_headers),
+        message.version <= HttpVersion10,
+        not message.should_close,
+        message.chunked,
+        peer[0] if isinstance(peer, tuple) else None,
+    )

@@ -1,0 +1,57 @@
+"""Path to provider and wire, remembered: apps call the same few paths over and over."""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+from gateway.call import Target
+from gateway.exchange import Deadlines
+from gateway.providers.registry import WireFinder, wire_for
+from gateway.providers.table import Destination, ProviderTable
+from gateway.settings.choices import StreamUsage
+
+REMEMBERED: Final = 4096
+"""Paths kept in memory; a path with a query is never kept, it may carry a key."""
+
+
+class ProviderTargets:
+    """:class:`gateway.proxy.Targets` over the configured providers."""
+
+    def __init__(self, table: ProviderTable, wires: WireFinder) -> None:
+        self._table = table
+        self._wires = wires
+        self._remembered = functools.lru_cache(maxsize=REMEMBERED)(self._resolve)
+        self._deadlines = {name: _deadlines(place) for name, place in table.destinations.items()}
+        self._injects = frozenset(
+            name for name, place in table.destinations.items() if place.stream_usage is StreamUsage.INJECT
+        )
+
+    def resolve(self, method: str, raw_target: bytes) -> Target:
+        """Raises :class:`gateway.errors.Refusal` for a path that leads nowhere."""
+        if b"?" in raw_target:
+            return self._resolve(method, raw_target)
+        return self._remembered(method, raw_target)
+
+    def _resolve(self, method: str, raw_target: bytes) -> Target:
+        place = self._table.resolve(raw_target)
+        sent = place.path if b"?" not in raw_target else f"{place.path}?{place.query}"
+        provider = place.destination.provider
+        return Target(
+            provider,
+            place.origin,
+            sent.encode("latin-1"),
+            place.path,
+            place.query,
+            wire_for(provider, method, place.path, self._wires),
+        )
+
+    def deadlines(self, target: Target) -> Deadlines:
+        return self._deadlines[target.provider.name]
+
+    def injects_usage(self, target: Target) -> bool:
+        return target.provider.name in self._injects
+
+
+def _deadlines(place: Destination) -> Deadlines:
+    return Deadlines(place.connect_timeout, place.header_timeout, place.idle_timeout, place.total_timeout)

@@ -1,0 +1,313 @@
+"""Connections to providers: a pool per origin on bare asyncio transports, parsed with httptools.
+
+No task, queue or stream object per request: a connection belongs to one ``Receiver`` from :meth:`Connection.send`
+until the answer is complete, and hands it every read as it comes. Redirects are never followed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from typing import Protocol
+
+import httptools
+import msgspec
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Scheme, host and port of a provider; from the settings only, never from a request."""
+
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def authority(self) -> str:
+        """``Host`` header value: the port only where it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == (443 if self.tls else 80) else f"{host}:{self.port}"
+
+
+class Receiver(Protocol):
+    """Who an answer is for."""
+
+    def upstream_read(self, connection: Connection, data: bytes) -> None:
+        """One read event was parsed; ``connection`` tells what is known by now."""
+
+    def upstream_broken(self, connection: Connection, error: Exception | None) -> None:
+        """What came is not HTTP (``error``), or the connection was lost before the answer was complete."""
+
+    def upstream_paused(self) -> None:
+        """The provider reads slower than the app sends."""
+
+    def upstream_resumed(self) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """One connection. The fields below ``pieces`` describe the answer being read."""
+
+    __slots__ = (
+        "_head_only",
+        "_junk",
+        "_parser",
+        "_skip_heads",
+        "body_at",
+        "chunked",
+        "complete",
+        "content_length",
+        "headers",
+        "keep",
+        "origin",
+        "pieces",
+        "pool",
+        "raw",
+        "reason",
+        "receiver",
+        "served",
+        "status",
+        "transport",
+        "until_close",
+        "written_at",
+    )
+
+    def __init__(self, pool: Pool, origin: Origin) -> None:
+        self.pool = pool
+        self.origin = origin
+        self.transport: asyncio.Transport | None = None
+        self.receiver: Receiver | None = None
+        self.served = 0
+        """Answers this connection has completed before the current one."""
+        self._parser = httptools.HttpResponseParser(self)
+        self._head_only = False
+        self.written_at = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self.status = 0
+        self.reason = b""
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: list[bytes] = []
+        """De-chunked body bytes of this read."""
+        self.raw = b""
+        """Bytes read while the response head was incomplete."""
+        self.body_at = -1
+        """Where the body begins in ``raw``; -1 while the head is incomplete."""
+        self.content_length: int | None = None
+        self.chunked = False
+        self.until_close = False
+        """The body ends where the connection does."""
+        self.complete = False
+        self.keep = False
+        self._skip_heads = 0
+        self._junk = False
+
+    # ---- towards the provider
+
+    def send(self, receiver: Receiver, data: bytes, *, head_only: bool) -> None:
+        """Write a request (or its head). ``head_only``: the method is HEAD, so the answer has no body."""
+        assert self.transport is not None
+        self.receiver = receiver
+        self._head_only = head_only
+        self.written_at = self.pool.clock()
+        self.transport.write(data)
+
+    def write(self, data: bytes) -> None:
+        """More of the request body."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(data)
+
+    def pause(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.pause_reading()
+
+    def resume(self) -> None:
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def release(self) -> None:
+        """The answer is complete: back to the pool, or closed where it cannot serve again."""
+        self.receiver = None
+        self.served += 1
+        usable = self.keep and not self.until_close and not self._junk and self.transport is not None
+        if self._head_only:
+            self._parser = httptools.HttpResponseParser(self)
+        self._reset()
+        if usable and not self.transport.is_closing():  # type: ignore[union-attr]
+            self.pool.put(self)
+        else:
+            self.abort()
+
+    def abort(self) -> None:
+        """Close at once, telling nobody."""
+        self.receiver = None
+        if self.transport is not None:
+            self.transport.abort()
+
+    # ---- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        receiver = self.receiver
+        if receiver is None:  # bytes nobody asked for: the connection cannot be trusted again
+            self.abort()
+            return
+        self.pieces.clear()
+        reading_head = self.body_at < 0
+        if reading_head:
+            self.raw = self.raw + data if self.raw else data
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # 101: the receiver sees the status and takes the raw bytes over
+        except httptools.HttpParserError as error:
+            if not (self.complete and self._junk):
+                receiver.upstream_broken(self, error)
+                return
+        if reading_head and self.status:
+            at = -1
+            for _ in range(self._skip_heads + 1):
+                at = self.raw.find(b"\r\n\r\n", at + 1 if at >= 0 else 0)
+            self.body_at = at + 4 if at >= 0 else len(self.raw)
+        receiver.upstream_read(self, data)
+
+    def eof_received(self) -> bool | None:
+        return None  # the transport closes; connection_lost tells the receiver
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.transport = None
+        self.pool.forget(self)
+        receiver = self.receiver
+        if receiver is None:
+            return
+        self.pieces.clear()
+        if self.until_close and self.status and exc is None:
+            self.complete = True
+            self.keep = False
+            receiver.upstream_read(self, b"")
+        else:
+            receiver.upstream_broken(self, None)
+
+    def pause_writing(self) -> None:
+        if self.receiver is not None:
+            self.receiver.upstream_paused()
+
+    def resume_writing(self) -> None:
+        if self.receiver is not None:
+            self.receiver.upstream_resumed()
+
+    # ---- httptools callbacks
+
+    def on_message_begin(self) -> None:
+        if self.complete:
+            self._junk = True
+
+    def on_status(self, reason: bytes) -> None:
+        if not self.complete:
+            self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self.complete and self.status == 0:
+            self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self.complete:
+            return
+        status = self._parser.get_status_code()
+        if 100 <= status < 200 and status != 101:  # informational: the real head is yet to come
+            return
+        self.status = status
+        for name, value in self.headers:
+            lower = name.lower()
+            if lower == b"transfer-encoding":
+                self.chunked = value.lower().rstrip().endswith(b"chunked")
+            elif lower == b"content-length":
+                self.content_length = int(value)
+        self.keep = self._parser.should_keep_alive()
+        if self._head_only or status in (204, 304):
+            self.complete = self._head_only
+        elif not self.chunked and self.content_length is None:
+            self.until_close = True
+
+    def on_body(self, body: bytes) -> None:
+        if not self.complete:
+            self.pieces.append(body)
+
+    def on_message_complete(self) -> None:
+        if self.status == 0:
+            self._skip_heads += 1
+            self.headers = []
+            self.reason = b""
+        elif not self.until_close:
+            self.complete = True
+
+
+class Pool:
+    """Idle connections by origin; newest first, so that the pool shrinks by itself when traffic falls."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, idle_seconds: float, tls: ssl.SSLContext | None = None
+    ) -> None:
+        self.loop = loop
+        self.clock = clock
+        self._idle_seconds = idle_seconds
+        self._tls = tls
+        self._idle: dict[Origin, deque[tuple[float, Connection]]] = {}
+        self._open: set[Connection] = set()
+        self.opened = 0
+        """Connections made so far."""
+
+    def take(self, origin: Origin) -> Connection | None:
+        """An idle connection that is still alive, or ``None``."""
+        idle = self._idle.get(origin)
+        oldest = self.clock() - self._idle_seconds
+        while idle:
+            since, connection = idle.pop()
+            transport = connection.transport
+            if transport is None or transport.is_closing():
+                continue
+            if since < oldest:
+                connection.abort()
+                continue
+            return connection
+        return None
+
+    async def connect(self, origin: Origin, timeout: float) -> Connection:
+        """A new connection. Raises ``OSError`` (refused, DNS, TLS) or ``TimeoutError`` after ``timeout`` seconds."""
+        async with asyncio.timeout(timeout):
+            _, connection = await self.loop.create_connection(
+                lambda: Connection(self, origin),
+                origin.host,
+                origin.port,
+                ssl=self._context() if origin.tls else None,
+                server_hostname=origin.host if origin.tls else None,
+            )
+        self.opened += 1
+        self._open.add(connection)
+        return connection
+
+    def put(self, connection: Connection) -> None:
+        self._idle.setdefault(connection.origin, deque()).append((self.clock(), connection))
+
+    def forget(self, connection: Connection) -> None:
+        self._open.discard(connection)
+
+    def sweep(self) -> None:
+        """Close what has been idle too long and forget what the providers closed."""
+        oldest = self.clock() - self._idle_seconds
+        for idle in self._idle.values():
+            while idle and (idle[0][0] < oldest or idle[0][1].transport is None):
+                idle.popleft()[1].abort()
+
+    def close(self) -> None:
+        for connection in list(self._open):
+            connection.abort()
+        self._idle.clear()
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.set_alpn_protocols(["http/1.1"])
+        return self._tls
