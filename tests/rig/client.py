@@ -8,7 +8,7 @@ import dataclasses
 import json
 import socket
 import struct
-from typing import Any
+from typing import Any, cast
 
 from rig.http11 import Dechunker, Head, Headers, parse_head, request_bytes
 
@@ -70,8 +70,7 @@ class RawClient(asyncio.Protocol):
         return client
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self.received += data

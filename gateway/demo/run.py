@@ -1,0 +1,70 @@
+"""``weighbridge demo``: provider, gateway and sample traffic in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Final
+
+from gateway.demo import provider, traffic
+from gateway.demo.provider import Pace
+from gateway.demo.traffic import Plan, Tally
+from gateway.settings import Settings
+from gateway.settings.sections import ProviderSection
+
+SPOKEN: Final = ("openai", "anthropic", "gemini")
+"""Providers whose wire the demo provider speaks."""
+
+Serve = Callable[[Settings], AbstractAsyncContextManager[str]]
+"""Runs a gateway with these settings for as long as the context lasts; gives its URL, ``http://host:port``."""
+
+
+def with_demo_provider(settings: Settings, base_url: str) -> Settings:
+    """The same settings, with the providers the demo speaks for pointed at it."""
+    demo = {name: ProviderSection(base_url=base_url) for name in SPOKEN}
+    return settings.model_copy(update={"providers": {**settings.providers, **demo}})
+
+
+async def run_demo(
+    settings: Settings,
+    serve: Serve,
+    show: Callable[[str], None],
+    *,
+    pace: Pace = provider.REALISTIC,
+    plan: Plan | None = None,
+    until: Awaitable[object] | None = None,
+) -> Tally:
+    """Starts the demo provider and a gateway in front of it, plays the plan, and shows what to look at next.
+
+    ``show`` prints a line. The gateway stays up until ``until`` is over (the command passes "interrupted").
+    """
+    runner, base_url = await provider.start(pace)
+    try:
+        async with serve(with_demo_provider(settings, base_url)) as gateway:
+            plan = plan or Plan()
+            show(f"Demo provider on {base_url}, gateway on {gateway}.")
+            show(f"Sending {plan.calls} sample calls of several teams through the gateway ...")
+            tally = await traffic.send(gateway, plan)
+            for line in _summary(gateway, tally):
+                show(line)
+            if until is not None:
+                await until
+            return tally
+    finally:
+        await runner.cleanup()
+
+
+def _summary(gateway: str, tally: Tally) -> list[str]:
+    return [
+        f"Done: {tally.ok} answered, {tally.failed} failed (the demo provider fails now and then),"
+        f" {tally.left} left by the app half-way.",
+        "",
+        "Look at them:",
+        "  weighbridge calls                 every call with model, tokens, time and cost",
+        "  weighbridge explain ID            how one cost came about",
+        f"  curl {gateway}/api/calls          the same as JSON",
+        "",
+        "Call it yourself, with any key:",
+        f"  export OPENAI_BASE_URL={gateway}/openai/v1 OPENAI_API_KEY=demo",
+        f"  export ANTHROPIC_BASE_URL={gateway}/anthropic ANTHROPIC_API_KEY=demo",
+    ]
