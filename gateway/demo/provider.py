@@ -14,9 +14,9 @@ from aiohttp import web
 from gateway.demo import anthropic_wire, gemini_wire, openai_wire, responses_wire
 from gateway.demo.replies import Prompt, Reply, answer, count_tokens
 
-MODELS = ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "o4-mini", "text-embedding-3-small")
-ANTHROPIC_MODELS = ("claude-sonnet-4-5", "claude-haiku-4-5")
-GEMINI_MODELS = ("gemini-2.5-pro", "gemini-2.5-flash")
+MODELS = ("gpt-5.5", "gpt-5.4-mini", "gpt-4o", "gpt-4o-mini", "o4-mini", "text-embedding-3-small")
+ANTHROPIC_MODELS = ("claude-sonnet-5", "claude-haiku-4-5")
+GEMINI_MODELS = ("gemini-2.5-pro", "gemini-3.5-flash")
 FAULT_MODEL = "demo-error-"
 """A model of this name with a status behind it (``demo-error-429``) always fails with that status."""
 WRONG_KEY = "wrong-key"
@@ -75,7 +75,8 @@ class DemoProvider:
         )
         app.router.add_get("/v1beta/models", self._guarded(self.gemini_models, gemini_wire.error_document))
         app.router.add_post(
-            "/v1beta/models/{model}:{verb}", self._guarded(self.gemini, gemini_wire.error_document)
+            "/{version:v1|v1alpha|v1beta}/models/{model}:{verb}",
+            self._guarded(self.gemini, gemini_wire.error_document),
         )
         return app
 

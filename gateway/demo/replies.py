@@ -16,7 +16,7 @@ CHARACTERS_PER_TOKEN = 4
 CACHE_FROM = 1024
 """Prompt tokens from which a prefix is reported as read from the cache, in steps of ``CACHE_STEP``."""
 CACHE_STEP = 128
-_THINKERS = re.compile(r"^(o\d|gpt-5|gemini-2\.5|gemini-3|claude-.*-(4|5))")
+_THINKERS = re.compile(r"^(o\d|gpt-5|gemini-2\.5|gemini-3|claude-.*-[45]\b)")
 _PIECE = re.compile(r"\S+\s*\S*\s*")
 
 
@@ -109,9 +109,8 @@ def _shorten(pieces: tuple[str, ...], tokens: int) -> tuple[str, ...]:
 _DATED = {
     "gpt-4o": "gpt-4o-2024-08-06",
     "gpt-4o-mini": "gpt-4o-mini-2024-07-18",
-    "gpt-4.1": "gpt-4.1-2025-04-14",
-    "gpt-4.1-mini": "gpt-4.1-mini-2025-04-14",
-    "claude-sonnet-4-5": "claude-sonnet-4-5-20250929",
+    "gpt-5.5": "gpt-5.5-2026-04-23",
+    "gpt-5.4-mini": "gpt-5.4-mini-2026-03-17",
     "claude-haiku-4-5": "claude-haiku-4-5-20251001",
 }
 

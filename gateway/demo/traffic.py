@@ -53,18 +53,18 @@ class Tally(msgspec.Struct):
 
 MODELS: dict[str, tuple[tuple[Shape, str], ...]] = {
     "chat-assistant": (
-        (Shape.CHAT, "gpt-4o"),
-        (Shape.CHAT, "gpt-4o-mini"),
-        (Shape.MESSAGES, "claude-sonnet-4-5"),
-        (Shape.GEMINI, "gemini-2.5-flash"),
+        (Shape.CHAT, "gpt-5.5"),
+        (Shape.CHAT, "gpt-5.4-mini"),
+        (Shape.MESSAGES, "claude-sonnet-5"),
+        (Shape.GEMINI, "gemini-3.5-flash"),
     ),
     "ticket-triage": ((Shape.CHAT, "gpt-4o-mini"), (Shape.MESSAGES, "claude-haiku-4-5")),
     "document-summary": (
-        (Shape.RESPONSES, "gpt-4.1"),
+        (Shape.RESPONSES, "gpt-5.5"),
         (Shape.GEMINI, "gemini-2.5-pro"),
-        (Shape.MESSAGES, "claude-sonnet-4-5"),
+        (Shape.MESSAGES, "claude-sonnet-5"),
     ),
-    "code-review": ((Shape.RESPONSES, "gpt-4.1"), (Shape.CHAT, "o4-mini"), (Shape.CHAT, "yard-coder-7b")),
+    "code-review": ((Shape.RESPONSES, "gpt-5.5"), (Shape.CHAT, "o4-mini"), (Shape.CHAT, "yard-coder-7b")),
     "search-index": ((Shape.EMBEDDINGS, "text-embedding-3-small"),),
 }
 """Feature -> the models it is tried on. ``yard-coder-7b`` is nobody's: its calls stay unpriced, visibly."""

@@ -71,7 +71,7 @@ async def test_every_wire_reports_the_same_tokens_streamed_or_not(base: str, htt
     end = next(part for part in parts if part["type"] == "message_delta")["usage"]
     assert {**start, **end} == whole
 
-    asked = {"model": "gpt-4.1", "input": "How heavy?"}
+    asked = {"model": "gpt-5.5", "input": "How heavy?"}
     whole = json.loads(await get("/v1/responses", asked))["usage"]
     parts = events_of(await get("/v1/responses", {**asked, "stream": True}))
     assert parts[-1]["response"]["usage"] == whole
