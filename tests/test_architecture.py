@@ -296,13 +296,12 @@ def test_only_listed_files_catch_everything() -> None:
     report("broad except only in sinks, jobs and taps", found)
 
 
-def joins_path(node: ast.BinOp | ast.AugAssign) -> bool:
-    """``folder / "name"``."""
-    return (
-        isinstance(node, ast.BinOp)
-        and isinstance(node.right, ast.Constant)
-        and isinstance(node.right.value, str)
-    )
+def is_exact(node: ast.BinOp | ast.AugAssign) -> bool:
+    """``folder / "name"``, or a division of a ``Decimal``."""
+    if not isinstance(node, ast.BinOp):
+        return False
+    names_file = isinstance(node.right, ast.Constant) and isinstance(node.right.value, str)
+    return names_file or "Decimal(" in ast.unparse(node.left)
 
 
 def floats() -> Iterator[tuple[Path, int, str]]:
@@ -316,7 +315,7 @@ def floats() -> Iterator[tuple[Path, int, str]]:
             elif (
                 isinstance(node, ast.BinOp | ast.AugAssign)
                 and isinstance(node.op, ast.Div)
-                and not joins_path(node)
+                and not is_exact(node)
             ):
                 yield path, node.lineno, "a true division"
 
