@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,9 +26,9 @@ from gateway.errors import Code, error_body
 from gateway.exchange import Exchange
 from gateway.headers import scan
 from gateway.proxy import Ended, Proxy
+from gateway.relay import LAST_CHUNK, chunk
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
-LAST_CHUNK: Final = b"0\r\n\r\n"
 _SILENT: Final = logging.getLogger("gateway.server.aiohttp")
 
 
@@ -36,6 +37,8 @@ class HttpLimits(msgspec.Struct, frozen=True):
 
     line_bytes: int
     """Request line, and any one header."""
+    head_bytes: int
+    """All headers together."""
     headers: int
     head_seconds: float
     body_seconds: float
@@ -177,7 +180,7 @@ class AppConnection(RequestHandler):
             if sent > limit:
                 exchange.client_exceeded(limit)
                 return
-            exchange.upload(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data, len(data))
+            exchange.upload(chunk(data) if chunked else data, len(data))
         self._body_since = 0.0
         exchange.uploaded(LAST_CHUNK if chunked else b"")
 
@@ -255,7 +258,11 @@ class ProxyServer(web.Server):
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
-        factory = self._api.request_factory if is_own(message.path) else self._make_request
+        factory = (
+            self._api.request_factory
+            if is_own(message.path.encode("utf-8", "surrogateescape"))
+            else self._make_request
+        )
         return factory(message, payload, protocol, writer, task)
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -272,16 +279,12 @@ class ProxyServer(web.Server):
                 connection.force_close()
 
 
-_OWN: Final = ("/api", "/dashboard", "/healthz", "/readyz", "/metrics")
+_OWN: Final = re.compile(rb"/(?:(?:api|dashboard|healthz|readyz|metrics)(?:[/?]|$)|(?:\?|$))")
 
 
-def is_own(path: str) -> bool:
+def is_own(target: bytes) -> bool:
     """Is this a path of ours (API, probes) rather than a provider's?"""
-    if path == "/":
-        return True
-    return path.startswith(_OWN) and path[1:].partition("?")[0].partition("/")[0] in (
-        name[1:] for name in _OWN
-    )
+    return _OWN.match(target) is not None
 
 
 def request_head(message: RawRequestMessage, connection: AppConnection) -> RequestHead:

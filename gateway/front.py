@@ -1,0 +1,374 @@
+"""The fast lane: plain proxy calls are parsed with httptools on the bare transport.
+
+What is not plain (our own paths, HTTP/1.0, upgrades, two requests in one read) is handed over before anything was
+done with it: the transport gets an aiohttp protocol (:mod:`gateway.server`) and the bytes read so far, and stays
+with it. Both lanes drive the same exchange, and every test of the proxy runs on both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Callable
+from typing import Final
+
+import httptools
+import msgspec
+
+from gateway.call import RequestHead
+from gateway.errors import Code, error_body
+from gateway.exchange import Exchange
+from gateway.headers import scan
+from gateway.proxy import Ended, Proxy
+from gateway.relay import LAST_CHUNK, chunk, own_response
+from gateway.server import CONTINUE, HttpLimits, ProxyServer, is_own
+
+LINGER_SECONDS: Final = 5.0
+"""How long the rest of a refused body is read and thrown away, so that the app gets to read the refusal."""
+
+
+class Lane(msgspec.Struct, frozen=True):
+    """What every connection of the fast lane works with."""
+
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], float]
+    proxy: Proxy
+    aiohttp: ProxyServer
+    limits: HttpLimits
+    connections: set[FrontConnection]
+
+
+class State(enum.Enum):
+    HEAD = enum.auto()
+    """Waiting for a request head, or in the middle of one."""
+    BODY = enum.auto()
+    """The head is complete, the body is not."""
+    CARRIED = enum.auto()
+    """The request is complete and its call is running."""
+    LINGERING = enum.auto()
+    """Answered and half closed; what still comes is thrown away."""
+    GONE = enum.auto()
+
+
+class FrontConnection(asyncio.Protocol):
+    """One connection of an app. Is the :class:`gateway.exchange.Client` of the call it carries."""
+
+    __slots__ = (
+        "_body",
+        "_exchange",
+        "_head",
+        "_head_bytes",
+        "_headers",
+        "_held",
+        "_lane",
+        "_odd",
+        "_parser",
+        "_peer",
+        "_pending",
+        "_raw",
+        "_received",
+        "_running",
+        "_served",
+        "_since",
+        "_state",
+        "_target",
+        "_transport",
+        "_whole",
+        "http10",
+    )
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+        self._transport: asyncio.Transport | None = None
+        self._peer: str | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self.http10 = False
+        self._pending: list[bytes] = []
+        """Bytes that came while a call was running (pipelining)."""
+        self._served = False
+        """At least one request of this connection was answered."""
+        self._state = State.HEAD
+        self._since = lane.clock()
+        """When the wait for the app's next bytes began."""
+        self._reset()
+
+    def _reset(self) -> None:
+        """Ready for the next request head."""
+        self._raw = b""
+        """Everything read of this request, as long as it may still be handed over."""
+        self._target = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._head_bytes = 0
+        self._head: RequestHead | None = None
+        self._odd = False
+        self._body: list[bytes] = []
+        """Body bytes of this read; of all reads while the body is held."""
+        self._held = 0
+        self._received = 0
+        self._whole = False
+        self._running = False
+        """The proxy has the call."""
+        self._exchange: Exchange | Ended | None = None
+
+    # ---- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport  # type: ignore[assignment]
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if isinstance(peer, tuple) else None
+        self._lane.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        state = self._state
+        if state is State.CARRIED:
+            self._pending.append(data)
+            self._pause()
+        elif state is State.HEAD or state is State.BODY:
+            self._read(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._state = State.GONE
+        self._transport = None
+        self._lane.connections.discard(self)
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.client_gone()
+
+    def pause_writing(self) -> None:
+        if self._exchange is not None:
+            self._exchange.client_paused()
+
+    def resume_writing(self) -> None:
+        if self._exchange is not None:
+            self._exchange.client_resumed()
+
+    # ---- reading a request
+
+    def _read(self, data: bytes) -> None:
+        if self._state is State.HEAD:
+            if not self._raw:
+                self._since = self._lane.clock()
+            self._raw = self._raw + data if self._raw else data
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._odd = True
+        except httptools.HttpParserError:
+            self._reject(400, "The request is not well-formed HTTP.")
+            return
+        if self._head is None:
+            self._check_unfinished_head()
+        elif self._odd and self._state is State.HEAD and not self._running:
+            self._hand_over()
+        else:
+            self._advance()
+
+    def _check_unfinished_head(self) -> None:
+        limits = self._lane.limits
+        if self._odd:  # a head that aiohttp has better words for
+            self._hand_over()
+        elif len(self._raw) > limits.head_bytes or len(self._headers) > limits.headers:
+            self._reject(
+                431, f"The request head is larger than {limits.head_bytes} bytes or {limits.headers} headers."
+            )
+
+    def _advance(self) -> None:
+        """The head is complete: start the call once enough of the body is there, then pass on the rest."""
+        head = self._head
+        assert head is not None
+        proxy = self._lane.proxy
+        if not self._running:
+            if not self._whole and self._held <= proxy.limits.hold_body:
+                if self._state is State.HEAD:
+                    self._raw = b""
+                    self._state = State.BODY
+                    if head.expects_continue:
+                        self.write(CONTINUE)
+                self._since = self._lane.clock()
+                return
+            self._start(head)
+        elif self._exchange is not None:
+            self._upload(head, self._exchange)
+
+    def _start(self, head: RequestHead) -> None:
+        self._running = True
+        self._state = State.CARRIED if self._whole else State.BODY
+        self._raw = b""
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        self._body.clear()
+        exchange = self._lane.proxy.handle(head, body, self._whole, self)
+        if self._running:
+            self._exchange = exchange
+
+    def _upload(self, head: RequestHead, exchange: Exchange | Ended) -> None:
+        """Pass on what this read brought of a body that is too large to be held."""
+        chunked = head.content_length is None
+        limit = self._lane.proxy.limits.body
+        for piece in self._body:
+            exchange.upload(chunk(piece) if chunked else piece, len(piece))
+        self._body.clear()
+        self._since = self._lane.clock()
+        if self._received > limit:
+            exchange.client_exceeded(limit)
+        elif self._whole:
+            self._state = State.CARRIED
+            exchange.uploaded(LAST_CHUNK if chunked else b"")
+
+    def _hand_over(self) -> None:
+        """Give the connection to aiohttp, with all that was read of this request."""
+        transport, raw = self._transport, self._raw
+        assert transport is not None
+        self._state = State.GONE
+        self._transport = None
+        self._lane.connections.discard(self)
+        protocol = self._lane.aiohttp()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(raw)
+
+    def _reject(self, status: int, message: str) -> None:
+        self._lane.aiohttp.malformed += 1
+        if self._exchange is not None:  # a body that broke off in the middle of a call
+            self._exchange.client_gone()
+            self.cut()
+            return
+        self.write(own_response(status, error_body(None, status, Code.BAD_REQUEST, message), b"", close=True))
+        self.end(close=True)
+
+    # ---- httptools callbacks
+
+    def on_message_begin(self) -> None:
+        if self._whole:
+            self._odd = True  # a second request in the same read
+
+    def on_url(self, url: bytes) -> None:
+        if not self._whole:
+            self._target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._head is None:
+            self._headers.append((name, value))
+            self._head_bytes += len(name) + len(value) + 4
+
+    def on_headers_complete(self) -> None:
+        if self._head is not None:
+            return
+        parser = self._parser
+        found = scan(self._headers)
+        seen = found.seen
+        self.http10 = parser.get_http_version() != "1.1"
+        limits = self._lane.limits
+        self._odd = (
+            self.http10
+            or b"upgrade" in seen
+            or b"host" not in seen
+            or is_own(self._target)
+            or self._head_bytes > limits.head_bytes
+            or len(self._headers) > limits.headers
+        )
+        self._head = RequestHead(
+            parser.get_method().decode("ascii"),
+            self._target,
+            found,
+            self.http10,
+            parser.should_keep_alive(),
+            b"transfer-encoding" in seen,
+            self._peer,
+        )
+
+    def on_body(self, body: bytes) -> None:
+        if not self._whole:
+            self._body.append(body)
+            self._held += len(body)
+            self._received += len(body)
+
+    def on_message_complete(self) -> None:
+        self._whole = True
+
+    # ---- Client
+
+    def write(self, data: bytes) -> None:
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            transport.write(data)
+
+    def end(self, *, close: bool) -> None:
+        """The answer is written: on to the next request, or close."""
+        transport = self._transport
+        if transport is None:
+            return
+        unread = not self._whole
+        odd = self._odd
+        self._reset()
+        if not close and not odd and not unread:
+            self._state = State.HEAD
+            self._served = True
+            self._since = self._lane.clock()
+            if self._pending:
+                self._lane.loop.call_soon(self._resume_pending)
+        elif unread and transport.can_write_eof():
+            self._state = State.LINGERING
+            self._since = self._lane.clock()
+            transport.write_eof()
+            self._resume()
+        else:
+            self._state = State.GONE
+            transport.close()
+
+    def cut(self) -> None:
+        self._reset()
+        self._state = State.GONE
+        if self._transport is not None:
+            self._transport.close()
+
+    def pause_upload(self) -> None:
+        if self._state is State.BODY:
+            self._pause()
+
+    def resume_upload(self) -> None:
+        if self._state is State.BODY:
+            self._since = self._lane.clock()
+            self._resume()
+
+    # ---- flow and time
+
+    def _resume_pending(self) -> None:
+        if self._state is State.HEAD and self._transport is not None:
+            data = b"".join(self._pending)
+            self._pending.clear()
+            self._resume()
+            self._read(data)
+
+    def _pause(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def late(self, now: float) -> bool:
+        """Has the app been too slow with a head or a body, or idle for too long?"""
+        limits = self._lane.limits
+        waited = now - self._since
+        if self._state is State.HEAD:
+            return waited > (
+                limits.keepalive_seconds if self._served and not self._raw else limits.head_seconds
+            )
+        if self._state is State.BODY:
+            return waited > limits.body_seconds
+        return self._state is State.LINGERING and waited > LINGER_SECONDS
+
+    def idle(self) -> bool:
+        """Nothing is under way: may be closed at once when the gateway stops."""
+        return self._state in (State.HEAD, State.LINGERING)
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+
+def sweep(lane: Lane, now: float) -> None:
+    """Close the connections of apps that are too slow."""
+    for connection in [one for one in lane.connections if one.late(now)]:
+        connection.close()
