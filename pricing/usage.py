@@ -46,6 +46,22 @@ class Usage(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Characters spoken (text to speech)."""
     audio_ms: int | None = None
     """Milliseconds of audio transcribed or made."""
+    cache_image_read: int | None = None
+    """Subset of both ``cache_read`` and ``input_image``."""
+    input_video: int | None = None
+    output_video: int | None = None
+    citation: int | None = None
+    """Subset of ``output`` (Perplexity ``citation_tokens``)."""
+    annotated_pages: int | None = None
+    """Subset of ``pages``: read by OCR with annotations."""
+    file_searches: int | None = None
+    """Searches in the provider's own file store (OpenAI ``file_search`` calls)."""
+    billed_input: int | None = None
+    """Input tokens the provider charges for where that is not ``input`` (Cohere ``billed_units``, which leaves out
+    its own prompt template). When set, it takes the place of ``input`` in the price and subsets get no rate of
+    their own."""
+    billed_output: int | None = None
+    """Output tokens the provider charges for where that is not ``output``."""
 
     @property
     def cache_write(self) -> int | None:
