@@ -57,7 +57,18 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     failed: bool = False
     """The answer is an error although its HTTP status says success (mid-stream error event, failed response)."""
     also: tuple[tuple[str, Usage], ...] = ()
-    """Usage billed under other models within this call."""
+    """Usage billed beside ``usage`` within this call: other models, or further passes of the same model."""
+    job: str | None = None
+    """Id of the background job (run, background response, batch) this answer reports on."""
+    job_usage: Usage | None = None
+    """Usage of ``job`` so far. It belongs to the job, not to this call: every poll repeats it, so it may be
+    billed at most once per ``job``. Set only where ``billable`` is false."""
+
+
+class Kept(Protocol):
+    """Takes the answer's text for token estimation (``gateway/wire/text.py``)."""
+
+    def add(self, piece: object) -> None: ...
 
 
 class Reader(Protocol):
@@ -66,6 +77,11 @@ class Reader(Protocol):
     finished: bool
     """Set once the answer's own terminal event was seen (``[DONE]``, ``message_stop``, ``response.completed``):
     from then on the call counts as complete even if the connection breaks."""
+    marks: tuple[bytes, ...]
+    """Only events containing one of these may be of interest; the framing skips all others unparsed. Empty:
+    every event is. Looked at anew for every piece, so a reader may narrow it once it has seen the first event."""
+    text: Kept | None
+    """Set by the tap where the answer's text is to be kept; a reader that honours it leaves ``marks`` empty."""
 
     def event(self, name: bytes, data: bytes) -> None:
         """One SSE event (``name`` empty where none was given), NDJSON line or element of a JSON array stream."""
@@ -90,6 +106,8 @@ class Exchanged(msgspec.Struct, frozen=True, gc=False):
     """Response headers, names lower-cased."""
     request_body: bytes = b""
     """The request as far as it was held (for units that only the request tells, e.g. characters to speak)."""
+    provider: str = ""
+    """Name of the provider's kind (``xai``, ``openrouter``): the same wire means different things at some."""
 
 
 class Wire(msgspec.Struct, frozen=True):
@@ -108,3 +126,7 @@ class Wire(msgspec.Struct, frozen=True):
     """``(status, code, message)`` -> JSON error body in the wire's own shape."""
     inject_usage: Callable[[bytes], bytes | None] | None = None
     """Request body with usage reporting switched on, or ``None`` when it must not be touched."""
+    json_stream: bool = False
+    """A stream may come as one JSON array (``application/json``): read it element by element."""
+    fallback: bool = False
+    """Asked only when no other wire matches."""

@@ -1,0 +1,149 @@
+"""Anthropic messages (also behind Vertex ``rawPredict`` and Bedrock ``invoke``).
+
+In a stream ``message_start`` tells the input and ``message_delta`` the output, but the delta may repeat, complete
+and correct the input: of each field the last value counts, and nothing is ever added up.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.wire.anthropic_usage import anthropic_usage, apart
+from gateway.wire.asking import read_body
+from gateway.wire.contract import Exchanged, Kept, Reader, Reading, Wire
+from gateway.wire.counts import Counts
+from gateway.wire.errors import anthropic_error, body_code
+from gateway.wire.paths import ends
+from gateway.wire.seen import Seen
+from gateway.wire.shapes import Shape, text
+
+
+class _Delta(msgspec.Struct):
+    stop_reason: object = None
+    text: object = None
+    thinking: object = None
+    partial_json: object = None
+
+
+class _Message(msgspec.Struct):
+    id: object = None
+    model: object = None
+    usage: msgspec.Raw = msgspec.Raw(b"")
+    stop_reason: object = None
+
+
+class _Event(msgspec.Struct):
+    type: object = None
+    message: _Message | None = None
+    delta: _Delta | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"")
+    id: object = None
+    model: object = None
+    stop_reason: object = None
+
+
+class _Block(msgspec.Struct):
+    text: object = None
+    thinking: object = None
+    input: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Content(msgspec.Struct):
+    content: list[_Block] | None = None
+
+
+_EVENT = Shape(_Event)
+_CONTENT = Shape(_Content)
+_MARKS = (b"message_", b'"error"')
+
+
+class MessagesReader:
+    __slots__ = ("_call", "_seen", "finished", "marks", "text")
+
+    def __init__(self, call: Exchanged) -> None:
+        self._call = call
+        self._seen = Seen()
+        self.finished = False
+        self.marks: tuple[bytes, ...] = ()
+        self.text: Kept | None = None
+
+    def event(self, name: bytes, data: bytes) -> None:
+        event = _EVENT.read(data)
+        if event is None:
+            return
+        seen = self._seen
+        kind = event.type
+        if kind == "message_start":
+            seen.began = True
+            if self.text is None:
+                self.marks = _MARKS
+            if event.message is not None:
+                seen.identity(event.message.model, event.message.id)
+                self._usage(event.message.usage)
+        elif kind == "message_delta":
+            self._usage(event.usage)
+            if event.delta is not None:
+                seen.finished_with(event.delta.stop_reason)
+        elif kind == "message_stop":
+            self.finished = True
+        elif kind == "error" or (kind is None and name == b"error"):
+            seen.error(body_code(data))
+            self.finished = True
+        elif self.text is not None and event.delta is not None:
+            for piece in (event.delta.text, event.delta.thinking, event.delta.partial_json):
+                self.text.add(piece)
+
+    def document(self, body: bytes) -> None:
+        message = _EVENT.read(body)
+        if message is None:
+            return
+        seen = self._seen
+        if self._call.status >= 400:
+            seen.error_code = body_code(body)
+            return
+        if message.type == "error":
+            seen.error(body_code(body))
+            return
+        seen.began = True
+        seen.identity(message.model, message.id)
+        seen.finished_with(message.stop_reason)
+        self._usage(message.usage)
+        self.finished = True
+        if self.text is not None:
+            self._keep(self.text, body)
+
+    def _usage(self, raw: msgspec.Raw) -> None:
+        found = self._seen.usage_adds(raw)
+        if found is None:
+            return
+        seen = self._seen
+        seen.service_tier = text(found.get("service_tier"), 64) or seen.service_tier
+        seen.speed = text(found.get("speed"), 64) or seen.speed
+        seen.geo = text(found.get("inference_geo"), 64) or seen.geo
+
+    def _keep(self, kept: Kept, body: bytes) -> None:
+        content = _CONTENT.read(body)
+        for block in (content.content if content is not None else None) or ():
+            kept.add(block.text)
+            kept.add(block.thinking)
+            if len(memoryview(block.input)) > 2:
+                kept.add(bytes(block.input).decode("utf-8", "replace"))
+
+    def reading(self) -> Reading:
+        seen, counts = self._seen, Counts()
+        if seen.usage is None:
+            return seen.with_usage(self._call, None, counts)
+        usage = anthropic_usage(seen.usage, counts)
+        also = apart(seen.usage, seen.model or self._call.ask.model, counts)
+        return seen.with_usage(self._call, usage, counts, also=also)
+
+
+def matches(method: str, path: str) -> bool:
+    return method == "POST" and ends(path, "/v1/messages")
+
+
+def reader(call: Exchanged) -> Reader:
+    return MessagesReader(call)
+
+
+WIRE = Wire("anthropic_messages", "chat", matches, read_body, reader, anthropic_error)

@@ -1,0 +1,124 @@
+"""Reads what a request says of itself: the fields that nearly every wire spells alike.
+
+A body that cannot be decoded (broken off, invalid) is read as far as its beginning goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.wire import multipart, prefix
+from gateway.wire.contract import AskFields
+from gateway.wire.shapes import Shape, anything, text
+
+MOST_TAGS = 16
+MOST_TAG_NAME = 64
+MOST_TAG_VALUE = 512
+MOST_TOKENS = 2**31
+
+
+class Asked(msgspec.Struct):
+    """Members of a request body, whatever their type; nested ones are decoded only when needed."""
+
+    model: object = None
+    stream: object = None
+    max_tokens: object = None
+    max_completion_tokens: object = None
+    max_output_tokens: object = None
+    user: object = None
+    safety_identifier: object = None
+    service_tier: object = None
+    session_id: object = None
+    prompt_cache_key: object = None
+    metadata: msgspec.Raw = msgspec.Raw(b"")
+    stream_options: msgspec.Raw = msgspec.Raw(b"")
+    conversation: msgspec.Raw = msgspec.Raw(b"")
+
+
+_ASKED = Shape(Asked)
+_PREFIX_NAMES = frozenset(
+    b"model stream max_tokens max_completion_tokens max_output_tokens".split()
+    + b"user safety_identifier service_tier session_id".split()
+)
+_FORM_NAMES = frozenset({"model", "stream", "user"})
+
+
+def read_body(path: str, query: str, body: bytes) -> AskFields:
+    """The OpenAI family's request fields; also those of wires that spell them alike. Raises nothing."""
+    del path, query
+    return of_body(body)
+
+
+def of_body(body: bytes, *, model: str | None = None, stream: bool | None = None) -> AskFields:
+    """As :func:`read_body`; ``model`` and ``stream`` win over the body where the path tells them."""
+    if not body:
+        return AskFields(model, bool(stream))
+    asked = _ASKED.read(body)
+    if asked is None:
+        asked = _from_part(body)
+    tags, session, user = _metadata(asked.metadata)
+    limit = first_count(asked.max_completion_tokens, asked.max_output_tokens, asked.max_tokens)
+    return AskFields(
+        model or text(asked.model),
+        asked.stream is True if stream is None else stream,
+        limit,
+        text(asked.user) or text(asked.safety_identifier) or user,
+        text(asked.session_id) or session,
+        tags,
+        text(asked.service_tier, 64),
+        _wants_usage(asked.stream_options),
+        _conversation(asked.conversation),
+    )
+
+
+def first_count(*values: object) -> int | None:
+    """The first value that is a sensible token limit."""
+    for value in values:
+        if type(value) is int and 0 <= value <= MOST_TOKENS:
+            return value
+    return None
+
+
+def _from_part(body: bytes) -> Asked:
+    """Of a body that is no whole JSON object: a form, or the beginning of an object."""
+    if multipart.is_multipart(body):
+        form = multipart.fields(body, _FORM_NAMES)
+        return Asked(model=form.get("model"), stream=form.get("stream") == "true", user=form.get("user"))
+    found = prefix.scalars(body, _PREFIX_NAMES)
+    asked = Asked()
+    for name, value in found.items():
+        setattr(asked, name.decode("ascii"), value)
+    return asked
+
+
+def _metadata(raw: msgspec.Raw) -> tuple[tuple[tuple[str, str], ...], str | None, str | None]:
+    """``(tags, session, user)`` of the body's ``metadata``."""
+    if len(memoryview(raw)) <= 2:
+        return (), None, None
+    value = anything(memoryview(raw))
+    if not isinstance(value, Mapping):
+        return (), None, None
+    tags: list[tuple[str, str]] = []
+    for name, entry in value.items():
+        short = text(name, MOST_TAG_NAME)
+        content = text(entry, MOST_TAG_VALUE)
+        if short and content and len(tags) < MOST_TAGS:
+            tags.append((short, content))
+    session = text(value.get("session_id")) or text(value.get("trace_id"))
+    return tuple(tags), session, text(value.get("user_id"))
+
+
+def _wants_usage(raw: msgspec.Raw) -> bool:
+    if len(memoryview(raw)) <= 2:
+        return False
+    value = anything(memoryview(raw))
+    return isinstance(value, Mapping) and value.get("include_usage") is True
+
+
+def _conversation(raw: msgspec.Raw) -> str | None:
+    if len(memoryview(raw)) <= 2:
+        return None
+    value = anything(memoryview(raw))
+    return text(value.get("id")) if isinstance(value, Mapping) else text(value)

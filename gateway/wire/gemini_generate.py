@@ -1,0 +1,176 @@
+"""Gemini ``generateContent`` and ``streamGenerateContent`` (SSE or one JSON array), also on Vertex.
+
+The model is in the path. ``usageMetadata`` comes with every chunk and replaces the one before; early chunks may
+carry one without counts.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.wire.asking import of_body
+from gateway.wire.contract import AskFields, Exchanged, Kept, Reader, Reading, Wire
+from gateway.wire.counts import Counts
+from gateway.wire.errors import body_code, google_error
+from gateway.wire.gemini_usage import TRAFFIC, gemini_usage
+from gateway.wire.paths import after, plain
+from gateway.wire.seen import Seen
+from gateway.wire.shapes import Shape, exact_object, text
+from pricing.usage import Usage
+
+
+class _Part(msgspec.Struct):
+    text: object = None
+
+
+class _Content(msgspec.Struct):
+    parts: list[_Part] | None = None
+
+
+class _Candidate(msgspec.Struct):
+    finish_reason: object = msgspec.field(name="finishReason", default=None)
+
+
+class _Spoken(msgspec.Struct):
+    content: _Content | None = None
+
+
+class _Feedback(msgspec.Struct):
+    block_reason: object = msgspec.field(name="blockReason", default=None)
+
+
+class _Chunk(msgspec.Struct):
+    candidates: list[_Candidate] | None = None
+    usage: msgspec.Raw = msgspec.field(name="usageMetadata", default=msgspec.Raw(b""))
+    model: object = msgspec.field(name="modelVersion", default=None)
+    response_id: object = msgspec.field(name="responseId", default=None)
+    feedback: _Feedback | None = msgspec.field(name="promptFeedback", default=None)
+    error: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Words(msgspec.Struct):
+    candidates: list[_Spoken] | None = None
+
+
+class _Limits(msgspec.Struct):
+    tokens: object = msgspec.field(name="maxOutputTokens", default=None)
+
+
+class _Ask(msgspec.Struct):
+    config: _Limits | None = msgspec.field(name="generationConfig", default=None)
+    labels: msgspec.Raw = msgspec.Raw(b"")
+
+
+_CHUNK = Shape(_Chunk)
+_WORDS = Shape(_Words)
+_ASK = Shape(_Ask)
+_FINISH = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER", 6: "BLOCKLIST"} | {
+    7: "PROHIBITED_CONTENT",
+    8: "SPII",
+    9: "MALFORMED_FUNCTION_CALL",
+}
+_NULL = (b"", b"null")
+
+
+class GenerateReader:
+    __slots__ = ("_call", "_seen", "finished", "marks", "text")
+
+    def __init__(self, call: Exchanged) -> None:
+        self._call = call
+        self._seen = Seen()
+        self.finished = False
+        self.marks: tuple[bytes, ...] = ()
+        self.text: Kept | None = None
+
+    def event(self, name: bytes, data: bytes) -> None:
+        if data.startswith(b"[DONE]"):
+            self.finished = True
+            return
+        self._chunk(data)
+
+    def document(self, body: bytes) -> None:
+        self._chunk(body)
+
+    def _chunk(self, data: bytes) -> None:
+        seen = self._seen
+        if self._call.status >= 400:
+            seen.error_code = body_code(data)
+            return
+        chunk = _CHUNK.read(data)
+        if chunk is None:
+            return
+        if bytes(chunk.error) not in _NULL:
+            seen.error(body_code(data))
+            return
+        seen.began = True
+        seen.identity(chunk.model, chunk.response_id)
+        found = exact_object(chunk.usage)
+        if found is not None:
+            if seen.usage is None or any(name.endswith("TokenCount") for name in found):
+                seen.usage, seen.raw = found, bytes(chunk.usage)
+            traffic = found.get("trafficType")
+            label = TRAFFIC.get(traffic) if type(traffic) is int else traffic
+            seen.service_tier = text(label, 64) or seen.service_tier
+        for candidate in chunk.candidates or ():
+            reason = candidate.finish_reason
+            if reason:
+                seen.finished_with(_FINISH.get(reason, reason) if type(reason) is int else reason)
+                self.finished = True
+        if chunk.feedback is not None and chunk.feedback.block_reason:
+            seen.finished_with(chunk.feedback.block_reason)
+            self.finished = True
+        if self.text is not None:
+            self._keep(self.text, data)
+
+    def _keep(self, kept: Kept, data: bytes) -> None:
+        words = _WORDS.read(data)
+        for candidate in (words.candidates if words is not None else None) or ():
+            for part in (candidate.content.parts if candidate.content is not None else None) or ():
+                kept.add(part.text)
+
+    def reading(self) -> Reading:
+        seen, counts = self._seen, Counts()
+        usage = gemini_usage(seen.usage, counts) if seen.usage is not None else None
+        if usage is not None and usage == _WITHOUT_COUNTS:
+            usage = None
+        return seen.with_usage(self._call, usage, counts)
+
+
+_WITHOUT_COUNTS = Usage()
+
+
+def read_ask(path: str, query: str, body: bytes) -> AskFields:
+    """Model and streaming are told by the path; ``labels`` of Vertex are tags."""
+    del query
+    model = model_of(path)
+    asked = of_body(body, model=model, stream=plain(path).endswith(":streamGenerateContent"))
+    found = _ASK.read(body)
+    if found is None:
+        return asked
+    limit = found.config.tokens if found.config is not None else None
+    labels = exact_object(found.labels)
+    if limit is not None or labels:
+        tags = tuple((str(k)[:64], v[:512]) for k, v in (labels or {}).items() if isinstance(v, str))[:16]
+        asked = msgspec.structs.replace(
+            asked,
+            max_tokens=limit if type(limit) is int and limit >= 0 else asked.max_tokens,
+            tags=asked.tags or tags,
+        )
+    return asked
+
+
+def model_of(path: str) -> str | None:
+    """``.../models/NAME:verb`` or ``.../endpoints/NAME:verb`` -> ``NAME``."""
+    named = after(path, "/models/") or after(path, "/tunedModels/") or after(path, "/endpoints/")
+    return named.rpartition(":")[0] or named if named else None
+
+
+def matches(method: str, path: str) -> bool:
+    return method == "POST" and plain(path).endswith((":generateContent", ":streamGenerateContent"))
+
+
+def reader(call: Exchanged) -> Reader:
+    return GenerateReader(call)
+
+
+WIRE = Wire("gemini_generate", "generate_content", matches, read_ask, reader, google_error, None, True)

@@ -1,0 +1,178 @@
+"""OpenAI chat completions, and everyone who speaks it (Azure, Mistral, Groq, DeepSeek, xAI, OpenRouter...).
+
+Usage may sit on a chunk without choices, on one with choices, on every chunk (Perplexity, cumulative), or only in
+``x_groq``: of each field the last value that is not null counts.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from gateway.wire.asking import read_body
+from gateway.wire.contract import Exchanged, Kept, Reader, Reading, Wire
+from gateway.wire.counts import Counts
+from gateway.wire.errors import body_code, code_in, openai_error
+from gateway.wire.openai_usage import openai_charge, openai_usage
+from gateway.wire.paths import ends
+from gateway.wire.seen import Seen
+from gateway.wire.shapes import Shape, anything, text
+from gateway.wire.usage_injection import inject_usage
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: object = None
+
+
+class _Groq(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Chunk(msgspec.Struct):
+    id: object = None
+    model: object = None
+    usage: msgspec.Raw = msgspec.Raw(b"")
+    choices: list[_Choice] | None = None
+    service_tier: object = None
+    x_groq: _Groq | None = None
+    error: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Call(msgspec.Struct):
+    name: object = None
+    arguments: object = None
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Call | None = None
+
+
+class _Message(msgspec.Struct):
+    content: object = None
+    reasoning_content: object = None
+    reasoning: object = None
+    refusal: object = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Spoken(msgspec.Struct):
+    delta: _Message | None = None
+    message: _Message | None = None
+
+
+class _Words(msgspec.Struct):
+    choices: list[_Spoken] | None = None
+
+
+_CHUNK = Shape(_Chunk)
+_WORDS = Shape(_Words)
+_NULL = (b"", b"null")
+_TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b'"error"')
+_SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b'"error"')
+_ODD_SPACE = re.compile(rb'"\s+:|:\s\s|:[\t\r\n]')
+
+
+def marks_for(event: bytes) -> tuple[bytes, ...]:
+    """What the events that matter contain, in the spacing this stream's JSON is written with."""
+    if _ODD_SPACE.search(event):
+        return ()
+    spaced, tight = b'": ' in event, b'":"' in event
+    if spaced and tight:
+        return (*_TIGHT, _SPACED[1])
+    return _SPACED if spaced else _TIGHT
+
+
+class ChatReader:
+    __slots__ = ("_call", "_seen", "finished", "marks", "text")
+
+    def __init__(self, call: Exchanged) -> None:
+        self._call = call
+        self._seen = Seen()
+        self.finished = False
+        self.marks: tuple[bytes, ...] = ()
+        self.text: Kept | None = None
+
+    def event(self, name: bytes, data: bytes) -> None:
+        if data.startswith(b"[DONE]"):
+            self.finished = True
+            return
+        chunk = _CHUNK.read(data)
+        if chunk is None:
+            return
+        if name == b"error" or bytes(chunk.error) not in _NULL:
+            self._seen.error(body_code(data))
+        else:
+            self._seen.began = True
+            if not self.marks and self.text is None:
+                self.marks = marks_for(data)
+        self._take(chunk)
+        if self.text is not None:
+            self._keep(self.text, data)
+
+    def document(self, body: bytes) -> None:
+        chunk = _CHUNK.read(body)
+        if self._call.status >= 400:
+            self._seen.error_code = body_code(body)
+            return
+        if chunk is None:
+            return
+        if bytes(chunk.error) not in _NULL:
+            self._seen.error(code_in(anything(bytes(chunk.error))))
+        else:
+            self._seen.began = True
+        self._take(chunk)
+        self.finished = True
+        if self.text is not None:
+            self._keep(self.text, body)
+
+    def _take(self, chunk: _Chunk) -> None:
+        seen = self._seen
+        seen.identity(chunk.model, chunk.id)
+        if chunk.service_tier:
+            seen.service_tier = text(chunk.service_tier, 64) or seen.service_tier
+        for choice in chunk.choices or ():
+            if choice.finish_reason:
+                seen.finished_with(choice.finish_reason)
+                if choice.finish_reason == "error":
+                    seen.error(None)
+        if chunk.x_groq is not None:
+            seen.usage_adds(chunk.x_groq.usage)
+        seen.usage_adds(chunk.usage)
+
+    def _keep(self, kept: Kept, data: bytes) -> None:
+        words = _WORDS.read(data)
+        for choice in (words.choices if words is not None else None) or ():
+            message = choice.delta or choice.message
+            if message is None:
+                continue
+            for piece in (message.content, message.reasoning_content, message.reasoning, message.refusal):
+                kept.add(piece)
+            for tool in message.tool_calls or ():
+                if tool.function is not None:
+                    kept.add(tool.function.name)
+                    kept.add(tool.function.arguments)
+
+    def reading(self) -> Reading:
+        seen, counts = self._seen, Counts()
+        if seen.usage is None:
+            return seen.with_usage(self._call, None, counts)
+        usage = openai_usage(provider_of(self._call), seen.usage, counts)
+        charge = openai_charge(self._call.provider, seen.usage)
+        return seen.with_usage(self._call, usage, counts, charge=charge)
+
+
+def provider_of(call: Exchanged) -> str:
+    """The provider's kind; Gemini's OpenAI-compatible endpoint also by its path."""
+    return "gemini" if "/v1beta/openai/" in call.path or "/endpoints/openapi/" in call.path else call.provider
+
+
+def matches(method: str, path: str) -> bool:
+    return method == "POST" and ends(path, "/chat/completions")
+
+
+def reader(call: Exchanged) -> Reader:
+    return ChatReader(call)
+
+
+WIRE = Wire("openai_chat", "chat", matches, read_body, reader, openai_error, inject_usage)

@@ -1,0 +1,185 @@
+"""OpenAI responses: created, streamed, in the background, and polled.
+
+Only the call that creates a response may be billed. A background response is created without usage; the polls
+that fetch it later report the usage of that job again and again (``Reading.job_usage``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.wire.asking import read_body
+from gateway.wire.contract import Exchanged, Kept, Reader, Reading, Wire
+from gateway.wire.counts import Counts
+from gateway.wire.errors import body_code, code_in, openai_error
+from gateway.wire.openai_chat import provider_of
+from gateway.wire.openai_usage import openai_charge, openai_usage
+from gateway.wire.paths import plain
+from gateway.wire.seen import Seen
+from gateway.wire.shapes import Shape, anything, text
+
+
+class _Item(msgspec.Struct):
+    type: object = None
+    action: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Incomplete(msgspec.Struct):
+    reason: object = None
+
+
+class _Response(msgspec.Struct):
+    id: object = None
+    model: object = None
+    status: object = None
+    usage: msgspec.Raw = msgspec.Raw(b"")
+    service_tier: object = None
+    background: object = None
+    error: msgspec.Raw = msgspec.Raw(b"")
+    incomplete_details: _Incomplete | None = None
+    output: list[_Item] | None = None
+
+
+class _Event(msgspec.Struct):
+    type: object = None
+    response: _Response | None = None
+    error: msgspec.Raw = msgspec.Raw(b"")
+    delta: object = None
+
+
+_EVENT = Shape(_Event)
+_RESPONSE = Shape(_Response)
+_TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+_RUNNING = ("queued", "in_progress")
+_NULL = (b"", b"null")
+_MARKS = (b'"response"', b'"error"', b"[DONE]")
+_ONE = re.compile(r"/responses/[^/]+(/cancel)?$")
+
+
+class ResponsesReader:
+    __slots__ = ("_background", "_call", "_files", "_searches", "_seen", "finished", "marks", "text")
+
+    def __init__(self, call: Exchanged) -> None:
+        self._call = call
+        self._seen = Seen()
+        self._background = False
+        self._searches = 0
+        self._files = 0
+        self.finished = False
+        self.marks: tuple[bytes, ...] = ()
+        self.text: Kept | None = None
+
+    def event(self, name: bytes, data: bytes) -> None:
+        if data.startswith(b"[DONE]"):
+            self.finished = True
+            return
+        event = _EVENT.read(data)
+        if event is None:
+            return
+        if self.text is None:
+            self.marks = _MARKS
+        else:
+            self.text.add(event.delta)
+        kind = event.type if isinstance(event.type, str) else name.decode("latin-1")
+        if kind == "error":
+            self._seen.error(body_code(data))
+            self.finished = True
+            return
+        self._seen.began = True
+        if event.response is not None:
+            self._take(event.response)
+            if kind in _TERMINAL:
+                self.finished = True
+
+    def document(self, body: bytes) -> None:
+        if self._call.status >= 400:
+            self._seen.error_code = body_code(body)
+            return
+        response = _RESPONSE.read(body)
+        if response is None:
+            return
+        self._seen.began = True
+        self._take(response)
+        self.finished = True
+        if self.text is not None:
+            _keep_output(self.text, body)
+
+    def _take(self, response: _Response) -> None:
+        seen = self._seen
+        seen.identity(response.model, response.id)
+        if response.service_tier:
+            seen.service_tier = text(response.service_tier, 64) or seen.service_tier
+        if response.background is True:
+            self._background = True
+        seen.usage_adds(response.usage)
+        status = response.status
+        if status and status not in _RUNNING:
+            reason = response.incomplete_details.reason if response.incomplete_details is not None else None
+            seen.finish.clear()
+            seen.finished_with(reason or status)
+        if status == "failed":
+            seen.error(
+                code_in(anything(bytes(response.error))) if bytes(response.error) not in _NULL else None
+            )
+        items = response.output or ()
+        self._searches = sum(
+            1 for item in items if item.type == "web_search_call" and _is_search(item.action)
+        )
+        self._files = sum(1 for item in items if item.type == "file_search_call")
+
+    def reading(self) -> Reading:
+        seen, counts = self._seen, Counts()
+        usage = None
+        charge = None
+        if seen.usage is not None:
+            usage = openai_usage(provider_of(self._call), seen.usage, counts)
+            charge = openai_charge(self._call.provider, seen.usage)
+            if self._searches or self._files:
+                usage = msgspec.structs.replace(
+                    usage, web_searches=self._searches or None, file_searches=self._files or None
+                )
+        poll = self._call.method != "POST" or plain(self._call.path).endswith("/cancel")
+        if poll or (self._background and usage is None):
+            read = seen.with_usage(self._call, None, counts, billable=False)
+            job = seen.response_id if self._background else None
+            of_job = counts.accept(usage) if usage is not None and job is not None else None
+            return msgspec.structs.replace(read, job=job, job_usage=of_job)
+        return seen.with_usage(self._call, usage, counts, charge=charge)
+
+
+def _is_search(action: msgspec.Raw) -> bool:
+    """Opening a page and finding in it are not billed as searches."""
+    if bytes(action) in _NULL:
+        return True
+    value = anything(bytes(action))
+    return not isinstance(value, Mapping) or value.get("type", "search") == "search"
+
+
+def _keep_output(kept: Kept, body: bytes) -> None:
+    value = anything(body)
+    items = value.get("output") if isinstance(value, Mapping) else None
+    for item in items if isinstance(items, list) else ():
+        if not isinstance(item, Mapping):
+            continue
+        kept.add(item.get("arguments"))
+        content = item.get("content")
+        for part in content if isinstance(content, list) else ():
+            if isinstance(part, Mapping):
+                kept.add(part.get("text"))
+
+
+def matches(method: str, path: str) -> bool:
+    short = plain(path)
+    if method == "POST":
+        return short.endswith("/responses") or (short.endswith("/cancel") and _ONE.search(short) is not None)
+    return method == "GET" and _ONE.search(short) is not None
+
+
+def reader(call: Exchanged) -> Reader:
+    return ResponsesReader(call)
+
+
+WIRE = Wire("openai_responses", "chat", matches, read_body, reader, openai_error)

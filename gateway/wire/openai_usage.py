@@ -1,0 +1,115 @@
+"""The usage object of the OpenAI family (chat, completions, responses, embeddings and all who copied them).
+
+``input`` and ``output`` already hold cached, audio and reasoning tokens here, with exceptions that the sums or
+the provider's name prove.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from gateway.wire.counts import Counts, plus
+from gateway.wire.money import nano_usd
+from pricing.usage import Usage
+
+TICKS_PER_USD = 10_000_000_000
+"""xAI ``cost_in_usd_ticks``."""
+
+
+def openai_usage(provider: str, found: Mapping[str, object], counts: Counts) -> Usage:
+    """Normal form of a usage object as the provider named ``provider`` means it."""
+    prompt = counts.take(found, "prompt_tokens", "input_tokens")
+    completion = counts.take(found, "completion_tokens", "output_tokens")
+    total = counts.take(found, "total_tokens")
+    plain = (prompt is not None) + (completion is not None) + (total is not None)
+    if plain == len(found):
+        return Usage(prompt, _output(provider, prompt, completion, None, total))
+    of_input = counts.part(
+        found, "prompt_tokens_details", "input_tokens_details", "prompt_token_details", "input_token_details"
+    )
+    of_output = counts.part(
+        found,
+        "completion_tokens_details",
+        "output_tokens_details",
+        "completion_token_details",
+        "output_token_details",
+    )
+    reasoning = counts.take(of_output, "reasoning_tokens")
+    cached = counts.take(of_input, "cached_tokens", "cache_read_tokens")
+    if cached is None:
+        cached = counts.take(
+            found, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens"
+        )
+    written = counts.take(of_input, "cache_write_tokens", "cache_creation_tokens")
+    if written is None:
+        written = counts.take(found, "cache_write_tokens", "cache_creation_input_tokens")
+    cited = None
+    if provider == "perplexity":
+        # deep research reports both apart from the completion
+        reasoning = counts.take(found, "reasoning_tokens")
+        cited = counts.take(found, "citation_tokens")
+        completion = plus(completion, reasoning, cited)
+        total = None
+    of_cached = counts.part(of_input, "cached_tokens_details")
+    usage = Usage(
+        prompt,
+        _output(provider, prompt, completion, reasoning, total),
+        cached,
+        written,
+        None,
+        reasoning,
+        counts.take(of_input, "audio_tokens"),
+        counts.take(of_cached, "audio_tokens"),
+        counts.take(of_output, "audio_tokens"),
+        counts.take(of_input, "image_tokens"),
+        counts.take(of_output, "image_tokens"),
+        web_searches=counts.take(found, "num_search_queries", "web_search_requests"),
+        cache_image_read=counts.take(of_cached, "image_tokens"),
+        citation=cited,
+    )
+    if provider == "gemini" and usage.reasoning is None:
+        return _hidden_thoughts(usage, completion)
+    return usage
+
+
+def _output(
+    provider: str, prompt: int | None, completion: int | None, reasoning: int | None, total: int | None
+) -> int | None:
+    """All output, where the total shows that some of it is missing from the completion count."""
+    if total is None or prompt is None:
+        return completion
+    if completion is None:
+        return total - prompt if total > prompt else None
+    if reasoning and total == prompt + completion + reasoning:
+        return completion + reasoning
+    if provider == "gemini":
+        return max(completion, total - prompt)
+    return completion
+
+
+def _hidden_thoughts(usage: Usage, completion: int | None) -> Usage:
+    """Gemini's OpenAI-compatible endpoint leaves thoughts out of the completion count and names them nowhere."""
+    if completion is None or usage.output is None or usage.output == completion:
+        return usage
+    return msgspec.structs.replace(usage, reasoning=usage.output - completion)
+
+
+def openai_charge(provider: str, found: Mapping[str, object]) -> int | None:
+    """The charge in a usage object, nano-USD; only from providers whose currency and meaning are known."""
+    ticks = found.get("cost_in_usd_ticks")
+    if ticks is not None:
+        return nano_usd(ticks, TICKS_PER_USD)
+    cost = found.get("cost")
+    if provider == "perplexity" and isinstance(cost, dict):
+        return nano_usd(cost.get("total_cost"))
+    if provider == "openrouter":
+        charged = nano_usd(cost)
+        details = found.get("cost_details")
+        if charged is not None and found.get("is_byok") is True and isinstance(details, dict):
+            # with the user's own key the upstream provider charges beside OpenRouter's fee
+            upstream = nano_usd(details.get("upstream_inference_cost"))
+            return None if upstream is None else charged + upstream
+        return charged
+    return None

@@ -1,0 +1,123 @@
+"""Server-sent events, incrementally.
+
+Ends of line may be LF, CRLF or CR. Comments and fields other than ``event`` and ``data`` are skipped, several
+``data`` lines are joined by LF, a byte-order mark at the start is dropped, and at the end of the stream an
+event that no blank line closed is still delivered. An event above the limit is dropped, the next is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gateway.wire.contract import Reader
+
+BOM = b"\xef\xbb\xbf"
+
+
+class SseFrames:
+    """Cuts a stream of bytes into events for a reader; ``event`` is called for those that may matter."""
+
+    __slots__ = (
+        "_after_cr",
+        "_event",
+        "_limit",
+        "_plain",
+        "_reader",
+        "_rest",
+        "_skipping",
+        "_started",
+        "dropped",
+    )
+
+    def __init__(self, reader: Reader, event: Callable[[bytes, bytes], None], limit: int) -> None:
+        self._reader = reader
+        self._event = event
+        self._limit = limit
+        self._rest = bytearray()
+        self._plain = True
+        """Nothing pending and only LF so far: a piece that ends with a blank line stands for itself."""
+        self._started = False
+        self._after_cr = False
+        self._skipping = False
+        self.dropped = 0
+
+    def feed(self, data: bytes) -> None:
+        if self._plain and data.endswith(b"\n\n"):
+            marks = self._reader.marks
+            if marks:
+                for mark in marks:
+                    if mark in data:
+                        break
+                else:
+                    return
+            if self._started and b"\r" not in data:
+                for block in data.split(b"\n\n"):
+                    if block:
+                        self._block(block)
+                return
+        self._careful(data)
+
+    def end(self) -> None:
+        """The stream is over: an event without its blank line counts."""
+        if self._rest and not self._skipping:
+            block = bytes(self._rest).strip(b"\n")
+            if block:
+                self._block(block)
+        self._rest.clear()
+
+    def _careful(self, data: bytes) -> None:
+        rest = self._rest
+        if b"\r" in data or self._after_cr:
+            after_cr = data.endswith(b"\r")
+            if self._after_cr and data.startswith(b"\n"):
+                data = data[1:]
+            self._after_cr = after_cr
+            data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        start = max(0, len(rest) - 1)
+        rest += data
+        if not self._started:
+            if BOM.startswith(rest[:3]) and len(rest) < len(BOM):
+                return
+            if rest.startswith(BOM):
+                del rest[: len(BOM)]
+            self._started = True
+        close = rest.rfind(b"\n\n", start)
+        if close >= 0:
+            whole = bytes(rest[:close])
+            del rest[: close + 2]
+            blocks = whole.split(b"\n\n")
+            if self._skipping:
+                self._skipping = False
+                del blocks[0]
+            for block in blocks:
+                if block:
+                    self._block(block)
+        if len(rest) > self._limit:
+            if not self._skipping:
+                self.dropped += 1
+            self._skipping = True
+            del rest[: len(rest) - 1]
+        self._plain = not rest and not self._after_cr and not self._skipping
+
+    def _block(self, block: bytes) -> None:
+        for mark in self._reader.marks:
+            if mark in block:
+                break
+        else:
+            if self._reader.marks:
+                return
+        if b"\n" not in block and block.startswith(b"data:"):
+            self._event(b"", block[6:] if block.startswith(b"data: ") else block[5:])
+            return
+        name = b""
+        data: list[bytes] = []
+        for line in block.split(b"\n"):
+            field, _, value = line.partition(b":")
+            if value.startswith(b" "):
+                value = value[1:]
+            if field == b"data":
+                data.append(value)
+            elif field == b"event":
+                name = value
+        if data:
+            self._event(name, data[0] if len(data) == 1 else b"\n".join(data))

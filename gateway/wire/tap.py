@@ -1,0 +1,261 @@
+"""Looks on as an answer passes, and reads it.
+
+The tap gets a copy of every piece of the body and never slows, changes or fails the call: whatever goes wrong in
+it is counted in ``errors``, and the rest of the answer goes by unread where it must.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gateway.wire.contract import Exchanged, Reader, Reading, Wire
+from gateway.wire.document import DocumentFrames
+from gateway.wire.eventstream import EventStreamFrames
+from gateway.wire.inflate import EncodingError, ExpansionError, inflater
+from gateway.wire.json_array import ArrayFrames
+from gateway.wire.ndjson import LineFrames
+from gateway.wire.sse import SseFrames
+from gateway.wire.text import Text
+
+MOST_ERRORS = 16
+"""After so many failures a tap stops looking."""
+
+
+class TapLimits(msgspec.Struct, frozen=True):
+    """Bytes kept at most for one open answer."""
+
+    event: int = 4 * 1_048_576
+    """One event, line or element; larger ones are dropped."""
+    document: int = 4 * 1_048_576
+    """One whole body; of larger ones only both ends are read."""
+    keep_text: int = 0
+    """Characters of the answer's text to keep for token estimation; 0 keeps none."""
+
+
+class Blind(enum.StrEnum):
+    """Why a tap stopped looking."""
+
+    ENCODING = "encoding"
+    """Content encoding unknown or damaged."""
+    EXPANSION = "expansion"
+    """The body inflates beyond the limits."""
+    ERRORS = "errors"
+
+
+class Frames(Protocol):
+    """Cuts a body into what a reader reads."""
+
+    @property
+    def dropped(self) -> int: ...
+
+    def feed(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+class Unread:
+    """For bodies in which there is nothing to read (sound, pictures, plain text)."""
+
+    dropped = 0
+
+    def feed(self, data: bytes) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+
+class Tap:
+    """Reads one answer. ``feed`` takes de-chunked body bytes as they come, still content-encoded."""
+
+    __slots__ = ("_call", "_frames", "_limits", "_reader", "_take", "_text", "_wire", "blind", "errors")
+
+    def __init__(
+        self,
+        wire: Wire,
+        call: Exchanged,
+        content_type: str,
+        content_encoding: str = "",
+        limits: TapLimits = TapLimits(),  # noqa: B008 (frozen)
+    ) -> None:
+        self._wire = wire
+        self._call = call
+        self._limits = limits
+        self.blind: Blind | None = None
+        self.errors = 0
+        self._reader: Reader | None = None
+        self._text: Text | None = None
+        self._frames: Frames = Unread()
+        self._take = self._frames.feed
+        try:
+            self._open(content_type, content_encoding)
+        except Exception:  # noqa: BLE001
+            self._fail(Blind.ERRORS)
+
+    def _open(self, content_type: str, content_encoding: str) -> None:
+        self._reader = reader = self._wire.reader(self._call)
+        if self._limits.keep_text:
+            reader.text = self._text = Text(self._limits.keep_text)
+        self._frames = self._framing(reader, content_type.partition(";")[0].strip().lower())
+        self._take = self._frames.feed
+        if content_encoding:
+            try:
+                inflate = inflater(content_encoding, self._frames.feed)
+            except EncodingError:
+                self._fail(Blind.ENCODING)
+                return
+            if inflate is not None:
+                self._take = inflate.feed
+
+    @property
+    def finished(self) -> bool:
+        """The answer's own terminal event was seen."""
+        return self._reader is not None and self._reader.finished
+
+    @property
+    def dropped(self) -> int:
+        """Events or bodies that were too large (or damaged) to be read whole."""
+        return self._frames.dropped
+
+    @property
+    def text(self) -> str:
+        """The answer's text as far as it was kept."""
+        return str(self._text) if self._text is not None else ""
+
+    @property
+    def text_cut(self) -> bool:
+        """Some of the text was beyond the cap."""
+        return self._text is not None and self._text.cut
+
+    def feed(self, data: bytes) -> None:
+        """Raises nothing."""
+        try:
+            self._take(data)
+        except ExpansionError:
+            self._fail(Blind.EXPANSION)
+        except EncodingError:
+            self._fail(Blind.ENCODING)
+        except Exception:  # noqa: BLE001
+            self._fail(Blind.ERRORS)
+
+    def end(self) -> None:
+        """The body is over, complete or not. Raises nothing; a second call does nothing."""
+        self._take = Unread().feed
+        try:
+            self._frames.end()
+        except Exception:  # noqa: BLE001
+            self._fail(Blind.ERRORS)
+
+    def reading(self) -> Reading:
+        """What is known so far. Raises nothing."""
+        if self._reader is None:
+            return Reading()
+        try:
+            return self._reader.reading()
+        except Exception:  # noqa: BLE001
+            self.errors += 1
+            return Reading()
+
+    def _fail(self, why: Blind) -> None:
+        self.errors += 1
+        self.blind = why
+        self._take = Unread().feed
+
+    def _event(self, name: bytes, data: bytes) -> None:
+        assert self._reader is not None
+        try:
+            self._reader.event(name, data)
+        except Exception:  # noqa: BLE001
+            self.errors += 1
+            if self.errors >= MOST_ERRORS:
+                self._fail(Blind.ERRORS)
+
+    def _document(self, body: bytes) -> None:
+        """A whole body; one that turns out to be a stream in disguise is read as that."""
+        assert self._reader is not None
+        start = body[:64].lstrip()
+        frames: Frames | None = None
+        if start.startswith((b"data:", b"event:")):
+            frames = SseFrames(self._reader, self._event, self._limits.event)
+        elif self._call.ask.stream and b"}\n{" in body:
+            frames = LineFrames(self._reader, self._event, self._limits.event)
+        if frames is not None:
+            frames.feed(body)
+            frames.end()
+            return
+        try:
+            self._reader.document(body)
+        except Exception:  # noqa: BLE001
+            self.errors += 1
+
+    def _framing(self, reader: Reader, kind: str) -> Frames:
+        """The framing that a media type stands for."""
+        if kind == "text/event-stream":
+            return SseFrames(reader, self._event, self._limits.event)
+        if kind in _LINES:
+            return LineFrames(reader, self._event, self._limits.event)
+        if kind == "application/json" or kind.endswith("+json"):
+            if self._wire.json_stream and self._call.ask.stream:
+                return ArrayFrames(self._event, self._document, self._limits.event)
+            return DocumentFrames(self._document, self._limits.document)
+        if kind == "application/vnd.amazon.eventstream":
+            return EventStreamFrames(self._event, self._limits.event)
+        if kind.startswith(("audio/", "image/", "video/", "multipart/")):
+            return Unread()
+        return Guessed(self._by_first_bytes)
+
+    def _by_first_bytes(self, first: bytes) -> Frames:
+        """The framing that the beginning of a body of no telling media type stands for."""
+        assert self._reader is not None
+        if first.startswith((b"data:", b"event:", b"id:", b":")):
+            return self._framing(self._reader, "text/event-stream")
+        if first.startswith((b"{", b"[")):
+            streamed = self._call.ask.stream and not self._wire.json_stream and self._call.status < 400
+            return self._framing(self._reader, "application/x-ndjson" if streamed else "application/json")
+        return Unread()
+
+
+class Guessed:
+    """Waits for the first bytes of a body before choosing its framing."""
+
+    __slots__ = ("_choose", "_chosen", "_first")
+
+    def __init__(self, choose: Callable[[bytes], Frames]) -> None:
+        self._choose = choose
+        self._first = b""
+        self._chosen: Frames | None = None
+
+    @property
+    def dropped(self) -> int:
+        return self._chosen.dropped if self._chosen is not None else 0
+
+    def feed(self, data: bytes) -> None:
+        if self._chosen is None:
+            self._first += data
+            if len(self._first.lstrip()) < _ENOUGH and len(self._first) < 4096:
+                return
+            self._decide()
+            return
+        self._chosen.feed(data)
+
+    def end(self) -> None:
+        if self._chosen is None:
+            self._decide()
+        if self._chosen is not None:
+            self._chosen.end()
+
+    def _decide(self) -> None:
+        self._chosen = self._choose(self._first.lstrip(b" \t\r\n\xef\xbb\xbf"))
+        self._chosen.feed(self._first)
+        self._first = b""
+
+
+_ENOUGH = 6
+_LINES = frozenset(
+    f"application/{name}"
+    for name in ("x-ndjson", "ndjson", "jsonl", "jsonlines", "x-jsonlines", "stream+json", "json-seq")
+)
