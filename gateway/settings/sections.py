@@ -263,10 +263,15 @@ class Pricing(Section):
 
     overrides: Path | None = Field(default=None, description="TOML file with your own prices and aliases.")
     snapshot: Path | None = Field(default=None, description="Price book used instead of the built-in one.")
-    override: tuple[dict[str, Any], ...] = Field(default=(), description="Your own prices, in this file.")
-    aliases: dict[str, str] = Field(
-        default={},
-        description='Your model names and what they are priced as ("azure/my-deployment" = "gpt-4o").',
+    price: tuple[dict[str, Any], ...] = Field(
+        default=(),
+        description="Your own prices, as [[pricing.price]] tables of the same form as in that file.",
+    )
+    alias: dict[str, dict[str, str]] = Field(
+        default={}, description='Your model names: [pricing.alias.azure] "my-deployment" = "gpt-4o".'
+    )
+    serves: dict[str, tuple[str, ...]] = Field(
+        default={}, description="Providers whose models a server of yours resells at their list price."
     )
 
 

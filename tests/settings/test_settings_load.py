@@ -86,7 +86,7 @@ def test_settings_are_frozen() -> None:
         ("[timeouts]\nconnect = 0", "timeouts.connect", "must be more than 0", "10"),
         ('[limits]\nbody_bytes = "3 MiX"', "limits.body_bytes", "unknown unit", "8 MiB"),
         ('[capture]\ncontent = "all"', "capture.content", "'all' is not a known choice", "none"),
-        ("[pricing]\noverride = 3", "pricing.override", "is not a list", "[[double.brackets]]"),
+        ("[pricing]\nprice = 3", "pricing.price", "is not a list", "[[double.brackets]]"),
         ('[providers.Foo]\nbase_url = "http://x"', "providers.Foo", "can't be a path prefix", "lower-case"),
         (
             '[providers.a]\nbase_urls = "x"',

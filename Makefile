@@ -1,0 +1,62 @@
+# Weighbridge. Needs Python 3.11 or newer and nothing else: everything is installed into .venv.
+
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,\
+	$(if $(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print(1)' 2>/dev/null),$(p))))
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check format bench conformance soak catalogue clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run ## start the gateway on 127.0.0.1:8707 (options: ARGS="--port 9000")
+	@$(BIN)/weighbridge serve $(ARGS)
+
+demo: $(VENV)/.run ## start it with a built-in demo provider and sample traffic
+	@$(BIN)/weighbridge demo $(ARGS)
+
+test: $(VENV)/.dev ## run every test, real PostgreSQL included
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## formatting, lint and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## put every file into the house format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev ## CPU per call and per chunk, beside nginx and a naive proxy
+	$(BIN)/python -m bench $(ARGS)
+
+conformance: $(VENV)/.dev ## recorded provider traffic through the gateway (needs the recordings beside the project)
+	$(BIN)/python -m tools.conformance $(ARGS)
+
+soak: $(VENV)/.dev ## kill, flood and starve the gateway for longer than a test may
+	$(BIN)/python -m tools.soak $(ARGS)
+
+catalogue: $(VENV)/.dev ## compile the price catalogue again from genai-prices
+	$(BIN)/python -m tools.catalogue $(ARGS)
+
+clean: ## remove the environment and every cache
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "Creating $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV) || { echo "Python's venv module is missing (Debian: apt install python3-venv)" >&2; exit 1; }
+
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	@echo "Installing weighbridge (once)"
+	@$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(BIN)/python
+	@echo "Installing weighbridge with what tests and checks need (once)"
+	@$(PIP) --editable ".[test,lint]"
+	@touch $@ $(VENV)/.run

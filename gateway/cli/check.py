@@ -1,0 +1,45 @@
+"""Look the settings over without starting anything."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+import click
+
+from gateway.cli.exits import Exit
+from gateway.cli.options import config_option, fail_with, settings_from, show_problem
+from gateway.settings import SettingsError
+from gateway.settings.lint import lint
+from gateway.settings.load import find_file
+from gateway.settings.problem import Severity
+
+
+@click.command()
+@config_option
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
+def check(config: Path | None, strict: bool) -> None:
+    """Look the settings over without starting anything.
+
+    Tells every key that is wrong and how to mend it, and warns of what will work but should not stay so.
+    Ends with 0 when there is nothing to mend, 1 when a check failed, 2 when the settings can't be read.
+    """
+    settings = settings_from(config)
+    try:
+        problems = lint(settings, os.environ)
+    except SettingsError as error:
+        fail_with(error)
+    for problem in problems:
+        show_problem(problem)
+    file = find_file(config)
+    source = str(file) if file is not None else "no settings file: the defaults"
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
+    warnings = len(problems) - errors
+    if errors or (strict and warnings):
+        raise SystemExit(Exit.PROBLEM)
+    mark = click.style("ok", fg="green", bold=True)
+    click.echo(f"{mark}  {source}" + (f" ({warnings} warnings)" if warnings else ""))
+
+
+COMMAND: Final = check

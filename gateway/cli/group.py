@@ -1,0 +1,62 @@
+"""``weighbridge``: finds its commands by scan and loads only the one that is called."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+from pathlib import Path
+from typing import Final
+
+import click
+
+import gateway.cli as package
+
+_HAS_COMMAND: Final = re.compile(r"^COMMAND\b", re.MULTILINE)
+
+
+class Commands(click.Group):
+    """A group whose commands are the modules of this package that export ``COMMAND``.
+
+    The help text of the list is the first line of each module's docstring, read without importing it.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(self._files())
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self._files():
+            return None
+        command = importlib.import_module(f"{package.__name__}.{cmd_name}").COMMAND
+        if not isinstance(command, click.Command):
+            raise TypeError(f"{package.__name__}.{cmd_name}.COMMAND is not a command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _summary(path)) for name, path in sorted(self._files().items())])
+
+    def _files(self) -> dict[str, Path]:
+        found = {}
+        for info in pkgutil.iter_modules(package.__path__):
+            path = Path(package.__path__[0], f"{info.name}.py")
+            if not info.ispkg and _HAS_COMMAND.search(path.read_text(encoding="utf-8")):
+                found[info.name] = path
+        return found
+
+
+def _summary(path: Path) -> str:
+    docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return docstring.partition("\n")[0].rstrip(".")
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def main() -> None:
+    """LLM gateway that passes every call through unchanged and keeps one priced record of it.
+
+    Start it with 'weighbridge serve', point an SDK's base URL at it, and look with 'weighbridge calls'.
+
+    Exit codes: 0 fine; 1 nothing found, or a check found a problem; 2 bad command line or settings; 3 the
+    server or the database does not answer.
+    """

@@ -1,0 +1,62 @@
+"""The price book the settings describe: the catalogue, a file of overrides, and tables under ``[pricing]``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from gateway.settings import Problem, SettingsError
+from gateway.settings.sections import Pricing
+from pricing import catalogue
+from pricing.book import PriceBook
+from pricing.catalogue import CatalogueError
+from pricing.overrides import Overrides, OverridesFile
+from pricing.table import PriceTableError, parse_toml
+
+
+def price_book(settings: Pricing) -> PriceBook:
+    """Reads what the settings name; raises :class:`SettingsError`."""
+    try:
+        snapshot = catalogue.load(settings.snapshot)
+    except (CatalogueError, OSError) as error:
+        raise SettingsError(
+            [Problem("pricing.snapshot", f"can't be used: {error}", "Leave it out for the built-in prices")]
+        ) from None
+    inline = _inline(settings)
+    both = inline if settings.overrides is None else _joined(_from_file(settings.overrides), inline)
+    try:
+        return PriceBook(snapshot, Overrides(both))
+    except PriceTableError as error:
+        raise SettingsError([_wrong_price(str(error))]) from None
+
+
+def _inline(settings: Pricing) -> OverridesFile:
+    tables = {"price": settings.price, "alias": settings.alias, "serves": settings.serves}
+    try:
+        return msgspec.convert(tables, OverridesFile, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError([_wrong_price(str(error).replace("`$.", "`pricing."))]) from None
+
+
+def _from_file(path: Path) -> OverridesFile:
+    try:
+        return parse_toml(path.read_text(encoding="utf-8"), OverridesFile, str(path))
+    except OSError as error:
+        what = f"{path} can't be read: {error.strerror}"
+        raise SettingsError([Problem("pricing.overrides", what, "Name a TOML file that exists")]) from None
+    except (UnicodeDecodeError, PriceTableError) as error:
+        raise SettingsError([_wrong_price(str(error))]) from None
+
+
+def _joined(file: OverridesFile, inline: OverridesFile) -> OverridesFile:
+    """What stands in the settings goes before what stands in the file."""
+    alias = {
+        name: {**file.alias.get(name, {}), **inline.alias.get(name, {})}
+        for name in {**file.alias, **inline.alias}
+    }
+    return OverridesFile((*inline.price, *file.price), alias, {**file.serves, **inline.serves})
+
+
+def _wrong_price(what: str) -> Problem:
+    return Problem("pricing", what, "docs/prices.md shows how prices and aliases are written")

@@ -1,0 +1,117 @@
+"""``weighbridge check``: what is said of settings that are well formed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.settings import Problem, Settings
+from gateway.settings.lint import lint
+from gateway.settings.problem import Severity
+
+ERROR, WARNING = Severity.ERROR, Severity.WARNING
+
+
+def found(tmp_path: Path, environ: dict[str, str] | None = None, **sections: Any) -> list[Problem]:
+    sections.setdefault("storage", {}).setdefault("data_dir", tmp_path / "data")
+    return lint(Settings(**sections), environ or {})
+
+
+def test_the_defaults_are_clean_and_nothing_is_written(tmp_path: Path) -> None:
+    assert found(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sections", "key", "severity", "text"),
+    [
+        ({"providers": {"openai": {"base_url": "https://a.example/v1"}}}, "providers.openai.base_url", WARNING,
+         "/v1/v1/"),
+        ({"providers": {"me": {"kind": "gemini", "base_url": "https://a.example/x/v1beta"}}},
+         "providers.me.base_url", WARNING, "/v1beta/v1beta"),
+        ({"providers": {"openai": {"base_url": "http://a.example"}}}, "providers.openai.base_url", WARNING, "plain http"),
+        ({"providers": {"azure": {}}}, "providers.azure.base_url", WARNING, "no fixed address"),
+        ({"providers": {"openai": {"api_key_env": "K"}}}, "providers.openai.api_key_env", WARNING, "K is not set"),
+        ({"providers": {"openai": {"api_key": "x"}}}, "providers.openai.api_key", WARNING, "key in the file"),
+        ({"providers": {"openai": {"price_as": "opnai"}}}, "providers.openai.price_as", WARNING, "unpriced"),
+        ({"providers": {"house": {"base_url": "http://h:1"}}}, "providers.house.price_as", WARNING, "unpriced"),
+        ({"providers": {"house": {"kind": "x", "base_url": "http://h:1"}}}, "providers.house.kind", ERROR, "'x'"),
+        ({"auth": {"admin_token": "x"}}, "auth.admin_token", WARNING, "secret in the file"),
+        ({"auth": {"mode": "keys"}}, "auth.mode", ERROR, "not available"),
+        ({"server": {"host": "0.0.0.0"}}, "auth.admin_token_env", WARNING, "admin API stays closed"),
+        ({"server": {"workers": 2, "port": 0}}, "server.port", ERROR, "a port of its own"),
+        ({"storage": {"url": "postgresql://a:b@h/d"}}, "storage.url", WARNING, "password in the file"),
+        ({"telemetry": {"headers": {"a": "b"}}}, "telemetry.headers", WARNING, "secret in the file"),
+        ({"telemetry": {"endpoint": "http://c:4317"}}, "telemetry.endpoint", WARNING, "usual port of the other"),
+        ({"timeouts": {"total": 5, "connect": 2, "response_head": 3}}, "timeouts.idle", WARNING, "total (5 s)"),
+        ({"limits": {"body_bytes": 2048, "hold_body_bytes": 4096}}, "limits.hold_body_bytes", WARNING, "larger"),
+        ({"pricing": {"overrides": "nowhere.toml"}}, "pricing.overrides", ERROR, "nowhere.toml can't be read"),
+        ({"pricing": {"snapshot": "nowhere.json"}}, "pricing.snapshot", ERROR, "nowhere.json"),
+        ({"pricing": {"price": [{"provider": "x", "models": ["m"]}]}}, "pricing", ERROR, "rates"),
+        ({"pricing": {"price": [{"provider": "x", "models": ["m"], "rates": {"inptu": 1.0}}]}}, "pricing", ERROR,
+         "inptu"),
+    ],
+)  # fmt: skip
+def test_what_is_found(
+    tmp_path: Path, sections: dict[str, Any], key: str, severity: Severity, text: str
+) -> None:
+    (problem,) = [problem for problem in found(tmp_path, **sections) if text in problem.what]
+    assert (problem.key, problem.severity) == (key, severity)
+    assert problem.how
+
+
+def test_a_key_of_the_gateway_on_an_open_port_is_told(tmp_path: Path) -> None:
+    problems = found(
+        tmp_path,
+        {"K": "v", "WEIGHBRIDGE_ADMIN_TOKEN": "t"},
+        server={"host": "::"},
+        providers={"openai": {"api_key_env": "K"}},
+    )
+    assert [problem.key for problem in problems] == ["providers.openai"]
+
+
+def test_secrets_from_the_environment_are_fine(tmp_path: Path) -> None:
+    environ = {
+        "WEIGHBRIDGE_AUTH__ADMIN_TOKEN": "x",
+        "WEIGHBRIDGE_PROVIDERS__OPENAI__API_KEY": "x",
+        "WEIGHBRIDGE_STORAGE__URL": "postgresql://a:b@h/d",
+    }
+    assert not found(
+        tmp_path,
+        environ,
+        auth={"admin_token": "x"},
+        providers={"openai": {"api_key": "x"}},
+        storage={"url": "postgresql://a:b@h/d"},
+    )
+
+
+def test_a_data_dir_that_can_not_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (file, file / "below" / "it"):
+        (problem,) = found(tmp_path, storage={"data_dir": folder})
+        assert problem.key == "storage.data_dir"
+        assert f"{file} is not a folder" in problem.what
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    (problem,) = found(tmp_path)
+    assert f"{tmp_path} can't be written" in problem.what
+
+
+def test_own_prices_and_names_of_a_server_are_enough_to_price_it(tmp_path: Path) -> None:
+    house = {"house": {"base_url": "http://h:1"}}
+    price = {"provider": "house", "models": ["m"], "rates": {"input": 0.1, "output": 2}}
+    assert not found(tmp_path, providers=house, pricing={"price": [price]})
+    assert not found(tmp_path, providers=house, pricing={"serves": {"house": ["openai"]}})
+
+
+def test_errors_come_first(tmp_path: Path) -> None:
+    problems = found(tmp_path, providers={"a": {}, "openai": {"base_url": "http://a.example"}})
+    assert [problem.severity for problem in problems] == [ERROR]
+    problems = found(
+        tmp_path,
+        server={"host": "0.0.0.0", "port": 0, "workers": 2},
+        auth={"mode": "keys", "admin_token": "x"},
+    )
+    assert [problem.severity for problem in problems] == [ERROR, ERROR, WARNING]
