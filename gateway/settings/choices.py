@@ -4,6 +4,23 @@ from __future__ import annotations
 
 import enum
 
+from storage.schema import Migrate
+from storage.spool import WhenFull
+from telemetry.config import MetricNames, Protocol
+from telemetry.sampling import IncomingTrace
+
+__all__ = [
+    "AuthMode",
+    "Capture",
+    "Durability",
+    "IncomingTrace",
+    "MetricNames",
+    "Migrate",
+    "Protocol",
+    "StreamUsage",
+    "WhenFull",
+]
+
 
 class Durability(enum.StrEnum):
     """What a finished record survives before the app has its last byte."""
@@ -14,20 +31,6 @@ class Durability(enum.StrEnum):
     """As ``os``, and fsynced at most ``fsync_interval_ms`` later."""
     STRICT = "strict"
     """Fsynced before the last byte goes to the app."""
-
-
-class SpoolFull(enum.StrEnum):
-    """What happens when the spool has reached ``spool_max_mb``."""
-
-    REFUSE = "refuse"
-    DROP_OLDEST_PAYLOAD = "drop_oldest_payload"
-
-
-class Migrate(enum.StrEnum):
-    """Who brings the schema up to date."""
-
-    AUTO = "auto"
-    MANUAL = "manual"
 
 
 class StreamUsage(enum.StrEnum):
@@ -44,29 +47,6 @@ class AuthMode(enum.StrEnum):
     """The app's own provider key."""
     KEYS = "keys"
     """Apps hold gateway keys; the gateway holds the provider keys."""
-    BOTH = "both"
-
-
-class OtlpProtocol(enum.StrEnum):
-    """How spans and metrics travel."""
-
-    HTTP = "http/protobuf"
-    GRPC = "grpc"
-
-
-class IncomingTrace(enum.StrEnum):
-    """What an incoming ``traceparent`` means."""
-
-    PARENT = "parent"
-    LINK = "link"
-    IGNORE = "ignore"
-
-
-class MetricsNames(enum.StrEnum):
-    """Which generation of the GenAI metric names is emitted."""
-
-    V1_41 = "v1.41"
-    LATEST = "latest"
     BOTH = "both"
 
 

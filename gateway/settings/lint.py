@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 from gateway.prices import price_book
 from gateway.providers.registry import PROVIDERS
 from gateway.providers.table import Destination, ProviderTable
-from gateway.settings.choices import AuthMode, OtlpProtocol
+from gateway.settings.choices import AuthMode, Protocol
 from gateway.settings.explain import variable
 from gateway.settings.problem import Problem, SettingsError, Severity
 from gateway.settings.sections import Settings
 from pricing.book import PriceBook
 from pricing.names import canonical_provider
 
-_OTLP_PORTS = {OtlpProtocol.HTTP: 4317, OtlpProtocol.GRPC: 4318}
+_OTLP_PORTS = {Protocol.HTTP: 4317, Protocol.GRPC: 4318}
 """The other protocol's usual port."""
 
 
@@ -177,12 +177,13 @@ def _storage(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem
 
 def _telemetry(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
     telemetry = settings.telemetry
-    if telemetry.endpoint and urlsplit(telemetry.endpoint).port == _OTLP_PORTS[telemetry.protocol]:
-        usual = 4318 if telemetry.protocol is OtlpProtocol.HTTP else 4317
+    protocol = telemetry.protocol or Protocol.HTTP
+    if telemetry.endpoint and urlsplit(telemetry.endpoint).port == _OTLP_PORTS[protocol]:
+        usual = 4318 if protocol is Protocol.HTTP else 4317
         yield _warning(
             "telemetry.endpoint",
-            f"has the usual port of the other protocol than {telemetry.protocol.value}",
-            f"{telemetry.protocol.value} is usually on port {usual}",
+            f"has the usual port of the other protocol than {protocol.value}",
+            f"{protocol.value} is usually on port {usual}",
         )
 
 

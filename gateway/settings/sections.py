@@ -18,12 +18,14 @@ from gateway.settings.choices import (
     Capture,
     Durability,
     IncomingTrace,
-    MetricsNames,
+    MetricNames,
     Migrate,
-    OtlpProtocol,
-    SpoolFull,
+    Protocol,
     StreamUsage,
+    WhenFull,
 )
+from storage.address import AddressError
+from storage.address import parse as parse_address
 
 ENV_PREFIX = "WEIGHBRIDGE_"
 ENV_DELIMITER = "__"
@@ -80,12 +82,10 @@ def _header_name(value: str) -> str:
 
 
 def _database_url(value: str) -> str:
-    scheme = value.partition("://")[0]
-    if scheme.partition("+")[0] not in ("sqlite", "postgresql", "postgres"):
-        raise _wrong(
-            "is neither a SQLite nor a PostgreSQL URL",
-            "Write it like postgresql://user@host:5432/weighbridge or sqlite:///path/to/file.db",
-        )
+    try:
+        parse_address(value, Path())
+    except AddressError as error:
+        raise _wrong("can't be used", str(error).removeprefix("storage.url: ").capitalize()) from None
     return value
 
 
@@ -147,7 +147,7 @@ class Storage(Section):
         default=50, ge=1, le=60_000, description="Longest wait for the fsync with group."
     )
     spool_max_mb: int = Field(default=1024, ge=16, le=1_048_576, description="Largest size of the spool.")
-    spool_full: SpoolFull = Field(default=SpoolFull.REFUSE, description="What a full spool does.")
+    spool_full: WhenFull = Field(default=WhenFull.REFUSE, description="What a full spool does.")
     migrate: Migrate = Field(
         default=Migrate.AUTO,
         description="auto: bring the schema up to date at start; manual: weighbridge db migrate.",
@@ -156,16 +156,6 @@ class Storage(Section):
         default=500, ge=1, le=10_000, description="Most records written to the database at once."
     )
     batch_ms: int = Field(default=250, ge=1, le=60_000, description="Longest wait before a batch is written.")
-
-    @property
-    def database_url(self) -> str:
-        """``url``, or the SQLite file in ``data_dir``."""
-        return self.url if self.url is not None else f"sqlite:///{self.data_dir / 'weighbridge.db'}"
-
-    @property
-    def spool_dir(self) -> Path:
-        """Folder of the spool."""
-        return self.data_dir / "spool"
 
 
 class ProviderSection(Section):
@@ -276,22 +266,26 @@ class Pricing(Section):
 
 
 class Telemetry(Section):
-    """What is told to OpenTelemetry. The OTEL_* variables work too; a setting here goes before them."""
+    """What is told to OpenTelemetry. A setting goes before the ``OTEL_*`` variable of the same meaning."""
 
     endpoint: HttpUrl | None = Field(
-        default=None, description="OTLP endpoint; without one nothing is exported."
+        default=None, description="OTLP endpoint; without one, here or in OTEL_*, nothing is exported."
     )
     headers: dict[str, SecretStr] = Field(default={}, description="Headers sent to the endpoint.")
-    protocol: OtlpProtocol = Field(default=OtlpProtocol.HTTP, description="http/protobuf or grpc.")
-    service_name: str = Field(default="weighbridge", min_length=1, description="OpenTelemetry service.name.")
+    protocol: Protocol | None = Field(default=None, description="http/protobuf (the default) or grpc.")
+    service_name: str | None = Field(
+        default=None,
+        min_length=1,
+        description="OpenTelemetry service.name; weighbridge if nothing names one.",
+    )
     incoming_trace: IncomingTrace = Field(
         default=IncomingTrace.PARENT, description="What an incoming traceparent is to our span."
     )
-    metrics_names: MetricsNames = Field(
-        default=MetricsNames.V1_41, description="Generation of the metric names."
+    metrics_names: MetricNames = Field(
+        default=MetricNames.V1_41, description="Generation of the metric names."
     )
-    sample_ratio: float = Field(
-        default=1.0,
+    sample_ratio: float | None = Field(
+        default=None,
         ge=0,
         le=1,
         allow_inf_nan=False,

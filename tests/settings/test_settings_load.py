@@ -32,7 +32,7 @@ def test_defaults_need_no_file() -> None:
     assert settings.server.host == "127.0.0.1"
     assert settings.server.port == 8707
     assert settings.storage.durability is Durability.GROUP
-    assert settings.storage.database_url == "sqlite:///weighbridge-data/weighbridge.db"
+    assert settings.storage.url is None
     assert settings == Settings()
 
 
