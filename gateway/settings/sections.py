@@ -85,7 +85,8 @@ def _database_url(value: str) -> str:
     try:
         parse_address(value, Path())
     except AddressError as error:
-        raise _wrong("can't be used", str(error).removeprefix("storage.url: ").capitalize()) from None
+        hint = str(error).removeprefix("storage.url: ")
+        raise _wrong("can't be used", hint[:1].upper() + hint[1:]) from None
     return value
 
 

@@ -123,7 +123,7 @@ def test_settings_are_frozen() -> None:
         (
             '[storage]\nurl = "mysql://u:secret@h/d"',
             "storage.url",
-            "neither a SQLite nor a PostgreSQL",
+            "can't be used",
             "sqlite:///",
         ),
     ],
