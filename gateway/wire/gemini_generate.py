@@ -1,7 +1,8 @@
 """Gemini ``generateContent`` and ``streamGenerateContent`` (SSE or one JSON array), also on Vertex.
 
 The model is in the path. ``usageMetadata`` comes with every chunk and replaces the one before; early chunks may
-carry one without counts.
+carry one without counts. A stream has no terminal event of its own: a chunk with a finish reason may be followed
+by one with more usage, so only the end of the body ends it.
 """
 
 from __future__ import annotations
@@ -90,6 +91,7 @@ class GenerateReader:
 
     def document(self, body: bytes) -> None:
         self._chunk(body)
+        self.finished = True
 
     def _chunk(self, data: bytes) -> None:
         seen = self._seen
@@ -115,10 +117,8 @@ class GenerateReader:
             reason = candidate.finish_reason
             if reason:
                 seen.finished_with(_FINISH.get(reason, reason) if type(reason) is int else reason)
-                self.finished = True
         if chunk.feedback is not None and chunk.feedback.block_reason:
             seen.finished_with(chunk.feedback.block_reason)
-            self.finished = True
         if self.text is not None:
             self._keep(self.text, data)
 
