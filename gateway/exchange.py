@@ -33,6 +33,13 @@ HOLD_BYTES = 256 * 1024
 """A non-streamed answer up to this size is held until it is whole, so that its cost fits into the head."""
 HOLD_SECONDS = 0.25
 """... but not longer than this."""
+STREAMED = (
+    "text/event-stream",
+    "application/x-ndjson",
+    "application/vnd.amazon.eventstream",
+    "application/jsonl",
+)
+"""Media types of answers that are never held."""
 STALE_SECONDS = 0.25
 """A reused connection that closes this soon after the request, without a byte, was stale: nothing was processed."""
 
@@ -285,28 +292,34 @@ class Exchange:
             self.framing = Framing.PLAIN
         if self.framing is Framing.PLAIN or connection.until_close:
             self.close_client = True
-        if call.target.wire is not None:
-            headers = tuple([(name.lower(), value) for name, value in connection.headers])
-            self.tap = Tap(
-                call.target.wire,
-                Exchanged(
-                    call.method,
-                    call.target.path,
-                    call.target.query,
-                    call.ask,
-                    connection.status,
-                    headers,
-                    call.body if call.target.wire.needs_request else b"",
-                    call.target.provider.name,
-                ),
-            )
-            if call.hides_usage and connection.status == 200 and self.tap.streaming and not self.tap.encoded:
-                self.filter = UsageFilter()
-                if not self.client.http10:
-                    self.framing = Framing.CHUNKED
-            if not self.tap.streaming and not call.ask.stream and not connection.complete:
-                self._held = []
-                self._holder = self.gear.loop.call_later(HOLD_SECONDS, self._release_held)
+        wire = call.target.wire
+        if wire is None:
+            return
+        headers = tuple([(name.lower(), value) for name, value in connection.headers])
+        content_type, encoding = _described(headers)
+        self.tap = Tap(
+            wire,
+            Exchanged(
+                call.method,
+                call.target.path,
+                call.target.query,
+                call.ask,
+                connection.status,
+                headers,
+                call.body,
+                call.target.provider.name,
+            ),
+            content_type,
+            encoding,
+        )
+        if call.hides_usage and content_type.startswith("text/event-stream") and not encoding:
+            self.filter = UsageFilter()
+            if not self.client.http10:
+                self.framing = Framing.CHUNKED
+        streamed = call.ask.stream or content_type.startswith(STREAMED)
+        if not streamed and not connection.complete:
+            self._held = []
+            self._holder = self.gear.loop.call_later(HOLD_SECONDS, self._release_held)
 
     def _framed(self, connection: Connection, rest: bytes) -> bytes:
         """Body bytes of this read as they go to the app."""
@@ -370,6 +383,8 @@ class Exchange:
     # ---- it goes wrong
 
     def upstream_broken(self, connection: Connection, error: Exception | None) -> None:
+        if self._held:
+            self._release_held()
         self.connection = None
         connection.abort()
         if self.over:
@@ -507,6 +522,17 @@ class Exchange:
 
     def _extra_headers(self) -> bytes:
         return b"x-weighbridge-request-id: %b\r\n%b" % (self.call.id.encode("ascii"), self._cost_headers)
+
+
+def _described(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[str, str]:
+    """Content type and content encoding of an answer."""
+    content_type = encoding = ""
+    for name, value in headers:
+        if name == b"content-type":
+            content_type = value.decode("latin-1").lower()
+        elif name == b"content-encoding":
+            encoding = value.decode("latin-1").lower()
+    return content_type, encoding
 
 
 def reason_of(error: Exception) -> str:

@@ -20,6 +20,7 @@ from gateway.identity import Caller, Identity
 from gateway.ids import call_id
 from gateway.recording import record_of_refusal
 from gateway.relay import own_response
+from gateway.settings.choices import IncomingTrace
 from gateway.wire.contract import AskFields
 from telemetry.propagation import new_span_id, new_trace_id, parse_traceparent
 from telemetry.record import Trace
@@ -78,7 +79,14 @@ class Proxy:
     """Made once per worker in :mod:`gateway.app`."""
 
     def __init__(
-        self, gear: Gear, targets: Targets, identity: Identity, limits: Limits, *, traces: bool
+        self,
+        gear: Gear,
+        targets: Targets,
+        identity: Identity,
+        limits: Limits,
+        *,
+        traces: bool,
+        incoming: IncomingTrace,
     ) -> None:
         self.limits = limits
         self.refused: dict[str, int] = {}
@@ -87,6 +95,7 @@ class Proxy:
         self._targets = targets
         self._identity = identity
         self._traces = traces
+        self._incoming = incoming
         self.closing = False
 
     def handle(self, head: RequestHead, body: bytes, whole: bool, client: Client) -> Exchange | Ended:
@@ -100,10 +109,11 @@ class Proxy:
         target: Target | None = None
         ask = NO_ASK
         try:
-            self._check(head, len(body))
+            self._check_head(head)
             target = self._targets.resolve(head.method, head.target)
+            self._check_body(head, len(body))
             caller = self._identity.identify(head.scan.seen, target.provider)
-            ask = self._read(target, body, whole)
+            ask = target.wire.read_ask(target.path, target.query, body) if target.wire is not None else NO_ASK
             call, exchange_body = self._call(started_ns, head, target, ask, caller, body, whole)
             progress.request_bytes = len(body)
             exchange = Exchange(
@@ -117,13 +127,17 @@ class Proxy:
 
     # ---- the stages
 
-    def _check(self, head: RequestHead, held: int) -> None:
+    def _check_head(self, head: RequestHead) -> None:
         if self.closing:
             raise Refusal(503, Code.SHUTTING_DOWN, "The gateway is shutting down; try again.", retry_after=1)
         if len(head.target) > self.limits.url:
             raise Refusal(
                 414, Code.TOO_LARGE, f"The URL is longer than {self.limits.url} bytes (limits.url_bytes)."
             )
+        if b"upgrade" in head.scan.seen:
+            raise Refusal(501, Code.UPGRADE_UNSUPPORTED, "Protocol upgrades (WebSocket) are not passed on.")
+
+    def _check_body(self, head: RequestHead, held: int) -> None:
         length = head.content_length
         if held > self.limits.body or (length is not None and length > self.limits.body):
             raise Refusal(
@@ -131,15 +145,6 @@ class Proxy:
                 Code.TOO_LARGE,
                 f"The request body is larger than {self.limits.body} bytes (limits.body_bytes).",
             )
-        if b"upgrade" in head.scan.seen:
-            raise Refusal(501, Code.UPGRADE_UNSUPPORTED, "Protocol upgrades (WebSocket) are not passed on.")
-
-    def _read(self, target: Target, body: bytes, whole: bool) -> AskFields:
-        if target.wire is None:
-            return NO_ASK
-        if whole or target.wire.read_prefix is None:
-            return target.wire.read_ask(target.path, target.query, body)
-        return target.wire.read_prefix(target.path, target.query, body)
 
     def _call(
         self,
@@ -195,12 +200,15 @@ class Proxy:
 
     def _trace(self, seen: dict[bytes, bytes]) -> Trace | None:
         parent = seen.get(b"traceparent")
-        if parent is None and not self._traces:
-            return None
-        parsed = parse_traceparent(parent) if parent is not None else None
+        incoming = self._incoming
+        if parent is None or incoming is IncomingTrace.IGNORE:
+            return Trace(new_trace_id(), new_span_id(), new_span_id()) if self._traces else None
+        parsed = parse_traceparent(parent)
         if parsed is None:
             return Trace(new_trace_id(), new_span_id(), new_span_id())
         trace_id, span_id, sampled = parsed
+        if incoming is IncomingTrace.LINK:
+            return Trace(new_trace_id(), new_span_id(), new_span_id(), 0, True, None, trace_id, span_id)
         state = seen.get(b"tracestate")
         return Trace(
             trace_id,

@@ -104,6 +104,7 @@ def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading
             _micros(progress.first_byte_at - start) if progress.first_byte_at else None,
             _micros(progress.first_chunk_at - start) if progress.first_chunk_at else None,
             max(0, _micros(overhead)),
+            _micros(progress.sent_at - start) if progress.sent_at else None,
         ),
         Answer(
             progress.status,

@@ -270,7 +270,9 @@ class ProxyServer(web.Server):
             return await self._api.request_handler(request)
         connection = request.protocol
         assert isinstance(connection, AppConnection)
-        return await connection.carry(self._proxy, request_head(request.message, connection), request.content)
+        return await connection.carry(
+            self._proxy, request_head(request._message, connection), request.content
+        )
 
     def sweep(self, now: float) -> None:
         """Close connections of apps that are too slow with a head or a body."""

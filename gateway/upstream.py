@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 import httptools
@@ -158,20 +159,23 @@ class Connection(asyncio.Protocol):
         reading_head = self.body_at < 0
         if reading_head:
             self.raw = self.raw + data if self.raw else data
+        broken: httptools.HttpParserError | None = None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # 101: the receiver sees the status and takes the raw bytes over
         except httptools.HttpParserError as error:
             if not (self.complete and self._junk):
-                receiver.upstream_broken(self, error)
-                return
+                broken = error
         if reading_head and self.status:
             at = -1
             for _ in range(self._skip_heads + 1):
                 at = self.raw.find(b"\r\n\r\n", at + 1 if at >= 0 else 0)
             self.body_at = at + 4 if at >= 0 else len(self.raw)
-        receiver.upstream_read(self, data)
+        if broken is None or self.status:  # what was good before it broke still goes to the app
+            receiver.upstream_read(self, data)
+        if broken is not None and self.receiver is receiver:
+            receiver.upstream_broken(self, broken)
 
     def eof_received(self) -> bool | None:
         return None  # the transport closes; connection_lost tells the receiver
@@ -248,7 +252,12 @@ class Pool:
     """Idle connections by origin; newest first, so that the pool shrinks by itself when traffic falls."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, *, idle_seconds: float, tls: ssl.SSLContext | None = None
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        *,
+        idle_seconds: float,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.loop = loop
         self.clock = clock
