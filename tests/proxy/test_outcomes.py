@@ -13,11 +13,11 @@ from rig.script import (
     End,
     Script,
     body_read,
+    chunked,
     fin,
     garbage,
     hang,
     head,
-    chunked,
     raw,
     reply,
     rst,
@@ -61,7 +61,6 @@ ANSWERED = [
     ("cut-reset", ASK, reply(json=openai_chat(), cut=40, end=End.RESET), Outcome.TRUNCATED, 200, False),
     ("cut-stream", STREAM, sse(EVENTS[:2], then=fin()), Outcome.TRUNCATED, 200, False),
     ("cut-stream-reset", STREAM, sse(EVENTS[:2], then=rst()), Outcome.TRUNCATED, 200, False),
-    ("broken-chunk", STREAM, sse(EVENTS[:2], then=steps(raw(b"zz\r\n"), hang())), Outcome.PROTOCOL_ERROR, 200, False),
     ("malformed-json", ASK, reply(200, b'{"id": "x", "usage": {', headers=[("Content-Type", "application/json")]), Outcome.COMPLETED, 200, True),
     ("cut-after-done", STREAM, sse(EVENTS, then=fin()), Outcome.COMPLETED, 200, False),
 ]  # fmt: skip
@@ -93,6 +92,18 @@ async def test_an_answered_call(
     await core.record(2)
     assert len(core.ledger.opened_records) == len(core.records) == 2
     assert [one.id for one in core.ledger.opened_records] == [one.id for one in core.records]
+
+
+async def test_broken_framing_in_mid_stream_is_a_visible_cut(core: Core, upstream: ScriptedUpstream) -> None:
+    upstream.play(sse(EVENTS[:2], then=steps(raw(b"zz\r\n"), hang())))
+    client = await RawClient.open(core.port)
+    client.request("POST", CHAT, json=STREAM)
+    await client.closed()
+    assert client.received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert EVENTS[1] in client.received
+    assert not client.received.endswith(b"0\r\n\r\n")
+    record = await core.record()
+    assert (record.outcome, record.answer.status) == (Outcome.PROTOCOL_ERROR, 200)
 
 
 async def test_costs_follow_the_outcome(core: Core, upstream: ScriptedUpstream) -> None:
