@@ -1,0 +1,175 @@
+"""From the event loop to the writer: a bounded queue in memory over the spool that is not bounded.
+
+The loop puts every record; past the bound it puts nothing, because the record is on the spool anyway. The writer
+takes records in the order they were closed: from memory while the numbers follow each other, from the spool where
+there is a hole. Neither side ever waits for the other and no lock is shared.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+import msgspec
+
+from storage.quarantine import Quarantine
+from storage.reading import ClosedFrame, closed_frames
+from storage.segment import Position
+from storage.spool import Slot, Spool
+from telemetry.record import CallRecord
+
+
+class Batch(msgspec.Struct, frozen=True):
+    """Records to be written together."""
+
+    records: list[CallRecord]
+    end: Position | None
+    """The place in the spool behind the last; ``None`` if they are not the next ones there."""
+    last: int = 0
+    """Number of the last closed frame covered; 0 as above."""
+    unreadable: int = 0
+    """Closed frames covered that could not be read back."""
+    interrupted: bool = False
+    """These calls died in mid-flight: the records are their *opened* frames."""
+
+
+class _Waiting(msgspec.Struct, frozen=True, gc=False):
+    record: CallRecord
+    slot: Slot
+
+
+class Feed:
+    """Records of this process on their way to the database."""
+
+    def __init__(self, spool: Spool, quarantine: Quarantine, *, memory_rows: int) -> None:
+        self._spool = spool
+        self._quarantine = quarantine
+        self._memory_rows = memory_rows
+        self._queue: deque[_Waiting] = deque()
+        self._loose: deque[CallRecord] = deque()
+        self._memory: dict[str, CallRecord] = {}
+        self._next = 1
+        self._cursor: Position = (0, 0)
+        self._hole: Iterator[ClosedFrame] | None = None
+        self._hole_end: Slot | None = None
+        self.lost = 0
+        """Records that neither the spool nor memory could take."""
+        self.loose_put = 0
+        """Records that only memory could take."""
+
+    # -- event loop --------------------------------------------------------------------------------------
+
+    def put(self, record: CallRecord, slot: Slot | None) -> None:
+        """Hand over one closed record; ``slot`` is ``None`` when the spool could not take it."""
+        if slot is None:
+            if len(self._loose) >= self._memory_rows:
+                self.lost += 1
+                return
+            self.loose_put += 1
+            self._loose.append(record)
+        elif len(self._queue) < self._memory_rows:
+            self._queue.append(_Waiting(record, slot))
+        else:
+            return
+        self._memory[record.id] = record
+
+    def pending(self, call_id: str) -> CallRecord | None:
+        """A closed record that is in memory and not yet in the database."""
+        return self._memory.get(call_id)
+
+    @property
+    def oldest(self) -> CallRecord | None:
+        """The record in memory that waits longest."""
+        try:
+            return self._queue[0].record
+        except IndexError:
+            return None
+
+    @property
+    def backlog(self) -> int:
+        """Records the writer has not taken, in memory or on the spool."""
+        return self._spool.tail.number - self._next + 1 + len(self._loose)
+
+    # -- writer thread -----------------------------------------------------------------------------------
+
+    def take(self, rows: int, size: int) -> Batch | None:
+        """The next records in order, at most ``rows`` of them and about ``size`` bytes; ``None`` if there are none."""
+        if self._loose:
+            loose = [self._loose.popleft() for _ in range(min(rows, len(self._loose)))]
+            return Batch(loose, None)
+        if self._hole is None:
+            batch = self._take_memory(rows, size)
+            if batch is not None:
+                return batch
+            if not self._open_hole():
+                return None
+        return self._take_hole(rows, size)
+
+    def done(self, batch: Batch) -> None:
+        """The database has the batch."""
+        for record in batch.records:
+            self._memory.pop(record.id, None)
+
+    def _take_memory(self, rows: int, size: int) -> Batch | None:
+        queue, end = self._queue, self._cursor
+        records: list[CallRecord] = []
+        while queue and len(records) < rows and size > 0:
+            waiting = queue[0]
+            slot = waiting.slot
+            if slot.number > self._next:
+                break
+            queue.popleft()
+            if slot.number < self._next:
+                self._memory.pop(waiting.record.id, None)
+                continue
+            records.append(waiting.record)
+            self._next += 1
+            end = slot.end
+            size -= end[1] - slot.start[1]
+        if not records:
+            return None
+        self._cursor = end
+        return Batch(records, end, self._next - 1)
+
+    def _open_hole(self) -> bool:
+        """Look for records that are on the spool but not next in memory."""
+        if self._queue:
+            slot = self._queue[0].slot
+            number, until = slot.number - 1, slot.start
+        else:
+            tail = self._spool.tail
+            number, until = tail.number, tail.end
+        if number < self._next:
+            return False
+        self._hole = closed_frames(self._spool.folder, self._cursor, until, self._quarantine)
+        self._hole_end = Slot(number, until, until)
+        return True
+
+    def _take_hole(self, rows: int, size: int) -> Batch | None:
+        records: list[CallRecord] = []
+        end = self._cursor
+        assert self._hole is not None
+        assert self._hole_end is not None
+        try:
+            for found in self._hole:
+                records.append(found.record)
+                size -= found.end[1] - found.start[1]
+                end = found.end
+                if len(records) >= rows or size <= 0:
+                    return self._part_of_hole(records, end)
+        except OSError:
+            self._hole = None
+            if not records:
+                raise
+            return self._part_of_hole(records, end)
+        last = self._hole_end
+        unreadable = last.number - self._next + 1 - len(records)
+        self._next = last.number + 1
+        self._cursor = last.end
+        self._hole = self._hole_end = None
+        return Batch(records, last.end, last.number, unreadable)
+
+    def _part_of_hole(self, records: list[CallRecord], end: Position) -> Batch:
+        self._next += len(records)
+        self._cursor = end
+        return Batch(records, end, self._next - 1)

@@ -1,0 +1,220 @@
+"""The ledger: every call leaves exactly one row, whatever happens to the process, the disk or the database.
+
+``opened`` and ``closed`` run on the event loop for every call and cost a few microseconds: encode, checksum, one
+``write(2)``. Everything else happens on the writer's thread. This module imports neither SQLAlchemy nor a network
+driver: the proxy starts without them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import msgspec
+
+from storage.address import Address, parse
+from storage.durability import Durability, Syncer
+from storage.feed import Feed
+from storage.quarantine import Quarantine
+from storage.schema import Migrate
+from storage.spool import Spool, SpoolFull, WhenFull
+from storage.stats import LedgerStats
+from storage.targets import open_target
+from storage.targets.contract import Companion, SchemaTooNew, Target
+from storage.writer import Pace, Writer
+from telemetry.record import CallRecord
+
+__all__ = ["Durability", "Ledger", "LedgerConfig", "LedgerStats", "Migrate", "SpoolFull", "WhenFull"]
+
+SPOOL_FOLDER = "spool"
+
+
+class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Where records go and what they must survive. Sizes in bytes, times in seconds."""
+
+    data_dir: Path
+    url: str | None = None
+    """Database; none means a SQLite file in ``data_dir``."""
+    durability: Durability = Durability.GROUP
+    sync_interval_s: float = 0.05
+    segment_bytes: int = 16 * 1024 * 1024
+    spool_max_bytes: int = 8 * 1024 * 1024 * 1024
+    """All spools under ``data_dir`` together."""
+    reserve_bytes: int = 4 * 1024 * 1024
+    """Disk space held back, so that calls already admitted can be closed on a full disk."""
+    when_full: WhenFull = WhenFull.REFUSE
+    memory_rows: int = 5000
+    """Records kept in memory on their way to the database; more wait on the spool alone."""
+    migrate: Migrate = Migrate.AUTO
+    operation_timeout_s: float = 10.0
+    """Longest one database operation may take before it counts as an outage."""
+    start_wait_s: float = 0.5
+    """How long a start waits to learn whether the database's schema is too new for us."""
+    pace: Pace = Pace()
+
+
+class Ledger:
+    """Takes the record of every call. One per process; all methods on the event loop."""
+
+    def __init__(
+        self, config: LedgerConfig, *, target: Target | None = None, companions: tuple[Companion, ...] = ()
+    ) -> None:
+        """``target`` replaces the database of ``config.url``; raises ``AddressError`` for a url we do not know."""
+        self._config = config
+        self._address: Address = parse(config.url, config.data_dir)
+        self._target = target or open_target(
+            self._address,
+            migrate=config.migrate,
+            timeout_s=config.operation_timeout_s,
+            power_safe=config.durability is not Durability.OS,
+            companions=companions,
+        )
+        self._accepted = 0
+        self._started = False
+
+    async def start(self) -> None:
+        """Open the spool, take over those of dead processes, start writing.
+
+        Does not need the database. Raises ``OSError`` if the spool cannot be made, and ``SchemaTooNew`` if the
+        database answers at once and belongs to a newer version.
+        """
+        config = self._config
+        root = config.data_dir / SPOOL_FOLDER
+        self._loop = asyncio.get_running_loop()
+        self._quarantine = Quarantine(root)
+        self._spool = Spool(
+            root,
+            segment_bytes=config.segment_bytes,
+            max_bytes=config.spool_max_bytes,
+            reserve_bytes=config.reserve_bytes,
+            when_full=config.when_full,
+        )
+        self._feed = Feed(self._spool, self._quarantine, memory_rows=config.memory_rows)
+        self._syncer = Syncer(self._spool, config.durability, config.sync_interval_s)
+        self._writer = Writer(
+            root, self._spool, self._feed, self._quarantine, self._target, config.pace, self._ask_carry
+        )
+        self._started = True
+        self._writer.start()
+        await asyncio.to_thread(self._writer.judged.wait, config.start_wait_s)
+        if isinstance(self._writer.unfit, SchemaTooNew):
+            unfit = self._writer.unfit
+            await self.stop(1.0)
+            raise unfit
+
+    def opened(self, record: CallRecord) -> None:
+        """A call begins: ``record`` is what has to be written of it if the process dies before it is closed.
+
+        Raises :class:`SpoolFull` if it cannot be accounted for; then it must not be made.
+        """
+        if self._spool.opened(record):
+            self._accepted += 1
+        self._syncer.touched()
+
+    def closed(self, record: CallRecord) -> asyncio.Future[None] | None:
+        """A call has ended: ``record`` is what is kept of it. Never raises.
+
+        It has survived the death of the process when this returns. With ``durability = "strict"`` the future is
+        done once it has also survived a power cut; let the last byte wait for it.
+        """
+        was_open, slot = self._spool.closed(record)
+        if not was_open:
+            self._accepted += 1
+        self._feed.put(record, slot)
+        self._writer.nudge()
+        return self._syncer.closed()
+
+    def pending(self, call_id: str) -> CallRecord | None:
+        """The record of a closed call that the database does not have yet, if it is still in memory."""
+        return self._feed.pending(call_id)
+
+    async def drained(self, timeout_s: float) -> bool:
+        """Wait until everything closed or left over is in the database; False if time ran out first."""
+        until = time.monotonic() + timeout_s
+        while not self._writer.is_idle:
+            if time.monotonic() >= until:
+                return False
+            await asyncio.sleep(0.005)
+        return True
+
+    async def stop(self, timeout: float) -> None:
+        """Write what can be written within ``timeout`` seconds; the rest stays on the spool for the next start."""
+        if not self._started:
+            return
+        self._started = False
+        self._writer.ask_stop(timeout)
+        ended = await asyncio.to_thread(self._writer.join, timeout + 1.0)
+        self._syncer.stop()
+        if ended:
+            await asyncio.to_thread(self._close_spool)
+
+    def _close_spool(self) -> None:
+        if self._config.durability is not Durability.OS:
+            try:
+                self._spool.sync()
+            except OSError:
+                self._syncer.failures += 1
+        self._spool.close()
+
+    def _ask_carry(self) -> None:
+        """From the writer's thread: old segments wait for open calls to be written again."""
+        try:
+            self._loop.call_soon_threadsafe(self._carry)
+        except RuntimeError:  # the loop is closed: the segments stay for the next start
+            return
+
+    def _carry(self) -> None:
+        if not self._spool.carry():
+            self._loop.call_soon(self._carry)
+
+    def stats(self) -> LedgerStats:
+        """Figures of this moment."""
+        spool, feed, writer = self._spool, self._feed, self._writer
+        progress = writer.progress
+        reasons = tuple(self._reasons())
+        return LedgerStats(
+            accepted=self._accepted,
+            recorded=progress.recorded,
+            in_flight=spool.in_flight,
+            spooled=spool.tail.number - progress.through + feed.loose_put - progress.loose,
+            dead_letters=progress.dead_letters,
+            lost=feed.lost + progress.unreadable,
+            duplicates=progress.duplicates,
+            replayed=progress.replayed,
+            interrupted=progress.interrupted,
+            replay_dead_letters=progress.replay_dead_letters,
+            replaying=writer.replaying,
+            refused=spool.refused,
+            torn=self._quarantine.torn,
+            damaged=self._quarantine.broken,
+            write_failures=spool.write_failures,
+            sync_failures=self._syncer.failures,
+            outages=writer.outages,
+            batches=progress.batches,
+            spool_bytes=spool.used_bytes,
+            oldest_age_s=self._oldest_age_s(),
+            degraded=bool(reasons),
+            reasons=reasons,
+        )
+
+    def _reasons(self) -> list[str]:
+        found = []
+        if self._writer.trouble is not None:
+            found.append(f"database: {self._writer.trouble}")
+        if self._spool.is_full:
+            found.append("spool: size limit reached")
+        if self._spool.is_failing:
+            found.append("spool: disk full or failing")
+        if self._syncer.failing:
+            found.append("spool: the disk refuses to sync")
+        if self._feed.lost:
+            found.append("spool: records lost")
+        return found
+
+    def _oldest_age_s(self) -> float:
+        record = self._writer.oldest
+        if record is None:
+            return 0.0
+        ended_ns = record.timing.started_ns + record.timing.duration_us * 1000
+        return max(0.0, (time.time_ns() - ended_ns) / 1e9)

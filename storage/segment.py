@@ -1,0 +1,135 @@
+"""One file of a spool: appended to by the event loop, synced and removed by other threads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import threading
+from pathlib import Path
+from zlib import crc32
+
+SUFFIX = ".seg"
+ACK_NAME = "ack"
+
+
+Position = tuple[int, int]
+"""Segment number and byte offset: a place in a spool. Places compare in the order of writing."""
+
+_ACK = struct.Struct("<QQI")
+
+
+class Segment:
+    """A segment file open for appending. ``size`` counts whole frames only."""
+
+    __slots__ = ("_dirty", "_fd", "_lock", "broken", "number", "path", "size")
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.path = folder / f"{number:08d}{SUFFIX}"
+        self.number = number
+        self.size = 0
+        self.broken = False
+        """A failed write could not be undone: the file ends in half a frame and must not grow."""
+        self._dirty = False
+        self._lock = threading.Lock()
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(self.path, flags, 0o600)
+
+    def append(self, frame: bytes) -> int:
+        """Append one frame, whole or not at all; returns the offset behind it. Raises ``OSError``."""
+        written = os.write(self._fd, frame)
+        if written != len(frame):
+            self._undo()
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._dirty = True
+        self.size += written
+        return self.size
+
+    def _undo(self) -> None:
+        try:
+            os.ftruncate(self._fd, self.size)
+        except OSError:
+            self.broken = True
+
+    def sync(self) -> None:
+        """Put what was appended so far onto the disk itself. Any thread; raises ``OSError``."""
+        with self._lock:
+            if self._fd >= 0 and self._dirty:
+                self._dirty = False
+                try:
+                    os.fdatasync(self._fd)
+                except OSError:
+                    self._dirty = True
+                    raise
+
+    def close(self) -> None:
+        """Close the file; waits for a running :meth:`sync`. Any thread."""
+        with self._lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+
+    def remove(self) -> None:
+        """Close and delete the file."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+
+class AckFile:
+    """How far a spool has been taken into the database, kept across a crash.
+
+    One record of 20 bytes written in place, checksummed: a damaged or missing one reads as "nothing taken",
+    which costs a replay of rows the database ignores, never a row.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / ACK_NAME
+        self._fd = -1
+
+    def read(self) -> Position:
+        """The last place written, or (0, 0)."""
+        try:
+            data = self._path.read_bytes()
+        except OSError:
+            return (0, 0)
+        if len(data) != _ACK.size:
+            return (0, 0)
+        number, offset, crc = _ACK.unpack(data)
+        return (number, offset) if crc == crc32(data[:16]) else (0, 0)
+
+    def write(self, position: Position) -> None:
+        """Remember that every frame before ``position`` is in the database. Raises ``OSError``."""
+        if self._fd < 0:
+            self._fd = os.open(self._path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        data = _ACK.pack(*position, 0)[:16]
+        os.pwrite(self._fd, data + struct.pack("<I", crc32(data)), 0)
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names within ``folder`` durable. Raises ``OSError``."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def segment_numbers(folder: Path) -> list[int]:
+    """Numbers of the segment files within ``folder``, in order of writing."""
+    numbers = []
+    for name in os.listdir(folder):
+        stem, dot, suffix = name.partition(".")
+        if dot + suffix == SUFFIX and stem.isdigit():
+            numbers.append(int(stem))
+    return sorted(numbers)
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    """Path of one segment file."""
+    return folder / f"{number:08d}{SUFFIX}"

@@ -1,0 +1,55 @@
+"""What the ledger says about itself. The figures add up, and the program shows that they do."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class LedgerStats(msgspec.Struct, frozen=True):
+    """Figures of this process since its start; ``accepted == recorded + in_flight + spooled + dead_letters + lost``."""
+
+    accepted: int = 0
+    """Calls opened, and calls closed without having been opened (refusals)."""
+    recorded: int = 0
+    """Of those, in the database (written by us or found there)."""
+    in_flight: int = 0
+    """Opened and not yet closed."""
+    spooled: int = 0
+    """Closed and not yet in the database."""
+    dead_letters: int = 0
+    """Closed, but the database takes no row of them; kept aside there."""
+    lost: int = 0
+    """Closed while neither disk nor memory could hold them, or unreadable on the spool."""
+    duplicates: int = 0
+    """Rows that were in the database already (a replay, or a call closed twice); counted once there."""
+    replayed: int = 0
+    """Rows written from spools of dead processes."""
+    interrupted: int = 0
+    """Of those, calls that had died in mid-flight."""
+    replay_dead_letters: int = 0
+    replaying: int = 0
+    """Spools of dead processes still being read."""
+    refused: int = 0
+    """Calls turned away because they could not be spooled."""
+    torn: int = 0
+    """Unfinished writes found at the end of a spool file."""
+    damaged: int = 0
+    """Unreadable stretches of spool files, kept in its ``damaged`` folder."""
+    write_failures: int = 0
+    """Appends the disk refused."""
+    sync_failures: int = 0
+    outages: int = 0
+    """Times a batch or a connection failed for the database's sake."""
+    batches: int = 0
+    spool_bytes: int = 0
+    oldest_age_s: float = 0.0
+    """Age of the oldest closed record the database lacks, in seconds; 0 when there is none."""
+    degraded: bool = False
+    """The promises are kept, but not for ever: see ``reasons``."""
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def balance(self) -> int:
+        """Accepted calls that are nowhere: always 0."""
+        known = self.recorded + self.in_flight + self.spooled + self.dead_letters + self.lost
+        return self.accepted - known

@@ -1,0 +1,28 @@
+"""Databases the writer can write to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.address import Address, Engine
+from storage.schema import Migrate
+from storage.targets.contract import Companion, Target
+from storage.targets.sqlite import SqliteTarget
+
+
+def open_target(
+    address: Address,
+    *,
+    migrate: Migrate,
+    timeout_s: float,
+    power_safe: bool,
+    companions: Sequence[Companion] = (),
+) -> Target:
+    """The target of an address, not yet connected."""
+    if address.engine is Engine.SQLITE:
+        return SqliteTarget(
+            address, migrate=migrate, timeout_s=timeout_s, power_safe=power_safe, companions=companions
+        )
+    from storage.targets.postgres import PostgresTarget
+
+    return PostgresTarget(address, migrate=migrate, timeout_s=timeout_s, companions=companions)

@@ -1,0 +1,190 @@
+"""Writing to SQLite: the standard library's driver, one connection, write-ahead log."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from storage.address import Address
+from storage.mend import encode_anyhow
+from storage.rows import COLUMNS, RowError, as_text, row
+from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
+from storage.targets.contract import Companion, DeadLetter, Outage, RowRefused, SchemaBehind, SchemaTooNew
+from telemetry.record import CallRecord
+
+_INSERT = (
+    f"INSERT INTO {TABLE} ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"
+    " ON CONFLICT (id) DO NOTHING"
+)
+_BURY = f"INSERT INTO {DEAD_TABLE} (id, buried_at, reason, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_ASK_AT_ONCE = 500
+
+
+class SqliteTarget:
+    """One SQLite file. Several processes may write to it: each batch takes the file's write lock in turn."""
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        migrate: Migrate = Migrate.AUTO,
+        timeout_s: float = 5.0,
+        power_safe: bool = True,
+        companions: Sequence[Companion] = (),
+    ) -> None:
+        """``power_safe``: a commit survives the loss of power, so that the spool may forget what was committed."""
+        self._address = address
+        self._migrate = migrate
+        self._timeout_s = timeout_s
+        self._synchronous = "FULL" if power_safe else "NORMAL"
+        self._companions = companions
+        self._db: sqlite3.Connection | None = None
+
+    def connect(self) -> None:
+        """Open the file, and bring its schema up to date if that is for us to do."""
+        self.close()
+        try:
+            db = self._open()
+            if fit(_version(db)) is Fit.BEHIND:
+                db.close()
+                self._upgrade()
+                db = self._open()
+        except sqlite3.Error as error:
+            raise Outage(_reason(error)) from error
+        except OSError as error:
+            raise Outage(f"the database file cannot be made: {error.strerror}") from error
+        found = _version(db)
+        if fit(found) is Fit.TOO_NEW:
+            db.close()
+            raise SchemaTooNew(
+                f"the database is at schema {found}, made by a newer version; this one knows {HEAD}"
+            )
+        self._db = db
+
+    def _open(self) -> sqlite3.Connection:
+        path = Path(self._address.dsn)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        db = sqlite3.connect(path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute(f"PRAGMA synchronous={self._synchronous}")
+        return db
+
+    def _upgrade(self) -> None:
+        if self._migrate is Migrate.MANUAL:
+            raise SchemaBehind("the database needs a migration: run `weighbridge db migrate`")
+        from sqlalchemy.exc import SQLAlchemyError
+
+        from storage.migrate import migrate
+
+        try:
+            migrate(self._address, self._timeout_s)
+        except SQLAlchemyError as error:
+            raise Outage(f"the migration failed: {type(error).__name__}") from error
+
+    def write(self, records: Sequence[CallRecord]) -> int:
+        """Insert a batch in one transaction."""
+        try:
+            rows = [row(record, as_text) for record in records]
+        except RowError as error:
+            raise RowRefused(str(error)) from error
+        except (TypeError, ValueError, OverflowError) as error:
+            raise RowRefused(type(error).__name__) from error
+        db = self._connected()
+        try:
+            db.execute("BEGIN IMMEDIATE")
+            inserted = self._insert(db, records, rows)
+            for companion in self._companions:
+                companion.in_sqlite(db, inserted)
+            db.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            _roll_back(db)
+            raise Outage(_reason(error)) from error
+        except (sqlite3.IntegrityError, sqlite3.DataError) as error:
+            _roll_back(db)
+            raise RowRefused(_reason(error)) from error
+        except sqlite3.Error as error:
+            _roll_back(db)
+            raise Outage(_reason(error)) from error
+        except (OverflowError, UnicodeError) as error:
+            _roll_back(db)
+            raise RowRefused(type(error).__name__) from error
+        return len(inserted)
+
+    def _insert(
+        self, db: sqlite3.Connection, records: Sequence[CallRecord], rows: list[tuple[object, ...]]
+    ) -> Sequence[CallRecord]:
+        """Insert, and say which were new. The write lock is held, so what is not there now will not appear."""
+        db.execute("SAVEPOINT batch")
+        if db.executemany(_INSERT, rows).rowcount == len(rows):
+            return records
+        db.execute("ROLLBACK TO batch")
+        known: set[str] = set()
+        for at in range(0, len(records), _ASK_AT_ONCE):
+            ids = [record.id for record in records[at : at + _ASK_AT_ONCE]]
+            query = f"SELECT id FROM {TABLE} WHERE id IN ({', '.join('?' * len(ids))})"
+            known.update(found for (found,) in db.execute(query, ids))
+        fresh: dict[str, int] = {}
+        for index, record in enumerate(records):
+            if record.id not in known:
+                fresh.setdefault(record.id, index)
+        db.executemany(_INSERT, [rows[index] for index in fresh.values()])
+        return [records[index] for index in fresh.values()]
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep refused records, once each."""
+        now = time.strftime("%Y-%m-%d %H:%M:%S.000000", time.gmtime())
+        db = self._connected()
+        try:
+            with db:
+                db.execute("BEGIN IMMEDIATE")
+                db.executemany(
+                    _BURY,
+                    [
+                        (_plain(letter.record.id), now, _plain(letter.reason), encode_anyhow(letter.record))
+                        for letter in letters
+                    ],
+                )
+        except sqlite3.Error as error:
+            _roll_back(db)
+            raise Outage(_reason(error)) from error
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._db is None:
+            raise Outage("not connected")
+        return self._db
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+
+def _version(db: sqlite3.Connection) -> str | None:
+    try:
+        found = db.execute(VERSION_QUERY).fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return None
+        raise
+    return None if found is None else str(found[0])
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    with contextlib.suppress(sqlite3.Error):  # the connection is opened anew after every outage
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+
+
+def _reason(error: sqlite3.Error) -> str:
+    """Name of the error alone: SQLite's own texts may repeat values of the row."""
+    return f"{type(error).__name__} {getattr(error, 'sqlite_errorname', '')}".strip()
+
+
+def _plain(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()
