@@ -12,7 +12,7 @@ from rich.console import Console
 from bench import native_tools, report
 from bench.ledger_check import recorded
 from bench.machine import BenchError, Machine, require
-from bench.measure import Measure, window
+from bench.measure import Measure, body_bytes, window
 from bench.report import Results
 from bench.variants import Running, Variant, start
 
@@ -53,15 +53,16 @@ def run(
         native_tools.build(machine.folder)
         upstream = native_tools.start_upstream(machine)
         running = [start(variant, machine, upstream) for variant in variants]
+        size = {measure: body_bytes(measure, machine, upstream) for measure in measures}
         answered = dict.fromkeys(variants, 0)
         for each in running:
             for measure in measures:
-                answered[each.variant] += window(measure, machine, each, WARM_UP_S).load.done
+                answered[each.variant] += window(measure, machine, each, WARM_UP_S, size[measure]).load.done
         for number in range(rounds):
             console.print(f"round {number + 1} of {rounds}", style="dim")
             for measure in measures:
                 for each in _rotated(running, number):
-                    got = window(measure, machine, each, seconds)
+                    got = window(measure, machine, each, seconds, size[measure])
                     results.add(each.variant, measure, got)
                     answered[each.variant] += got.load.done
         for each in running:

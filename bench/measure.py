@@ -64,14 +64,21 @@ class Window(msgspec.Struct, frozen=True):
         return self.load.done / self.load.seconds
 
 
-def window(measure: Measure, machine: Machine, running: Running, seconds: float) -> Window:
-    """Runs one window. Raises :class:`bench.machine.BenchError` if a call went wrong."""
+def body_bytes(measure: Measure, machine: Machine, upstream: int) -> int:
+    """Size of the answer's body when nobody stands in between."""
+    how = SETTINGS[measure]
+    ask = request("/v1/chat/completions", stream=how.stream, chunks=how.chunks, gap_us=how.gap_us)
+    return run_load(machine, upstream, 1, 0.0, ask).body_max
+
+
+def window(measure: Measure, machine: Machine, running: Running, seconds: float, size: int) -> Window:
+    """Runs one window. Raises :class:`bench.machine.BenchError` if a call was not answered with ``size`` bytes."""
     how = SETTINGS[measure]
     ask = request(running.path, stream=how.stream, chunks=how.chunks, gap_us=how.gap_us)
     port = running.stream_port if how.stream else running.port
     before = cpu_seconds(running.pid) if running.pid else 0.0
     load = run_load(machine, port, how.connections, seconds * how.share, ask)
-    load.check()
+    load.check(size)
     if running.pid:
         settle(running.pid)
     used = cpu_seconds(running.pid) - before if running.pid else 0.0
