@@ -207,19 +207,23 @@ class Metrics:
             self._unpriced.add(labels, 1)
 
     def collect(self) -> Collection:
-        """Everything since the start or, with delta temporality, since the last collection."""
-        end_ns = self._now_ns()
+        """Everything since the start or, with delta temporality, since the last collection delivered."""
+        collected = tuple(metric.collect() for metric in self._all() if metric.series)
+        return Collection(self._start_ns, self._now_ns(), self._temporality, collected)
+
+    def delivered(self, collection: Collection) -> None:
+        """To be told of each collection that arrived: with delta temporality its sums begin anew."""
+        if self._temporality is Temporality.DELTA:
+            self._start_ns = collection.end_ns
+            for metric in self._all():
+                metric.series.clear()
+
+    def _all(self) -> list[_Histogram | _Sum]:
         metrics: list[_Histogram | _Sum] = [self._cost, self._unpriced, self._server]
         for generation in (self._old, self._new):
             if generation is not None:
                 metrics.extend(generation.metrics)
-        collected = tuple(metric.collect() for metric in metrics if metric.series)
-        collection = Collection(self._start_ns, end_ns, self._temporality, collected)
-        if self._temporality is Temporality.DELTA:
-            self._start_ns = end_ns
-            for metric in metrics:
-                metric.series.clear()
-        return collection
+        return metrics
 
     def _server_labels(self, record: CallRecord) -> _Key:
         what = record.what

@@ -15,14 +15,12 @@ from struct import Struct
 from typing import Final
 
 from telemetry import names
-from telemetry.spans import AttributeValue, SpanData
+from telemetry.protobuf import AttributeValue, any_value, key_value, nested, pack_double, string, varint
+from telemetry.spans import SpanData
 
 _pack_times: Final = Struct("<BQBQ").pack
-_pack_double: Final = Struct("<Bd").pack
 _pack_flags: Final = Struct("<HI").pack
 
-_VARINTS: Final = tuple(bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(16384))
-"""Nearly every length and count fits here."""
 _HAS_IS_REMOTE: Final = 0x100
 _IS_REMOTE: Final = 0x200
 _STATUS_UNSET: Final = b"\x7a\x00"
@@ -72,12 +70,10 @@ class SpanEncoder:
     """Encodes spans of one process; remembers the bytes of attributes that repeat (bounded)."""
 
     def __init__(self, resource: Iterable[tuple[str, str]], scope_version: str = "") -> None:
-        self._resource = _nested(b"\x0a", b"".join(_key_value(b"\x0a", *pair) for pair in resource))
-        scope = _string(b"\x0a", names.SCOPE_NAME) + (
-            _string(b"\x12", scope_version) if scope_version else b""
-        )
-        self._scope = _nested(b"\x0a", scope)
-        self._schema = _string(b"\x1a", names.SCHEMA_URL)
+        self._resource = nested(b"\x0a", b"".join(key_value(b"\x0a", *pair) for pair in resource))
+        scope = string(b"\x0a", names.SCOPE_NAME) + (string(b"\x12", scope_version) if scope_version else b"")
+        self._scope = nested(b"\x0a", scope)
+        self._schema = string(b"\x1a", names.SCHEMA_URL)
         self._steady: dict[tuple[str, AttributeValue], bytes] = {}
         self._keys: dict[str, tuple[bytes, bytes]] = {}
 
@@ -86,10 +82,10 @@ class SpanEncoder:
         parts = [b"\x0a\x10", span.trace_id.to_bytes(16, "big"), b"\x12\x08", span.span_id.to_bytes(8, "big")]
         append = parts.append
         if span.state:
-            append(_string(b"\x1a", span.state))
+            append(string(b"\x1a", span.state))
         if span.parent_span_id:
             append(b"\x22\x08" + span.parent_span_id.to_bytes(8, "big"))
-        append(_string(b"\x2a", span.name))
+        append(string(b"\x2a", span.name))
         append(_KINDS[span.kind])
         append(_pack_times(0x39, span.start_ns, 0x41, span.end_ns))
         steady = self._steady
@@ -102,12 +98,12 @@ class SpanEncoder:
         append(_STATUS_ERROR if span.failed else _STATUS_UNSET)
         flags = _HAS_IS_REMOTE | _IS_REMOTE if span.parent_is_remote else _HAS_IS_REMOTE
         append(_pack_flags(0x0185, flags))
-        return _nested(b"\x12", b"".join(parts))
+        return nested(b"\x12", b"".join(parts))
 
     def request(self, spans: Sequence[bytes]) -> bytes:
         """An ``ExportTraceServiceRequest`` of encoded spans."""
-        scope_spans = _nested(b"\x12", self._scope + b"".join(spans) + self._schema)
-        return _nested(b"\x0a", self._resource + scope_spans)
+        scope_spans = nested(b"\x12", self._scope + b"".join(spans) + self._schema)
+        return nested(b"\x0a", self._resource + scope_spans)
 
     def _attribute(self, item: tuple[str, AttributeValue]) -> bytes:
         key, value = item
@@ -116,10 +112,10 @@ class SpanEncoder:
             heads = self._new_key(key)
         head, double_head = heads
         if type(value) is float:
-            return double_head + _pack_double(0x21, value)
-        any_value = _any_value(value)
-        size = _varint(len(any_value))
-        data = b"\x4a" + _varint(len(head) + len(size) + len(any_value)) + head + size + any_value
+            return double_head + pack_double(0x21, value)
+        body = any_value(value)
+        size = varint(len(body))
+        data = b"\x4a" + varint(len(head) + len(size) + len(body)) + head + size + body
         if key in _STEADY and len(data) <= _CACHED_VALUE:
             if len(self._steady) >= _CACHE_LIMIT:
                 self._steady.clear()
@@ -128,8 +124,8 @@ class SpanEncoder:
 
     def _new_key(self, key: str) -> tuple[bytes, bytes]:
         """What stands before the value, and all that stands before a double."""
-        head = _string(b"\x0a", key) + b"\x12"
-        heads = head, b"\x4a" + _varint(len(head) + 10) + head + b"\x09"
+        head = string(b"\x0a", key) + b"\x12"
+        heads = head, b"\x4a" + varint(len(head) + 10) + head + b"\x09"
         if len(self._keys) >= _CACHE_LIMIT:
             self._keys.clear()
         self._keys[key] = heads
@@ -139,50 +135,8 @@ class SpanEncoder:
 _KINDS: Final = {kind: bytes((0x30, kind)) for kind in range(6)}
 
 
-def _varint(number: int) -> bytes:
-    if number < 16384:
-        return _VARINTS[number]
-    parts = bytearray()
-    while number > 127:
-        parts.append(number & 127 | 128)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
-
-
-def _nested(tag: bytes, data: bytes) -> bytes:
-    return tag + _varint(len(data)) + data
-
-
-def _string(tag: bytes, text: str) -> bytes:
-    data = text.encode("utf-8", "replace")
-    return tag + _varint(len(data)) + data
-
-
-def _key_value(tag: bytes, key: str, value: AttributeValue) -> bytes:
-    """A ``KeyValue`` message with ``tag`` in front."""
-    return _nested(tag, _string(b"\x0a", key) + _nested(b"\x12", _any_value(value)))
-
-
-def _any_value(value: AttributeValue) -> bytes:
-    kind = type(value)
-    if kind is str:
-        return _string(b"\x0a", value)  # type: ignore[arg-type]
-    if kind is int:
-        return b"\x18" + _varint(value & 0xFFFF_FFFF_FFFF_FFFF)  # type: ignore[operator]
-    if kind is float:
-        return _pack_double(0x21, value)
-    if isinstance(value, bool):
-        return b"\x10\x01" if value else b"\x10\x00"
-    if isinstance(value, str):
-        return _string(b"\x0a", value)
-    if isinstance(value, tuple):
-        return _nested(b"\x2a", b"".join(_nested(b"\x0a", _string(b"\x0a", item)) for item in value))
-    raise TypeError(f"no OTLP form for {kind.__name__}")
-
-
 def _link(link: tuple[int, int]) -> bytes:
     trace_id, span_id = link
     body = b"\x0a\x10" + trace_id.to_bytes(16, "big") + b"\x12\x08" + span_id.to_bytes(8, "big")
     # The linked span is the caller's, in another process.
-    return _nested(b"\x6a", body + b"\x35" + (_HAS_IS_REMOTE | _IS_REMOTE).to_bytes(4, "little"))
+    return nested(b"\x6a", body + b"\x35" + (_HAS_IS_REMOTE | _IS_REMOTE).to_bytes(4, "little"))

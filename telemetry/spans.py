@@ -20,9 +20,9 @@ from pricing.cost import NANO_PER_USD, Cost, CostSource, CostStatus
 from telemetry import names
 from telemetry.failure import error_type, server_error_type, was_cut
 from telemetry.outcome import Outcome
+from telemetry.protobuf import AttributeValue
 from telemetry.record import CallRecord, Trace, UsageSource
 
-AttributeValue = str | bool | int | float | tuple[str, ...]
 Attributes = dict[str, AttributeValue]
 
 
