@@ -1,0 +1,46 @@
+"""Connections for reading: SQLAlchemy over the asynchronous drivers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from storage.address import Address, Engine
+
+
+def reading_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int = 5) -> AsyncEngine:
+    """An engine that cannot write. Connects on first use; ``timeout_s`` bounds connecting and every statement."""
+    if address.engine is Engine.SQLITE:
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///file:{_escaped(address.dsn)}?mode=ro&uri=true",
+            pool_size=pool_size,
+            connect_args={"timeout": timeout_s},
+        )
+        event.listen(engine.sync_engine, "connect", _read_only)
+        return engine
+    return create_async_engine(
+        address.sqlalchemy_url,
+        pool_size=pool_size,
+        pool_pre_ping=True,
+        pool_timeout=timeout_s,
+        connect_args={
+            "timeout": timeout_s,
+            "command_timeout": timeout_s,
+            "server_settings": {
+                "default_transaction_read_only": "on",
+                "application_name": "weighbridge-read",
+            },
+        },
+    )
+
+
+def _read_only(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only=ON")
+    cursor.close()
+
+
+def _escaped(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

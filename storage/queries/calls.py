@@ -1,0 +1,133 @@
+"""Which calls: one by its id, pages newest first, and rows as they arrive."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Select, or_, select
+
+from storage.rows import RowError, as_datetime, started_ms
+from storage.tables import ModelRequest
+
+CALLS = ModelRequest.__table__  # type: ignore[attr-defined]
+MAX_LIMIT = 1000
+_CURSOR_MARK = "1:"
+
+
+class CursorError(ValueError):
+    """The cursor is not one of ours."""
+
+
+class CallFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which calls to list; ``None`` does not narrow. All given conditions must hold."""
+
+    tenant: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    """Asked for or answered with."""
+    outcome: str | None = None
+    status: int | None = None
+    """HTTP status the app saw."""
+    team: str | None = None
+    user: str | None = None
+    project: str | None = None
+    feature: str | None = None
+    session: str | None = None
+    key_id: str | None = None
+    since: datetime | None = None
+    """Started at or after this time (aware)."""
+    until: datetime | None = None
+    """Started before this time (aware)."""
+    min_cost_nano: int | None = None
+    unpriced: bool | None = None
+    """True: only calls whose cost is unknown. False: only calls whose cost is known."""
+    failed: bool | None = None
+    """True: only calls that did not complete. False: only those that did."""
+
+
+def one(call_id: str) -> Select[Any] | None:
+    """The call of that id; ``None`` if the text is no id of ours."""
+    try:
+        moment = as_datetime(started_ms(call_id))
+    except RowError:
+        return None
+    return select(CALLS).where(CALLS.c.id == call_id.lower(), CALLS.c.started_at == moment)
+
+
+def page(wanted: CallFilter, cursor: str | None, limit: int) -> Select[Any]:
+    """At most ``limit`` calls, newest first, older than ``cursor``. Raises :class:`CursorError`."""
+    conditions = list(_conditions(wanted))
+    if cursor is not None:
+        before = read_cursor(cursor)
+        conditions += [CALLS.c.id < before, CALLS.c.started_at <= as_datetime(started_ms(before))]
+    return select(CALLS).where(*conditions).order_by(CALLS.c.id.desc()).limit(limit)
+
+
+def numbers(after: int, holes: Sequence[int], limit: int) -> Select[Any]:
+    """Numbers of rows written after number ``after``, and those of ``holes`` that are there now, ascending."""
+    new = CALLS.c.seq > after
+    arrival = or_(new, CALLS.c.seq.in_(holes)) if holes else new
+    return select(CALLS.c.seq).where(arrival).order_by(CALLS.c.seq).limit(limit)
+
+
+def numbered(wanted: CallFilter, found: Sequence[int]) -> Select[Any]:
+    """The rows of these numbers that fit the filter, in order of writing."""
+    return select(CALLS).where(CALLS.c.seq.in_(found), *_conditions(wanted)).order_by(CALLS.c.seq)
+
+
+def newest_number() -> Select[Any]:
+    """The number of the row written last, if there is one."""
+    return select(CALLS.c.seq).order_by(CALLS.c.seq.desc()).limit(1)
+
+
+def _conditions(wanted: CallFilter) -> list[ColumnElement[bool]]:
+    column = CALLS.c
+    equal = (
+        (column.tenant_id, wanted.tenant),
+        (column.provider, wanted.provider),
+        (column.outcome, wanted.outcome),
+        (column.http_status, wanted.status),
+        (column.team, wanted.team),
+        (column.user_id, wanted.user),
+        (column.project, wanted.project),
+        (column.feature, wanted.feature),
+        (column.session_id, wanted.session),
+        (column.key_id, wanted.key_id),
+    )
+    found = [name == value for name, value in equal if value is not None]
+    if wanted.model is not None:
+        found.append(or_(column.request_model == wanted.model, column.response_model == wanted.model))
+    if wanted.since is not None:
+        found.append(column.started_at >= wanted.since.astimezone(UTC))
+    if wanted.until is not None:
+        found.append(column.started_at < wanted.until.astimezone(UTC))
+    if wanted.min_cost_nano is not None:
+        found.append(column.cost_nano >= wanted.min_cost_nano)
+    if wanted.unpriced is not None:
+        found.append(column.cost_nano.is_(None) if wanted.unpriced else column.cost_nano.is_not(None))
+    if wanted.failed is not None:
+        found.append(column.outcome != "completed" if wanted.failed else column.outcome == "completed")
+    return found
+
+
+def make_cursor(call_id: str) -> str:
+    """An opaque cursor: what comes after this call in the list."""
+    return base64.urlsafe_b64encode((_CURSOR_MARK + call_id).encode()).decode().rstrip("=")
+
+
+def read_cursor(cursor: str) -> str:
+    """The call id within a cursor. Raises :class:`CursorError`."""
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        call_id = text.removeprefix(_CURSOR_MARK)
+        as_datetime(started_ms(call_id))
+    except (ValueError, binascii.Error) as error:
+        raise CursorError("the cursor is not valid") from error
+    if not text.startswith(_CURSOR_MARK):
+        raise CursorError("the cursor is not valid")
+    return call_id

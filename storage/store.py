@@ -1,0 +1,147 @@
+"""The read side: what the API and the command line ask about recorded calls.
+
+Imports SQLAlchemy and SQLModel (about a second): a process that only takes calls should import it late.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Row, Select, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from storage.address import Address, parse
+from storage.engine import reading_engine
+from storage.migrate import migrate as run_migration
+from storage.queries import calls
+from storage.queries.calls import MAX_LIMIT, CallFilter, CursorError
+from storage.queries.follow import Follower
+from storage.rows import COLUMNS, as_datetime, row
+from storage.schema import VERSION_QUERY, Fit, fit
+from storage.tables import CallRow
+from telemetry.record import CallRecord
+
+__all__ = ["CallFilter", "CallPage", "CallRow", "CursorError", "Store", "StoreUnavailable", "pending_row"]
+
+_LOOK_AT_ONCE = 500
+
+
+class StoreUnavailable(Exception):  # noqa: N818
+    """The database does not answer, or is not ours to read; the message holds no url."""
+
+
+class CallPage(msgspec.Struct, frozen=True):
+    """Calls, newest first, and where the list goes on; ``next_cursor`` is ``None`` at its end."""
+
+    items: list[CallRow]
+    next_cursor: str | None
+
+
+class Store:
+    """Reads recorded calls from SQLite or PostgreSQL. Every method raises :class:`StoreUnavailable`."""
+
+    def __init__(self, address: Address, engine: AsyncEngine) -> None:
+        self._address = address
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, url: str | None, *, data_dir: Path, timeout_s: float = 10.0) -> Store:
+        """A store on ``url`` (none: the SQLite file in ``data_dir``). Connects when first asked something."""
+        address = parse(url, data_dir)
+        return cls(address, reading_engine(address, timeout_s=timeout_s))
+
+    async def migrate(self) -> None:
+        """Bring the schema up to date; creates it where there is none."""
+        try:
+            await asyncio.to_thread(run_migration, self._address)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"the migration failed: {_name(error)}") from error
+
+    async def schema_fit(self) -> Fit:
+        """How the database's schema stands to this version."""
+        try:
+            async with self._engine.connect() as connection:
+                found = (await connection.execute(text(VERSION_QUERY))).scalar()
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            if "alembic_version" in str(error):
+                return Fit.BEHIND
+            raise StoreUnavailable(f"the database cannot be read: {_name(error)}") from error
+        return fit(found)
+
+    async def get_call(self, call_id: str) -> CallRow | None:
+        """The call of that id, or ``None``."""
+        query = calls.one(call_id)
+        if query is None:
+            return None
+        rows = await self._rows(query)
+        return _served(dict(rows[0]._mapping)) if rows else None
+
+    async def list_calls(
+        self, wanted: CallFilter | None = None, cursor: str | None = None, limit: int = 50
+    ) -> CallPage:
+        """One page of calls, newest first. Raises :class:`CursorError`; ``limit`` is held within 1 and 1000."""
+        limit = max(1, min(limit, MAX_LIMIT))
+        rows = await self._rows(calls.page(wanted or CallFilter(), cursor, limit + 1))
+        items = [_served(dict(found._mapping)) for found in rows[:limit]]
+        more = len(rows) > limit
+        return CallPage(items, calls.make_cursor(items[-1].id) if more else None)
+
+    async def follow(
+        self,
+        wanted: CallFilter | None = None,
+        *,
+        after: int | None = None,
+        poll_s: float = 0.5,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> AsyncIterator[CallRow]:
+        """Calls as they are written, each once, for ever. ``after`` is the ``seq`` to go on from; none: from now."""
+        if after is None:
+            newest = await self._rows(calls.newest_number())
+            after = newest[0].seq if newest else 0
+        follower = Follower(after)
+        while True:
+            look = calls.numbers(follower.after, follower.holes, _LOOK_AT_ONCE)
+            found = [seen.seq for seen in await self._rows(look)]
+            follower.seen(found, clock())
+            if found:
+                for fresh in await self._rows(calls.numbered(wanted or CallFilter(), found)):
+                    yield _served(dict(fresh._mapping))
+            if len(found) < _LOOK_AT_ONCE:
+                await pause(poll_s)
+
+    async def _rows(self, query: Select[Any]) -> list[Row[Any]]:
+        try:
+            async with self._engine.connect() as connection:
+                return list((await connection.execute(query)).all())
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"the database cannot be read: {_name(error)}") from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+
+def _served(values: dict[str, Any]) -> CallRow:
+    raw = values.get("usage_raw")
+    values["usage_raw"] = None if raw is None else bytes(raw).decode("utf-8", "replace")
+    return CallRow.model_construct(**values)
+
+
+def pending_row(record: CallRecord) -> CallRow:
+    """A record that is not in the database yet (``Ledger.pending``) as the row it will be; its ``seq`` is 0."""
+    values = dict(zip(COLUMNS, row(record, as_datetime), strict=True))
+    for name in ("tags", "attribute_sources", "finish_reasons", "usage_also"):
+        if values[name] is not None:
+            values[name] = msgspec.json.decode(values[name])
+    return _served(values | {"seq": 0})
+
+
+def _name(error: BaseException) -> str:
+    return type(getattr(error, "orig", None) or error).__name__
