@@ -60,12 +60,13 @@ class Machine:
                 process.wait()
 
     def start(
-        self, name: str, command: Sequence[str], core: int, env: dict[str, str] | None = None
+        self, name: str, command: Sequence[str], core: int | None = None, env: dict[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """A process of its own group on ``core``; it dies with us. Its output goes to ``NAME.log``."""
+        """A process of its own group, on ``core`` if one is named; it dies with us. It prints to ``NAME.log``."""
 
         def prepare() -> None:
-            os.sched_setaffinity(0, {core})
+            if core is not None:
+                os.sched_setaffinity(0, {core})
             most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
             self._libc.prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGTERM)

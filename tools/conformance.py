@@ -1,0 +1,272 @@
+"""``python -m tools.conformance``: recorded traffic of real providers through the gateway, byte for byte.
+
+Needs the recordings with their replay upstream and checker (``../shared/corpus`` beside the project, or
+``--corpus FOLDER``); says so when they are not there. Three parts: fidelity (bodies untouched, nothing injected),
+usage (streams are asked for their usage; the recorded tokens must be the provider's), and every fault of the
+replay upstream, whose outcome must be what the provider alone would have given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from bench.machine import BenchError, Machine, free_port
+
+CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
+RECORDS_SQL = """
+select id as replay_id, coalesce(response_model, request_model) as model, http_status as status, input_tokens,
+       output_tokens, cache_read_tokens as cached_read_tokens, reasoning_tokens,
+       coalesce(cache_write_5m_tokens, 0) + coalesce(cache_write_1h_tokens, 0) as cache_write_tokens,
+       usage_source = 'estimated' as estimated
+from model_requests
+"""
+FAULTS = (
+    "gzip", "cut=200", "status=429", "status=500", "status=529", "malformed", "stall=1", "drip", "merge", "hang=2",
+)  # fmt: skip
+SLOW_SAMPLE = 80
+"""Interactions played with faults that take seconds each."""
+NOT_READ_YET = (
+    "bedrock",
+    "cohere",
+    "aleph_alpha",
+    "huggingface",
+    "replicate",
+    "sagemaker",
+    "watsonx",
+    "writer",
+)
+"""Providers whose own wires are passed on but not read: their tokens are not recorded."""
+NOT_READ_YET_APIS = (
+    "ollama.chat",
+    "ollama.generate",
+    "ollama.embeddings",
+    "openai.assistants",
+    "openai.images",
+)
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One run of the checker."""
+
+    name: str
+    inject: bool
+    options: tuple[str, ...] = ()
+    records: bool = False
+    encoding: str = "identity"
+    """How the replay upstream sends bodies: ``identity``, or ``recorded`` (compressed where they were)."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What a run gave."""
+
+    name: str
+    played: int
+    failures: list[tuple[str, str, str]]
+    """Check, interaction, difference."""
+    excused: Counter[str]
+    """Differences that belong there, by reason."""
+    outcomes: Counter[str]
+    """How the gateway recorded the calls."""
+
+
+PARTS = (
+    Part("fidelity", inject=False, records=True),
+    Part("fidelity, compressed as recorded", inject=False, records=True, encoding="recorded"),
+    Part("usage", inject=True, records=True),
+    *(
+        Part(
+            f"fault {fault}",
+            inject=True,
+            options=(
+                "--fault",
+                fault,
+                *(("--limit", str(SLOW_SAMPLE)) if fault[:4] in ("stal", "hang") else ()),
+            ),
+        )
+        for fault in FAULTS
+    ),
+)
+
+
+class Run:
+    """The replay upstream and one gateway for each way of treating stream usage."""
+
+    def __init__(self, corpus: Path, machine: Machine) -> None:
+        self.corpus = corpus
+        self.machine = machine
+        self.upstream = free_port()
+        self.gateways: dict[bool, int] = {}
+        with (corpus / "corpus.jsonl").open(encoding="utf-8") as lines:
+            self.recordings = {one["id"]: one for one in map(json.loads, lines)}
+        command = [
+            sys.executable,
+            str(corpus / "replay_upstream.py"),
+            "--corpus",
+            str(corpus / "corpus.jsonl"),
+        ]
+        process = machine.start("replay", [*command, "--port", str(self.upstream), "--event-delay", "0.02"])
+        machine.until_listening("replay", process, self.upstream)
+
+    def gateway(self, inject: bool) -> int:
+        """Port of the gateway; starts it when it is first asked for."""
+        if inject not in self.gateways:
+            port, name = free_port(), f"gateway-{'inject' if inject else 'never'}"
+            config = self.machine.folder / f"{name}.toml"
+            config.write_text(self._config(port, name, inject))
+            command = [sys.executable, "-m", "gateway", "serve", "--config", str(config)]
+            process = self.machine.start(name, command)
+            self.machine.until_listening(name, process, port)
+            self.gateways[inject] = port
+        return self.gateways[inject]
+
+    def _config(self, port: int, name: str, inject: bool) -> str:
+        providers = sorted({one["provider"] for one in self.recordings.values()})
+        sections = "".join(
+            f'[providers.{each}]\nbase_url = "http://127.0.0.1:{self.upstream}"\n' for each in providers
+        )
+        usage = "inject" if inject else "never"
+        return (
+            f'[server]\nport = {port}\n[storage]\ndata_dir = "{self.machine.folder / name}"\n'
+            f'[proxy]\nstream_usage = "{usage}"\n{sections}'
+        )
+
+    def store(self, inject: bool) -> Path:
+        return self.machine.folder / f"gateway-{'inject' if inject else 'never'}" / "weighbridge.db"
+
+    def play(self, part: Part) -> Verdict:
+        """Runs the checker once and judges what it found."""
+        port, found = self.gateway(part.inject), self.machine.folder / "found.json"
+        found.unlink(missing_ok=True)
+        command = [
+            sys.executable, str(self.corpus / "conformance.py"), "--corpus", str(self.corpus / "corpus.jsonl"),
+            "--upstream", f"http://127.0.0.1:{self.upstream}",
+            "--route", f"*=http://127.0.0.1:{port}/{{provider}}", "--out", str(found), *part.options,
+        ]  # fmt: skip
+        if part.records:
+            command += ["--records", str(self.store(part.inject)), "--sql", RECORDS_SQL]
+            command += ["--join-header", "x-weighbridge-request-id", "--input-semantics", "total"]
+        before = self.outcomes(part.inject)
+        self.replay_config({"encoding": part.encoding})
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        if not found.exists():
+            raise BenchError(f"the checker did not finish:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
+        result = json.loads(found.read_text())
+        played = sum(row["n"] for row in result["table"].values())
+        return self.judge(part, result["fails"], played, before)
+
+    def judge(self, part: Part, fails: dict[str, Any], played: int, before: Counter[str]) -> Verdict:
+        failures, excused = [], Counter[str]()
+        for check, entries in fails.items():
+            for interaction, difference in entries:
+                reason = self.excuse(part, check, interaction, difference)
+                if reason:
+                    excused[reason] += 1
+                else:
+                    failures.append((check, interaction, difference))
+        outcomes = self.outcomes(part.inject, more_than=before.total() + played)
+        outcomes.subtract(before)
+        outcomes = +outcomes
+        if outcomes.total() != played:
+            failures.append(("one record each", part.name, f"{played} calls, {outcomes.total()} records"))
+        return Verdict(part.name, played, failures, excused, outcomes)
+
+    def excuse(self, part: Part, check: str, interaction: str, difference: str) -> str | None:
+        """Why a difference belongs there, or ``None``."""
+        one = self.recordings[interaction]
+        if (
+            check == "up_body"
+            and part.inject
+            and "include_usage" in difference
+            and one["response"]["is_stream"]
+        ):
+            return "usage asked for"
+        unread = one["provider"] in NOT_READ_YET or one["api"] in NOT_READ_YET_APIS
+        if check == "records" and unread and "recorded " in difference:
+            return "wire not read yet"
+        return None
+
+    def outcomes(self, inject: bool, more_than: int = 0) -> Counter[str]:
+        """Rows by outcome; waits a little until there are as many as expected."""
+        file, counted = self.store(inject), Counter[str]()
+        deadline = time.monotonic() + 10
+        while file.exists():
+            with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
+                counted = Counter(
+                    dict(store.execute("select outcome, count(*) from model_requests group by 1"))
+                )
+            if counted.total() >= more_than or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        return counted
+
+    def replay_config(self, change: dict[str, str]) -> None:
+        """Changes the replay upstream while it runs."""
+        data = json.dumps(change).encode()
+        ask = urllib.request.Request(
+            f"http://127.0.0.1:{self.upstream}/__replay__/config", data, {"content-type": "application/json"}
+        )
+        with urllib.request.urlopen(ask, timeout=10) as answer:
+            answer.read()
+
+
+def show(verdict: Verdict, most: int) -> None:
+    """One part in a few lines."""
+    passed = "pass" if not verdict.failures else "FAIL"
+    recorded = ", ".join(f"{name} {count}" for name, count in verdict.outcomes.most_common())
+    excused = "".join(f"; {name}: {count}" for name, count in verdict.excused.items())
+    click.echo(
+        f"{passed}  {verdict.name:34} {verdict.played:4} played, {len(verdict.failures)} differences{excused}"
+    )
+    click.echo(f"      recorded as {recorded}")
+    for check, interaction, difference in verdict.failures[:most]:
+        click.echo(f"      [{check}] {interaction}: {difference}")
+    if len(verdict.failures) > most:
+        click.echo(f"      ... {len(verdict.failures) - most} more")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--corpus", type=Path, default=CORPUS, help="folder with the recordings")
+    parser.add_argument("--only", default="", help="parts whose name contains this")
+    parser.add_argument("--show", type=int, default=10, help="differences shown per part")
+    options = parser.parse_args()
+    if not (options.corpus / "corpus.jsonl").is_file():
+        click.echo(f"There are no recordings in {options.corpus}; nothing was checked.")
+        click.echo("Name the folder with --corpus FOLDER.")
+        return 2
+    bad = 0
+    with (
+        tempfile.TemporaryDirectory(prefix="weighbridge-conformance-") as folder,
+        Machine(Path(folder)) as machine,
+    ):
+        try:
+            run = Run(options.corpus.resolve(), machine)
+            for part in PARTS:
+                if options.only in part.name:
+                    verdict = run.play(part)
+                    show(verdict, options.show)
+                    bad += bool(verdict.failures)
+        except BenchError as error:
+            click.echo(f"conformance: {error}")
+            return 2
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
