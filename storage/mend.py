@@ -24,31 +24,32 @@ def encode_anyhow(record: CallRecord) -> bytes:
         return encode(mend(record))
 
 
-def mend(record: CallRecord) -> CallRecord:
-    """The nearest record that every store takes."""
+def mend(record: CallRecord, longest: int | None = None) -> CallRecord:
+    """The nearest record that every store takes; with ``longest``, no text has more characters than that."""
     trace, raw = record.trace, record.usage_raw
     plain = msgspec.to_builtins(msgspec.structs.replace(record, trace=None, usage_raw=None))
-    clean, exact = _clean(plain)
+    clean, exact = _clean(plain, longest)
     mended = msgspec.structs.replace(msgspec.convert(clean, CallRecord), usage_raw=raw)
     if trace is not None:
-        state = _text(trace.state) if trace.state else None
+        state = storable(trace.state)[:longest] if trace.state else None
         mended = msgspec.structs.replace(mended, trace=msgspec.structs.replace(trace, state=state))
     if not exact:
         mended = msgspec.structs.replace(mended, usage=None, cost=INVALID_USAGE)
     return mended
 
 
-def _clean(value: Any) -> tuple[Any, bool]:
+def storable(text: str) -> str:
+    """The nearest text that is Unicode and holds no NUL."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def _clean(value: Any, longest: int | None) -> tuple[Any, bool]:
     """The value with storable text and numbers, and whether every number was kept."""
     if isinstance(value, str):
-        return _text(value), True
+        return storable(value)[:longest], True
     if isinstance(value, int) and not _SMALLEST <= value <= _LARGEST:
         return 0, False
     if isinstance(value, list | tuple):
-        pairs = [_clean(item) for item in value]
+        pairs = [_clean(item, longest) for item in value]
         return [item for item, _ in pairs], all(exact for _, exact in pairs)
     return value, True
-
-
-def _text(value: str) -> str:
-    return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

@@ -21,6 +21,9 @@ from storage.spool import Spool
 from storage.targets.contract import DeadLetter, Outage, RowRefused, SchemaUnfit, Target
 from telemetry.record import CallRecord
 
+_LONGEST_TEXT = 300
+"""Characters of one text that always fit, also into PostgreSQL's indexes (2,704 bytes an entry)."""
+
 log = logging.getLogger("weighbridge.storage")
 
 
@@ -276,7 +279,7 @@ class Writer:
                 middle = len(piece) // 2
                 work.pieces[-1:] = [piece[middle:], piece[:middle]]
                 return
-            mended = mend(piece[0])
+            mended = mend(piece[0], _LONGEST_TEXT)
             if mended != piece[0]:
                 work.pieces[-1] = [mended]
                 return

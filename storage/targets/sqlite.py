@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from storage.address import Address
-from storage.mend import encode_anyhow
+from storage.mend import encode_anyhow, storable
 from storage.rows import COLUMNS, RowError, as_text, row
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
 from storage.targets.contract import Companion, DeadLetter, Outage, RowRefused, SchemaBehind, SchemaTooNew
@@ -145,7 +145,12 @@ class SqliteTarget:
                 db.executemany(
                     _BURY,
                     [
-                        (_plain(letter.record.id), now, _plain(letter.reason), encode_anyhow(letter.record))
+                        (
+                            storable(letter.record.id),
+                            now,
+                            storable(letter.reason),
+                            encode_anyhow(letter.record),
+                        )
                         for letter in letters
                     ],
                 )
@@ -184,7 +189,3 @@ def _roll_back(db: sqlite3.Connection) -> None:
 def _reason(error: sqlite3.Error) -> str:
     """Name of the error alone: SQLite's own texts may repeat values of the row."""
     return f"{type(error).__name__} {getattr(error, 'sqlite_errorname', '')}".strip()
-
-
-def _plain(text: str) -> str:
-    return text.encode("utf-8", "replace").decode()
