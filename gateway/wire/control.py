@@ -1,0 +1,54 @@
+"""Everything that manages rather than generates: listings, look-ups, files, threads, deletions. Costs nothing.
+
+Asked last. ``GET`` never generates (realtime sockets aside), neither do ``DELETE`` and ``HEAD``; of the ``POST``
+only those are meant whose path is known to manage something.
+"""
+
+from __future__ import annotations
+
+import re
+
+from gateway.wire.answer import AnswerReader
+from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.counts import Counts
+from gateway.wire.errors import openai_error
+from gateway.wire.paths import plain
+from pricing.usage import Usage
+
+_QUIET = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
+_MANAGES = re.compile(
+    r"/(?:files|uploads(?:/[^/]+/(?:parts|complete|cancel))?|assistants(?:/[^/]+)?|threads(?:/[^/]+)?"
+    r"|threads/[^/]+/messages(?:/[^/]+)?|vector_stores(?:/.*)?|conversations(?:/.*)?"
+    r"|messages/batches(?:/[^/]+/cancel)?|cachedContents(?:/[^/]+)?|api/show|api/pull|api/copy)$"
+)
+
+
+class ControlReader(AnswerReader):
+    __slots__ = ()
+
+    billable = False
+
+    def take(self, name: bytes, data: bytes) -> None:
+        self.seen.began = True
+
+    def usage(self, counts: Counts) -> Usage | None:
+        return None
+
+
+def read_ask(path: str, query: str, body: bytes) -> AskFields:
+    del path, query, body
+    return AskFields()
+
+
+def matches(method: str, path: str) -> bool:
+    short = plain(path)
+    if method in _QUIET:
+        return not short.endswith("/realtime")
+    return method == "POST" and _MANAGES.search(short) is not None
+
+
+def reader(call: Exchanged) -> Reader:
+    return ControlReader(call)
+
+
+WIRE = Wire("control", "control", matches, read_ask, reader, openai_error, None, False, True)

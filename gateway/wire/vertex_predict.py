@@ -1,0 +1,72 @@
+"""Vertex ``predict``: embeddings report tokens per text, Imagen one prediction per image."""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.wire.answer import AnswerReader
+from gateway.wire.contract import Exchanged, Reader, Wire
+from gateway.wire.counts import Counts, plus
+from gateway.wire.errors import google_error
+from gateway.wire.gemini_embed import read_ask
+from gateway.wire.paths import plain
+from gateway.wire.shapes import Shape
+from pricing.usage import Usage
+
+
+class _Statistics(msgspec.Struct):
+    token_count: object = None
+
+
+class _Embeddings(msgspec.Struct):
+    statistics: _Statistics | None = None
+
+
+class _Prediction(msgspec.Struct):
+    embeddings: _Embeddings | None = None
+    media_type: object = msgspec.field(name="mimeType", default=None)
+
+
+class _Body(msgspec.Struct):
+    predictions: list[_Prediction] | None = None
+
+
+_BODY = Shape(_Body)
+
+
+class PredictReader(AnswerReader):
+    __slots__ = ("_images", "_tokens")
+
+    def __init__(self, call: Exchanged) -> None:
+        super().__init__(call)
+        self._tokens: list[object] = []
+        self._images = 0
+
+    def take(self, name: bytes, data: bytes) -> None:
+        del name
+        body = _BODY.read(data)
+        if body is None:
+            return
+        self.seen.began = True
+        for prediction in body.predictions or ():
+            if prediction.embeddings is not None and prediction.embeddings.statistics is not None:
+                self._tokens.append(prediction.embeddings.statistics.token_count)
+            if isinstance(prediction.media_type, str) and prediction.media_type.startswith("image/"):
+                self._images += 1
+
+    def usage(self, counts: Counts) -> Usage | None:
+        tokens = plus(*(counts.value(told) for told in self._tokens))
+        if tokens is None and not self._images and not counts.invalid:
+            return None
+        return Usage(tokens, images=self._images or None)
+
+
+def matches(method: str, path: str) -> bool:
+    return method == "POST" and plain(path).endswith(":predict")
+
+
+def reader(call: Exchanged) -> Reader:
+    return PredictReader(call)
+
+
+WIRE = Wire("vertex_predict", "embeddings", matches, read_ask, reader, google_error)

@@ -1,0 +1,36 @@
+"""Vertex ``rawPredict`` and ``streamRawPredict``: the body is the publisher's own (Anthropic, else OpenAI's shape).
+The model is in the path."""
+
+from __future__ import annotations
+
+from gateway.wire.anthropic_messages import MessagesReader
+from gateway.wire.asking import of_body
+from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.errors import anthropic_error
+from gateway.wire.gemini_generate import model_of
+from gateway.wire.openai_chat import ChatReader
+from gateway.wire.paths import plain
+
+_COUNT = "/count-tokens:rawPredict"
+
+
+def read_ask(path: str, query: str, body: bytes) -> AskFields:
+    del query
+    streamed = plain(path).endswith(":streamRawPredict")
+    return of_body(body, model=model_of(path), stream=True if streamed else None)
+
+
+def matches(method: str, path: str) -> bool:
+    short = plain(path)
+    return (
+        method == "POST"
+        and short.endswith((":rawPredict", ":streamRawPredict"))
+        and not short.endswith(_COUNT)
+    )
+
+
+def reader(call: Exchanged) -> Reader:
+    return MessagesReader(call) if "/anthropic/" in call.path else ChatReader(call)
+
+
+WIRE = Wire("vertex_raw_predict", "chat", matches, read_ask, reader, anthropic_error)
