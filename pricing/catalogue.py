@@ -9,7 +9,7 @@ import msgspec
 from pricing.rates import Catalogue
 
 SCHEMA = 1
-CATALOGUE_PATH = Path(__file__).parent / "data" / "catalogue.json"
+CATALOGUE_PATH = Path(__file__).with_name("data").joinpath("catalogue.json")
 
 
 class CatalogueError(ValueError):

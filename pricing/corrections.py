@@ -16,7 +16,7 @@ from pricing.rates import Adjustment, Clause, Entry, ProviderPrices, Variant
 from pricing.table import PriceTable, PriceTableError, convert_period, convert_when, parse_toml
 from pricing.units import TOKEN_UNITS
 
-CORRECTIONS_PATH = Path(__file__).parent / "data" / "corrections.toml"
+CORRECTIONS_PATH = Path(__file__).with_name("data").joinpath("corrections.toml")
 
 
 class Factor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

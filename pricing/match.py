@@ -83,6 +83,11 @@ class Matcher:
         }
         self._indexes: dict[str, ProviderIndex] = {}
 
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Ids of the providers that have prices."""
+        return tuple(self._prices)
+
     def sellers(self, provider: str) -> tuple[str, ...]:
         """The provider and those whose models it sells, in the order they are asked."""
         prices = self._prices.get(provider)

@@ -21,12 +21,13 @@ my-proxy = ["openai", "anthropic"]
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from pricing.names import canonical_provider, spellings
 from pricing.rates import Clause, Entry, Variant
-from pricing.table import PriceTable, PriceTableError, convert_period, convert_when, parse_toml
+from pricing.table import PriceTable, PriceTableError, check_names, convert_period, convert_when, parse_toml
 
 ANY_MODEL = "*"
 
@@ -35,8 +36,20 @@ class OverridesFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
     price: tuple[PriceTable, ...] = ()
-    alias: dict[str, dict[str, str]] = {}
-    serves: dict[str, tuple[str, ...]] = {}
+    alias: dict[str, dict[str, Any]] = {}
+    serves: dict[str, Any] = {}
+
+
+def _text(value: object, key: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise PriceTableError(f"{key}: {value!r} is not a name; give a text")
+    return value
+
+
+def _list(value: object, key: str) -> list[object]:
+    if not isinstance(value, list):
+        raise PriceTableError(f"{key}: {value!r} is not a list of providers")
+    return value
 
 
 class Overrides:
@@ -48,6 +61,7 @@ class Overrides:
         grouped: dict[tuple[str, str, bool], list[tuple[str, PriceTable]]] = {}
         for index, table in enumerate(file.price):
             provider = canonical_provider(table.provider)
+            check_names(table, f"price[{index}]")
             for exact, texts in ((True, table.models), (False, table.starts_with)):
                 for text in texts:
                     grouped.setdefault((provider, text.lower(), exact), []).append((f"price[{index}]", table))
@@ -61,12 +75,15 @@ class Overrides:
             key=lambda item: -len(item[1]),
         )
         self._aliases = {
-            (canonical_provider(provider), spelling): target
+            (canonical_provider(provider), spelling): _text(target, f"alias.{provider}.{name}")
             for provider, names in file.alias.items()
             for name, target in names.items()
             for spelling in spellings(name, ())[:1]
         }
-        self.serves: Mapping[str, tuple[str, ...]] = file.serves
+        self.serves: Mapping[str, tuple[str, ...]] = {
+            provider: tuple(_text(name, f"serves.{provider}") for name in _list(sold, f"serves.{provider}"))
+            for provider, sold in file.serves.items()
+        }
 
     def alias(self, provider: str, candidates: tuple[str, ...]) -> str | None:
         """What the user says a name stands for."""

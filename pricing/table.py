@@ -10,13 +10,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 import msgspec
 
 from pricing.rates import EVERY_DAY, Period, Rates, Tier
-from pricing.units import ATTO_PER_USD, UNITS, table_size
+from pricing.units import UNITS, table_size
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CONDITIONS: Mapping[str, tuple[str, ...]] = {
@@ -30,6 +30,8 @@ CONDITIONS: Mapping[str, tuple[str, ...]] = {
 
 FREE = Rates(**dict.fromkeys(UNITS, 0))
 
+MAX_USD_PER_UNIT = 1_000_000
+
 T = TypeVar("T")
 
 
@@ -41,7 +43,7 @@ class TierTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Rates above a number of input tokens."""
 
     above: int
-    rates: dict[str, Decimal]
+    rates: dict[str, Any]
 
 
 class PriceTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from"}):
@@ -59,7 +61,8 @@ class PriceTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     """Daily UTC window, ``"01:00-04:00"``."""
     weekdays: tuple[str, ...] = ()
     free: bool = False
-    rates: dict[str, Decimal] = {}
+    rates: dict[str, Any] = {}
+    """Unit -> USD, a number or a text of one."""
     tiers: tuple[TierTable, ...] = ()
     when: dict[str, str] = {}
     source: str | None = None
@@ -75,34 +78,48 @@ def parse_toml(text: str, type_: type[T], where: str) -> T:
     except tomllib.TOMLDecodeError as error:
         raise PriceTableError(f"{where}: not valid TOML: {error}") from error
     try:
-        return msgspec.convert(raw, type_, strict=False)
+        return msgspec.convert(raw, type_)
     except msgspec.ValidationError as error:
         message = str(error).replace("`$.", "`")
         raise PriceTableError(f"{where}: {message}") from error
 
 
+def _usd(value: object, key: str) -> Decimal:
+    """A figure of a table as a decimal; :class:`PriceTableError` if it is none."""
+    try:
+        if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+            raise InvalidOperation
+        usd = Decimal(value)
+    except InvalidOperation as error:
+        raise PriceTableError(f"{key}: {value!r} is not a number; give USD") from error
+    if not usd.is_finite() or usd < 0:
+        raise PriceTableError(f"{key}: {value} is not a price; give USD, 0 or more")
+    return usd
+
+
 def atto_rate(unit: str, usd: Decimal, key: str) -> int:
     """Whole atto-USD per unit of a table's figure."""
-    if not usd.is_finite() or usd < 0:
-        raise PriceTableError(f"{key}.{unit}: {usd} is not a price; give USD, 0 or more")
+    if usd > table_size(unit) * MAX_USD_PER_UNIT:
+        raise PriceTableError(f"{key}: {usd} is more than a million USD per unit")
     scaled = usd.scaleb(18)
     whole = int(scaled)
     quotient, remainder = divmod(whole, table_size(unit))
     if scaled != whole or remainder:
-        raise PriceTableError(
-            f"{key}.{unit}: {usd} has more digits than a rate can hold (1e-18 USD per unit)"
-        )
-    if quotient > ATTO_PER_USD * 1_000_000:
-        raise PriceTableError(f"{key}.{unit}: {usd} is more than a million USD per unit")
+        raise PriceTableError(f"{key}: {usd} has more digits than a rate can hold (1e-18 USD per unit)")
     return quotient
 
 
-def convert_rates(table: Mapping[str, Decimal], key: str) -> Rates:
+def convert_rates(table: Mapping[str, object], key: str) -> Rates:
     """Rates of a ``rates`` table."""
     for unit in table:
         if unit not in UNITS:
             raise PriceTableError(f"{key}.{unit}: unknown unit; known are {', '.join(UNITS)}")
-    return Rates(**{unit: atto_rate(unit, usd, key) for unit, usd in table.items()})
+    return Rates(
+        **{
+            unit: atto_rate(unit, _usd(value, f"{key}.{unit}"), f"{key}.{unit}")
+            for unit, value in table.items()
+        }
+    )
 
 
 def _moment(value: object, key: str) -> int:
@@ -160,12 +177,16 @@ def convert_when(when: Mapping[str, str], key: str) -> dict[str, str]:
     return dict(when)
 
 
-def convert_period(table: PriceTable, key: str) -> Period:
-    """The dated rates of one table. ``key`` says where it stands (``price[3]``), for messages."""
+def check_names(table: PriceTable, key: str) -> None:
+    """A table has to say whose models it is for. ``key`` says where it stands (``price[3]``), for messages."""
     if not table.provider:
         raise PriceTableError(f"{key}.provider: must name a provider")
     if not table.models and not table.starts_with:
         raise PriceTableError(f"{key}: name the models it is for in `models` or `starts_with`")
+
+
+def convert_period(table: PriceTable, key: str) -> Period:
+    """The dated rates of one table."""
     if table.free == bool(table.rates):
         raise PriceTableError(f"{key}: give either `rates` or `free = true`")
     since, until = _moment(table.since, f"{key}.from"), _moment(table.until, f"{key}.until")
