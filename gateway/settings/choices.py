@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 
+from storage.durability import Durability
 from storage.schema import Migrate
 from storage.spool import WhenFull
 from telemetry.config import MetricNames, Protocol
@@ -20,17 +21,6 @@ __all__ = [
     "StreamUsage",
     "WhenFull",
 ]
-
-
-class Durability(enum.StrEnum):
-    """What a finished record survives before the app has its last byte."""
-
-    OS = "os"
-    """Written to the operating system: survives a crash of the gateway, not a power cut."""
-    GROUP = "group"
-    """As ``os``, and fsynced at most ``fsync_interval_ms`` later."""
-    STRICT = "strict"
-    """Fsynced before the last byte goes to the app."""
 
 
 class StreamUsage(enum.StrEnum):

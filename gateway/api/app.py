@@ -1,0 +1,36 @@
+"""The API as one aiohttp application: resources, the guard before them, errors as JSON around both."""
+
+from __future__ import annotations
+
+import json
+
+from aiohttp import web
+
+from gateway.api.calls import Calls
+from gateway.api.deps import ApiDeps, Health
+from gateway.api.guard import Guard
+from gateway.api.openapi import document
+from gateway.api.probes import Probes
+from gateway.api.problems import errors_as_json
+from gateway.api.routes import Endpoint
+
+__all__ = ["ApiDeps", "Health", "api_app"]
+
+
+def api_app(deps: ApiDeps) -> web.Application:
+    """Serves ``/``, ``/healthz``, ``/readyz`` and everything below ``/api/``."""
+    guard = Guard(deps.admin_token, loopback=deps.loopback)
+    app = web.Application(middlewares=[errors_as_json, guard.middleware])
+
+    async def openapi(request: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    endpoints = [
+        *Probes(deps).endpoints(),
+        *Calls(deps).endpoints(),
+        Endpoint("/api/openapi.json", openapi, "This document", None, errors=(401, 403)),
+    ]
+    body = json.dumps(document(endpoints, deps.version)).encode()
+    for endpoint in endpoints:
+        app.router.add_get(endpoint.path, endpoint.handler)
+    return app

@@ -1,0 +1,50 @@
+"""What the API needs from the rest of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+from pydantic import SecretStr
+
+from pricing.book import PriceBook
+from storage.queries.calls import CallFilter
+from storage.store import CallPage
+from storage.tables import CallRow
+from telemetry.record import CallRecord
+
+
+class CallReader(Protocol):
+    """:class:`storage.store.Store`, as far as it is needed here."""
+
+    async def get_call(self, call_id: str) -> CallRow | None: ...
+
+    async def list_calls(
+        self, wanted: CallFilter | None = None, cursor: str | None = None, limit: int = 50
+    ) -> CallPage: ...
+
+
+class Health(msgspec.Struct, frozen=True):
+    """How the ledger is doing."""
+
+    degraded: bool = False
+    reason: str | None = None
+
+
+class ApiDeps(msgspec.Struct, frozen=True):
+    """Handed in by whoever wires the gateway together."""
+
+    store: CallReader
+    book: PriceBook
+    price_as: Callable[[str], str]
+    """Provider name -> its id in the price book; a name no longer configured comes back as it is."""
+    pending: Callable[[str], CallRecord | None]
+    """A finished call that is on its way to the database (``Ledger.pending``)."""
+    health: Callable[[], Health]
+    version: str
+    loopback: bool
+    """The server listens on this machine only."""
+    admin_token: SecretStr | None = None
+    base_urls: Mapping[str, str] = {}
+    """Provider name -> what to put behind the server's address as the SDK's base URL."""

@@ -1,0 +1,104 @@
+"""How the cost of a stored call came about: reported usage, normal form, units times rates, total."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Context, Decimal
+from typing import Any, Final
+
+from gateway.api.models import CostLineOut, ExplanationOut
+from gateway.api.views import cost_out, counts_of, recorded_cost, usage_of
+from pricing.book import ExplainedLine, PriceBook, PriceQuery
+from pricing.cost import CostSource, CostStatus
+from pricing.units import table_size
+from storage.tables import CallRow
+
+_ATTO_DIGITS: Final = 18
+_EXACT: Final = Context(prec=60)
+_UNPRICED_NOTE: Final = (
+    "Nothing was billed: the call failed, was refused, or is of a kind that costs nothing."
+)
+_CHANGED_NOTE: Final = "Prices were changed since: the call would cost something else today."
+
+
+def explanation_of(row: CallRow, book: PriceBook, price_as: Callable[[str], str]) -> ExplanationOut:
+    """Prices the call again, line by line. ``price_as`` maps a provider's name to its id in the price book."""
+    recorded = recorded_cost(row)
+    usage = usage_of(row)
+    out = ExplanationOut(
+        id=str(row.id),
+        provider=row.provider,
+        model=row.response_model,
+        asked_model=row.request_model,
+        recorded=recorded,
+        reported=row.usage_raw,
+        counts=counts_of(usage),
+        explained=recorded,
+    )
+    if row.cost_status == CostStatus.NOT_BILLABLE:
+        return out.model_copy(update={"notes": [_UNPRICED_NOTE]})
+    raw = _raw(row.usage_raw)
+    explanation = book.explain(
+        PriceQuery(
+            provider=price_as(row.provider),
+            model=row.response_model,
+            asked=row.request_model,
+            usage=usage if out.counts else None,
+            at_ns=row.started_ns,
+            service_tier=row.service_tier,
+            speed=_text(raw.get("speed")),
+            geo=_text(raw.get("inference_geo")),
+            charge=row.cost_nano if row.cost_source == CostSource.PROVIDER else None,
+            estimated=row.cost_status == CostStatus.ESTIMATED,
+        )
+    )
+    notes = list(explanation.notes)
+    if explanation.cost.total != row.cost_nano:
+        notes.append(_CHANGED_NOTE)
+    since = explanation.rates_since
+    return out.model_copy(
+        update={
+            "lines": [line_out(line, explanation.scale) for line in explanation.lines],
+            "explained": cost_out(explanation.cost),
+            "rates_since": None if since is None else f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d}",
+            "rates_source": explanation.rates_source,
+            "notes": notes,
+        }
+    )
+
+
+def line_out(line: ExplainedLine, scale: int) -> CostLineOut:
+    """One line; its amount is exact unless the unit is measured in milliseconds of an hour's rate."""
+    per = table_size(line.unit)
+    rate = None if line.rate is None else plain(Decimal(line.rate * per).scaleb(-_ATTO_DIGITS, _EXACT))
+    amount = _EXACT.divide(Decimal(line.amount).scaleb(-_ATTO_DIGITS, _EXACT), Decimal(scale))
+    return CostLineOut(
+        unit=line.unit,
+        component=line.component,
+        quantity=line.quantity,
+        rate=rate,
+        per=per,
+        amount_usd=plain(amount.quantize(Decimal(1).scaleb(-_ATTO_DIGITS), context=_EXACT)),
+        note=line.note,
+    )
+
+
+def plain(amount: Decimal) -> str:
+    """Without an exponent and without zeros at the end: ``0.0000015``."""
+    text = f"{amount:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _raw(reported_usage: str | None) -> Mapping[str, Any]:
+    """The reported usage; nothing where it is not an object."""
+    try:
+        value = json.loads(reported_usage or "{}")
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

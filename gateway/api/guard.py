@@ -1,0 +1,92 @@
+"""Who may use the API: holders of the admin token, or this machine alone where there is none."""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from hashlib import sha256
+from typing import Final
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from pydantic import SecretStr
+
+from gateway.api.problems import ApiError, Handler
+
+TOKEN_HEADER: Final = "x-weighbridge-admin-token"
+_PREFIX: Final = "/api/"
+
+
+class Guard:
+    """Decides on every request below ``/api/``; probes are open.
+
+    Without a token the API is served only to a loopback listener, and only to requests that name a loopback host:
+    a page in a browser can make its own name resolve to 127.0.0.1 (DNS rebinding), but it can't forge ``Host``
+    and ``Origin``.
+    """
+
+    def __init__(self, token: SecretStr | None, *, loopback: bool) -> None:
+        self._digest = sha256(token.get_secret_value().encode()).digest() if token is not None else None
+        self._loopback = loopback
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path.startswith(_PREFIX) or request.path == _PREFIX[:-1]:
+            self.check(request)
+        return await handler(request)
+
+    def check(self, request: web.Request) -> None:
+        """Raises :class:`ApiError` 401 or 403."""
+        if self._digest is not None:
+            given = sha256(_token(request).encode("utf-8", "surrogateescape")).digest()
+            if not hmac.compare_digest(given, self._digest):
+                raise ApiError(
+                    401,
+                    "unauthorized",
+                    f"The admin token is needed: Authorization: Bearer TOKEN, or {TOKEN_HEADER}.",
+                    headers={"WWW-Authenticate": 'Bearer realm="weighbridge"'},
+                )
+        elif not self._loopback:
+            raise ApiError(
+                403,
+                "admin_api_closed",
+                "The gateway is reachable from other machines and has no admin token, so its API is closed. "
+                "Set WEIGHBRIDGE_ADMIN_TOKEN and start it again.",
+            )
+        elif not is_loopback_name(request.host) or not _own_origin(request.headers.get("Origin")):
+            raise ApiError(
+                403,
+                "foreign_host",
+                "Without an admin token the API answers only to localhost, and to pages served from it.",
+            )
+
+
+def _token(request: web.Request) -> str:
+    direct = request.headers.get(TOKEN_HEADER)
+    if direct is not None:
+        return direct.strip()
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    return value.strip() if scheme.lower() == "bearer" else ""
+
+
+def is_loopback_name(host: str) -> bool:
+    """Does a ``Host`` value (with or without port) name this machine as seen from itself?"""
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    if not name or "@" in host:
+        return False
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def _own_origin(origin: str | None) -> bool:
+    if origin is None:
+        return True
+    scheme, _, host = origin.partition("://")
+    return scheme in ("http", "https") and is_loopback_name(host)

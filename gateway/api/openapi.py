@@ -1,0 +1,98 @@
+"""The OpenAPI document, made from the endpoints that exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from gateway.api.guard import TOKEN_HEADER
+from gateway.api.problems import ErrorOut
+from gateway.api.routes import Endpoint
+
+_REF: Final = "#/components/schemas/{model}"
+_ERRORS: Final = {
+    400: "A parameter can't be used",
+    401: "The admin token is missing or wrong",
+    403: "The API is closed to this caller",
+    404: "There is no such thing",
+    503: "The database does not answer",
+}
+
+
+def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
+    """OpenAPI 3.1."""
+    served = list(endpoints)
+    models: dict[type[BaseModel], None] = {ErrorOut: None}
+    models.update({endpoint.answer: None for endpoint in served if endpoint.answer is not None})
+    _, schemas = models_json_schema([(model, "serialization") for model in models], ref_template=_REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Weighbridge",
+            "version": version,
+            "description": "Calls that passed through the gateway. Money is decimal USD as text, and whole nano-USD.",
+        },
+        "paths": {endpoint.path: {"get": _operation(endpoint)} for endpoint in served},
+        "components": {
+            "schemas": schemas["$defs"],
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": TOKEN_HEADER},
+            },
+        },
+    }
+
+
+def _operation(endpoint: Endpoint) -> dict[str, Any]:
+    responses: dict[str, Any] = {"200": {"description": "OK", "content": _content(endpoint.answer)}}
+    for status in endpoint.errors:
+        responses[str(status)] = {"description": _ERRORS[status], "content": _content(ErrorOut)}
+    operation: dict[str, Any] = {
+        "summary": endpoint.summary,
+        "operationId": re.sub(r"\W+", "_", endpoint.path).strip("_") or "root",
+        "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
+        "responses": responses,
+    }
+    if endpoint.guarded:
+        operation["security"] = [{"bearer": []}, {"header": []}, {}]
+    return operation
+
+
+def _content(model: type[BaseModel] | None) -> dict[str, Any]:
+    schema = {"type": "object"} if model is None else {"$ref": _REF.format(model=model.__name__)}
+    return {"application/json": {"schema": schema}}
+
+
+def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in re.findall(r"{(\w+)}", endpoint.path)
+    ]
+
+
+def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
+    if endpoint.query is None:
+        return []
+    schema = endpoint.query.model_json_schema()
+    definitions = schema.get("$defs", {})
+    parameters = []
+    for name, described in schema["properties"].items():
+        kinds = [kind for kind in described.get("anyOf", [described]) if kind.get("type") != "null"]
+        kind = kinds[0]
+        if "$ref" in kind:
+            kind = definitions[kind["$ref"].rsplit("/", 1)[-1]]
+        kept = {
+            key: kind[key]
+            for key in ("type", "enum", "pattern", "minimum", "maximum", "maxLength")
+            if key in kind
+        }
+        if described.get("default") is not None:
+            kept["default"] = described["default"]
+        parameters.append(
+            {"name": name, "in": "query", "description": described.get("description", ""), "schema": kept}
+        )
+    return parameters

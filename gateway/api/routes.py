@@ -1,0 +1,24 @@
+"""How a resource describes its endpoints, once: for the router and for the OpenAPI document."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+from pydantic import BaseModel
+
+
+class Endpoint(msgspec.Struct, frozen=True):
+    """One ``GET`` endpoint."""
+
+    path: str
+    """With ``{name}`` for path parameters."""
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    summary: str
+    answer: type[BaseModel] | None
+    """``None``: a document without a model of its own."""
+    query: type[BaseModel] | None = None
+    errors: tuple[int, ...] = ()
+    guarded: bool = True
+    """Needs the admin token where there is one."""
