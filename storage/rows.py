@@ -12,12 +12,68 @@ from typing import Any
 
 import msgspec
 
+from pricing.cost import Cost
 from pricing.usage import Usage
-from telemetry.record import CallRecord, Trace
+from telemetry.record import Answer, CallRecord, Route, Timing, Trace, What, Who
 
 DEFAULT_TENANT = "default"
 """Tenant of calls that name none: the column leads every index and is never null."""
 
+WHO_COLUMNS = {
+    "team": "team",
+    "user": "user_id",
+    "project": "project",
+    "feature": "feature",
+    "session": "session_id",
+    "environment": "environment",
+    "agent": "agent",
+    "parent_agent": "parent_agent",
+    "app": "app",
+    "key_id": "key_id",
+    "prompt_id": "prompt_id",
+    "prompt_version": "prompt_version",
+}
+"""The column of each plain field of :class:`telemetry.record.Who`; the next ones likewise."""
+WHAT_COLUMNS = {
+    "provider": "provider",
+    "wire": "wire",
+    "operation": "operation",
+    "method": "method",
+    "path": "path",
+    "model": "request_model",
+    "stream": "stream",
+    "max_tokens": "max_tokens",
+    "request_bytes": "request_bytes",
+}
+ROUTE_COLUMNS = {
+    "host": "server_address",
+    "attempts": "attempts",
+    "attempt_reason": "attempt_reason",
+    "policy": "route_policy",
+    "reason": "route_reason",
+    "confidence_ppm": "route_confidence_ppm",
+    "baseline_model": "baseline_model",
+    "experiment": "experiment",
+    "variant": "variant",
+}
+TIMING_COLUMNS = {
+    "started_ns": "started_ns",
+    "duration_us": "duration_us",
+    "upstream_us": "upstream_us",
+    "first_byte_us": "first_byte_us",
+    "first_chunk_us": "first_chunk_us",
+    "overhead_us": "overhead_us",
+    "dispatch_us": "dispatch_us",
+}
+ANSWER_COLUMNS = {
+    "status": "http_status",
+    "model": "response_model",
+    "response_id": "response_id",
+    "service_tier": "service_tier",
+    "response_bytes": "response_bytes",
+    "error_type": "error_type",
+    "error_code": "error_code",
+}
 USAGE_COLUMNS = {
     "input": "input_tokens",
     "output": "output_tokens",
@@ -46,89 +102,62 @@ USAGE_COLUMNS = {
     "characters": "characters",
     "audio_ms": "audio_ms",
 }
-"""The column of each count in :class:`pricing.usage.Usage`."""
+COST_COLUMNS = {
+    "total": "cost_nano",
+    "input": "cost_input_nano",
+    "output": "cost_output_nano",
+    "cache_read": "cost_cache_read_nano",
+    "cache_write": "cost_cache_write_nano",
+    "other": "cost_other_nano",
+    "snapshot": "price_snapshot",
+    "rule": "price_rule",
+}
+TRACE_COLUMNS = {
+    "trace_id": "trace_id",
+    "server_span_id": "server_span_id",
+    "client_span_id": "client_span_id",
+    "parent_span_id": "parent_span_id",
+    "sampled": "trace_sampled",
+    "state": "trace_state",
+    "link_trace_id": "link_trace_id",
+    "link_span_id": "link_span_id",
+}
 
 COLUMNS: tuple[str, ...] = (
     "id",
     "started_at",
     "tenant_id",
     "outcome",
-    "team",
-    "user_id",
-    "project",
-    "feature",
-    "session_id",
-    "environment",
-    "agent",
-    "parent_agent",
-    "app",
-    "key_id",
-    "prompt_id",
-    "prompt_version",
+    *WHO_COLUMNS.values(),
     "tags",
     "attribute_sources",
-    "provider",
-    "wire",
-    "operation",
-    "method",
-    "path",
-    "request_model",
-    "stream",
-    "max_tokens",
-    "request_bytes",
-    "server_address",
-    "attempts",
-    "attempt_reason",
-    "route_policy",
-    "route_reason",
-    "route_confidence_ppm",
-    "baseline_model",
-    "experiment",
-    "variant",
-    "started_ns",
-    "duration_us",
-    "upstream_us",
-    "first_byte_us",
-    "first_chunk_us",
-    "overhead_us",
-    "dispatch_us",
-    "http_status",
-    "response_model",
-    "response_id",
+    *WHAT_COLUMNS.values(),
+    *ROUTE_COLUMNS.values(),
+    *TIMING_COLUMNS.values(),
+    *ANSWER_COLUMNS.values(),
     "finish_reasons",
-    "service_tier",
-    "response_bytes",
-    "error_type",
-    "error_code",
     *USAGE_COLUMNS.values(),
     "usage_source",
     "usage_raw",
     "usage_also",
     "cost_status",
     "cost_source",
-    "cost_nano",
-    "cost_input_nano",
-    "cost_output_nano",
-    "cost_cache_read_nano",
-    "cost_cache_write_nano",
-    "cost_other_nano",
-    "price_snapshot",
-    "price_rule",
-    "trace_id",
-    "server_span_id",
-    "client_span_id",
-    "parent_span_id",
-    "trace_sampled",
-    "trace_state",
-    "link_trace_id",
-    "link_span_id",
+    *COST_COLUMNS.values(),
+    *TRACE_COLUMNS.values(),
 )
 
 Row = tuple[Any, ...]
 
-_counts: Callable[[Usage], Row] = operator.attrgetter(*USAGE_COLUMNS)
+# One call in C takes all plain fields of a part.
+_who: Callable[[Who], Row] = operator.attrgetter(*WHO_COLUMNS)
+_what: Callable[[What], Row] = operator.attrgetter(*WHAT_COLUMNS)
+_route: Callable[[Route], Row] = operator.attrgetter(*ROUTE_COLUMNS)
+_timing: Callable[[Timing], Row] = operator.attrgetter(*TIMING_COLUMNS)
+_answer: Callable[[Answer], Row] = operator.attrgetter(*ANSWER_COLUMNS)
+_usage: Callable[[Usage], Row] = operator.attrgetter(*USAGE_COLUMNS)
+_cost: Callable[[Cost], Row] = operator.attrgetter(*COST_COLUMNS)
 _NO_USAGE = (None,) * len(USAGE_COLUMNS)
-_NO_TRACE = (None,) * 8
+_NO_TRACE = (None,) * len(TRACE_COLUMNS)
 _json = msgspec.json.Encoder().encode
 
 
@@ -164,76 +193,33 @@ def as_text(ms: int) -> str:
 
 
 def row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
-    """The row of ``record`` in the order of :data:`COLUMNS`; ``time_of`` is :func:`as_text` or :func:`as_datetime`."""
-    who, what, route, timing = record.who, record.what, record.route, record.timing
-    answer, usage, cost = record.answer, record.usage, record.cost
+    """The row of ``record`` in the order of :data:`COLUMNS`.
+
+    ``time_of`` is :func:`as_text` or :func:`as_datetime`. Raises :class:`RowError`.
+    """
+    who, usage, cost, trace = record.who, record.usage, record.cost, record.trace
+    reasons = record.answer.finish_reasons
     return (
         record.id,
         time_of(started_ms(record.id)),
         who.tenant or DEFAULT_TENANT,
         record.outcome.value,
-        who.team,
-        who.user,
-        who.project,
-        who.feature,
-        who.session,
-        who.environment,
-        who.agent,
-        who.parent_agent,
-        who.app,
-        who.key_id,
-        who.prompt_id,
-        who.prompt_version,
+        *_who(who),
         _json(dict(who.tags)).decode() if who.tags else None,
         _json(dict(who.sources)).decode() if who.sources else None,
-        what.provider,
-        what.wire,
-        what.operation,
-        what.method,
-        what.path,
-        what.model,
-        what.stream,
-        what.max_tokens,
-        what.request_bytes,
-        route.host,
-        route.attempts,
-        route.attempt_reason,
-        route.policy,
-        route.reason,
-        route.confidence_ppm,
-        route.baseline_model,
-        route.experiment,
-        route.variant,
-        timing.started_ns,
-        timing.duration_us,
-        timing.upstream_us,
-        timing.first_byte_us,
-        timing.first_chunk_us,
-        timing.overhead_us,
-        timing.dispatch_us,
-        answer.status,
-        answer.model,
-        answer.response_id,
-        _json(answer.finish_reasons).decode() if answer.finish_reasons else None,
-        answer.service_tier,
-        answer.response_bytes,
-        answer.error_type,
-        answer.error_code,
-        *(_NO_USAGE if usage is None else _counts(usage)),
+        *_what(record.what),
+        *_route(record.route),
+        *_timing(record.timing),
+        *_answer(record.answer),
+        _json(reasons).decode() if reasons else None,
+        *(_NO_USAGE if usage is None else _usage(usage)),
         record.usage_source.value,
         record.usage_raw,
         _json(_also(record)).decode() if record.also else None,
         cost.status.value,
         cost.source.value,
-        cost.total,
-        cost.input,
-        cost.output,
-        cost.cache_read,
-        cost.cache_write,
-        cost.other,
-        cost.snapshot,
-        cost.rule,
-        *(_NO_TRACE if record.trace is None else _trace(record.trace)),
+        *_cost(cost),
+        *(_NO_TRACE if trace is None else _trace(trace)),
     )
 
 
