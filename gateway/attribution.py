@@ -60,7 +60,7 @@ def who(seen: dict[bytes, bytes], ask: AskFields) -> Who:
         tags = (*_tags(raw_tags), *tags)[:MAX_TAGS]
     if not sources and not tags:
         return _NOBODY
-    return Who(*values, tags, tuple(sources))  # type: ignore[call-arg]  # star over the leading fields
+    return Who(*values, tags, tuple(sources))  # type: ignore[call-arg, arg-type]  # star over the leading fields
 
 
 def route(seen: dict[bytes, bytes]) -> Route:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -223,14 +223,13 @@ class ProxyServer(web.Server):
     def __init__(
         self,
         proxy: Proxy,
-        api: web.Server,
+        api: Callable[[], Awaitable[web.Server]],
         limits: HttpLimits,
         clock: Callable[[], float],
         defect: Callable[[BaseException], None],
     ) -> None:
         super().__init__(
             self._serve,
-            request_factory=self._request,
             auto_decompress=False,
             access_log=None,
             logger=_SILENT,
@@ -250,29 +249,15 @@ class ProxyServer(web.Server):
     def __call__(self) -> AppConnection:
         return AppConnection(self, loop=self._loop, **self._kwargs)
 
-    def _request(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: RequestHandler,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> web.BaseRequest:
-        factory = (
-            self._api.request_factory
-            if is_own(message.path.encode("utf-8", "surrogateescape"))
-            else self._make_request
-        )
-        return factory(message, payload, protocol, writer, task)
-
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        if isinstance(request, web.Request):
-            return await self._api.request_handler(request)
         connection = request.protocol
+        message = request._message
+        if is_own(message.path.encode("utf-8", "surrogateescape")):
+            api = await self._api()
+            own = api.request_factory(message, request.content, connection, request.writer, request.task)
+            return await api.request_handler(own)
         assert isinstance(connection, AppConnection)
-        return await connection.carry(
-            self._proxy, request_head(request._message, connection), request.content
-        )
+        return await connection.carry(self._proxy, request_head(message, connection), request.content)
 
     def sweep(self, now: float) -> None:
         """Close connections of apps that are too slow with a head or a body."""

@@ -153,10 +153,7 @@ class Core:
         )
         self._runner = web.AppRunner(_own_paths())
         await self._runner.setup()
-        assert self._runner.server is not None
-        self.server = ProxyServer(
-            self.proxy, self._runner.server, self._http, self.clock, self.defects.append
-        )
+        self.server = ProxyServer(self.proxy, self._api, self._http, self.clock, self.defects.append)
         self.lane = Lane(loop, self.clock, self.proxy, self.server, self._http, set())
         factory = self.server if self._lane is LaneKind.AIOHTTP else lambda: FrontConnection(self.lane)
         self._listener = await loop.create_server(factory, "127.0.0.1", 0, backlog=4096)
@@ -164,6 +161,10 @@ class Core:
         self._sweeper = Sweeper(loop, self.clock, (lambda _: self.sweep(),), self.defects.append)
         self._sweeper.start()
         return self
+
+    async def _api(self) -> web.Server:
+        assert self._runner.server is not None
+        return self._runner.server
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

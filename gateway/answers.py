@@ -1,0 +1,96 @@
+"""The API inside the proxy process, loaded when the proxy already serves.
+
+SQLModel and SQLAlchemy take about a second to import. Calls must not wait for that at a start, so the API's modules
+are imported in a thread once the port is open; a request to the API that comes earlier waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from gateway.providers.table import ProviderTable
+from gateway.settings import Settings
+from gateway.version import VERSION
+from pricing.book import PriceBook
+from storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from gateway.api.deps import Health
+    from storage.store import Store
+
+
+class Answers:
+    """Makes the API application when it is first needed."""
+
+    def __init__(self, settings: Settings, table: ProviderTable, book: PriceBook, ledger: Ledger) -> None:
+        self._settings = settings
+        self._table = table
+        self._book = book
+        self._ledger = ledger
+        self._task: asyncio.Task[web.Server] | None = None
+        self._runner: web.AppRunner | None = None
+        self._store: Store | None = None
+
+    def load_soon(self) -> None:
+        """Begin to load in the background."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._load())
+
+    async def server(self) -> web.Server:
+        """The API's server, ready to handle requests."""
+        self.load_soon()
+        assert self._task is not None
+        return await asyncio.shield(self._task)
+
+    async def close(self) -> None:
+        """Let go of the database connections."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._store is not None:
+            await self._store.close()
+
+    async def _load(self) -> web.Server:
+        modules = await asyncio.to_thread(_import_api)
+        storage = self._settings.storage
+        self._store = await modules["storage.store"].Store.open(storage.url, data_dir=storage.data_dir)
+        api = modules["gateway.api.app"]
+        self._runner = web.AppRunner(api.api_app(self._deps(api)), access_log=None)
+        await self._runner.setup()
+        assert self._runner.server is not None
+        return self._runner.server
+
+    def _deps(self, api: Any) -> Any:
+        destinations = self._table.destinations
+
+        def price_as(name: str) -> str:
+            return destinations[name].provider.price_as if name in destinations else name
+
+        def health() -> Health:
+            stats = self._ledger.stats()
+            return api.Health(stats.degraded, "; ".join(stats.reasons) or None)  # type: ignore[no-any-return]
+
+        return api.ApiDeps(
+            store=self._store,
+            book=self._book,
+            price_as=price_as,
+            pending=self._ledger.pending,
+            health=health,
+            version=VERSION,
+            loopback=self._settings.server.loopback,
+            admin_token=self._settings.auth.admin_secret,
+            base_urls={
+                name: one.provider.sdk_base for name, one in destinations.items() if one.origin is not None
+            },
+        )
+
+
+def _import_api() -> dict[str, Any]:
+    """Runs in a thread."""
+    return {name: importlib.import_module(name) for name in ("gateway.api.app", "storage.store")}

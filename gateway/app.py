@@ -1,0 +1,230 @@
+"""Where everything is wired together: settings in, a running gateway out. The only place that knows all parts."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from gateway.answers import Answers
+from gateway.deadlines import Sweeper
+from gateway.defects import Defects
+from gateway.exchange import Exchange, Gear
+from gateway.front import FrontConnection, Lane, sweep
+from gateway.identity import Identity
+from gateway.prices import price_book
+from gateway.providers.table import ProviderTable
+from gateway.proxy import Limits, Proxy
+from gateway.recording import Scale
+from gateway.server import HttpLimits, ProxyServer
+from gateway.settings import Settings
+from gateway.sinks import Sinks
+from gateway.targets import ProviderTargets
+from gateway.upstream import Pool
+from gateway.version import VERSION
+from gateway.wire.registry import WIRES
+from storage.ledger import Ledger, LedgerConfig
+from storage.writer import Pace
+from telemetry.config import Secrets, TelemetryConfig
+from telemetry.exporter import TelemetryExporter
+
+UPSTREAM_IDLE_SECONDS: Final = 30.0
+"""Idle connections to providers are closed after this."""
+FLUSH_SECONDS: Final = 3.0
+"""How long spans and records may take to be flushed at the end; what is left stays in the spool."""
+DRAIN_POLL_SECONDS: Final = 0.05
+
+_logger = logging.getLogger("gateway")
+
+
+class Gateway:
+    """One worker: everything from the listening socket to the last record."""
+
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        """Reads all that can be wrong in the settings; raises :class:`gateway.settings.SettingsError`."""
+        self.settings = settings
+        self.defects = Defects(clock)
+        self.book = price_book(settings.pricing)
+        self.table = ProviderTable.build(settings)
+        self.ledger = Ledger(ledger_config(settings))
+        self.telemetry = TelemetryExporter.from_config(
+            telemetry_config(settings),
+            os.environ,
+            version=VERSION,
+            instance_id=f"{socket.gethostname()}-{os.getpid()}",
+        )
+        self.live: set[Exchange] = set()
+        self._clock = clock
+        self.port = 0
+
+    async def start(self, listener: socket.socket | None = None) -> None:
+        """Serve. ``listener``: a bound socket to use instead of ``server.host`` and ``server.port``."""
+        settings, loop, clock = self.settings, asyncio.get_running_loop(), self._clock
+        await self.ledger.start()
+        self.telemetry.start()
+        self._pool = Pool(loop, clock, idle_seconds=UPSTREAM_IDLE_SECONDS)
+        sinks = Sinks(self.ledger, (self._observe,), self.defects)
+        gear = Gear(
+            loop, clock, self._pool, sinks, Scale(self.book, self.defects).weigh, self.live, self.defects
+        )
+        self.proxy = Proxy(
+            gear,
+            ProviderTargets(self.table, WIRES),
+            identity(self.table),
+            Limits(settings.limits.hold_body_bytes, settings.limits.body_bytes, settings.limits.url_bytes),
+            traces=self.telemetry.plan.enabled,
+            incoming=settings.telemetry.incoming_trace,
+        )
+        self._api = Answers(settings, self.table, self.book, self.ledger)
+        http = http_limits(settings)
+        self.server = ProxyServer(self.proxy, self._api.server, http, clock, self.defects)
+        self._lane = Lane(loop, clock, self.proxy, self.server, http, set())
+        self._sweeper = Sweeper(loop, clock, (self._sweep,), self.defects)
+        self._sweeper.start()
+        self._listener = await self._listen(loop, listener)
+        self.port = self._listener.sockets[0].getsockname()[1]
+        self._api.load_soon()
+
+    @property
+    def url(self) -> str:
+        """``http://host:port`` of the listener."""
+        host = self.settings.server.host
+        shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
+        return f"http://[{shown}]:{self.port}" if ":" in shown else f"http://{shown}:{self.port}"
+
+    async def stop(self, drain_seconds: float | None = None) -> None:
+        """Stop listening at once, let running calls finish, then flush records and spans."""
+        self._listener.close()
+        self.proxy.closing = True
+        for connection in [one for one in self._lane.connections if one.idle()]:
+            connection.close()
+        end = self._clock() + (self.settings.server.drain_seconds if drain_seconds is None else drain_seconds)
+        while self.live and self._clock() < end:
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
+        for exchange in list(self.live):
+            exchange.shut_down()
+        self._sweeper.stop()
+        for connection in list(self._lane.connections):
+            connection.close()
+        await self.server.shutdown(0.5)
+        await self._api.close()
+        self._pool.close()
+        await asyncio.gather(self.ledger.stop(FLUSH_SECONDS), self.telemetry.stop(FLUSH_SECONDS))
+
+    def _observe(self, record: object) -> None:
+        self.telemetry.put(record)  # type: ignore[arg-type]
+
+    def _sweep(self, now: float) -> None:
+        self.server.sweep(now)
+        sweep(self._lane, now)
+        for exchange in list(self.live):
+            exchange.expire(now)
+        self._pool.sweep()
+
+    async def _listen(
+        self, loop: asyncio.AbstractEventLoop, listener: socket.socket | None
+    ) -> asyncio.Server:
+        def connection() -> FrontConnection:
+            return FrontConnection(self._lane)
+
+        backlog = 4096
+        if listener is not None:
+            return await loop.create_server(connection, sock=listener, backlog=backlog)
+        server = self.settings.server
+        return await loop.create_server(
+            connection, server.host, server.port, backlog=backlog, reuse_address=True
+        )
+
+
+def identity(table: ProviderTable) -> Identity:
+    """Which configured key goes to which provider, as the header it travels in."""
+    configured = {}
+    for name, destination in table.destinations.items():
+        if destination.key is not None:
+            credential = destination.provider.credential
+            value = credential.prefix + destination.key.get_secret_value()
+            configured[name] = (credential.header.encode("ascii"), value.encode("latin-1"))
+    return Identity(configured)
+
+
+def http_limits(settings: Settings) -> HttpLimits:
+    limits, timeouts = settings.limits, settings.timeouts
+    return HttpLimits(
+        line_bytes=max(limits.url_bytes, limits.header_bytes),
+        head_bytes=limits.header_bytes,
+        headers=limits.headers,
+        head_seconds=timeouts.client_head,
+        body_seconds=timeouts.client_body,
+        keepalive_seconds=timeouts.keepalive,
+        connections=limits.connections,
+    )
+
+
+def ledger_config(settings: Settings) -> LedgerConfig:
+    storage = settings.storage
+    return LedgerConfig(
+        data_dir=storage.data_dir,
+        url=storage.url,
+        durability=storage.durability,
+        sync_interval_s=storage.fsync_interval_ms / 1000,
+        spool_max_bytes=storage.spool_max_mb * 1024 * 1024,
+        when_full=storage.spool_full,
+        migrate=storage.migrate,
+        pace=Pace(batch_rows=storage.batch_rows, batch_interval_s=storage.batch_ms / 1000),
+    )
+
+
+def telemetry_config(settings: Settings) -> TelemetryConfig:
+    telemetry = settings.telemetry
+    return TelemetryConfig(
+        endpoint=telemetry.endpoint,
+        protocol=telemetry.protocol,
+        headers=Secrets((name, value.get_secret_value()) for name, value in telemetry.headers.items()),
+        service_name=telemetry.service_name,
+        service_version=VERSION,
+        incoming_trace=telemetry.incoming_trace,
+        metrics_names=telemetry.metrics_names,
+    )
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Gateway]:
+    """A gateway for as long as the context lasts (tests, demo)."""
+    gateway = Gateway(settings)
+    await gateway.start()
+    try:
+        yield gateway
+    finally:
+        await gateway.stop(drain_seconds=0)
+
+
+async def serve_until_signal(settings: Settings, started: Callable[[Gateway], None]) -> None:
+    """Run one worker until SIGTERM or SIGINT; a second signal exits at once."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(1)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    gateway = Gateway(settings)
+    await gateway.start()
+    settle_memory()
+    started(gateway)
+    await stop.wait()
+    await gateway.stop()
+
+
+def settle_memory() -> None:
+    """Take the start-up heap out of the garbage collector: a full collection of it pauses for 20 to 65 ms."""
+    gc.collect()
+    gc.freeze()
