@@ -101,10 +101,31 @@ def is_consistent(u: Usage) -> bool:
         if count.__class__ is not int or not 0 <= count <= MAX_COUNT:
             return False
     total = u.input or 0
-    read = u.cache_read or 0
-    if read + (u.cache_write_5m or 0) + (u.cache_write_1h or 0) > total:
-        return False
     made = u.output or 0
+    read = u.cache_read or 0
+    if read + (u.cache_write_5m or 0) + (u.cache_write_1h or 0) > total or (u.reasoning or 0) > made:
+        return False
+    return _kinds_fit(u, total, made, read) if _has_kinds(u) else True
+
+
+def _has_kinds(u: Usage) -> bool:
+    """Does it report more than text?"""
+    return bool(
+        u.input_audio
+        or u.output_audio
+        or u.input_image
+        or u.output_image
+        or u.tool_input
+        or u.cache_audio_read
+        or u.cache_image_read
+        or u.input_video
+        or u.output_video
+        or u.citation
+        or u.annotated_pages
+    )
+
+
+def _kinds_fit(u: Usage, total: int, made: int, read: int) -> bool:
     audio = u.input_audio or 0
     image = u.input_image or 0
     cached_audio = u.cache_audio_read or 0
@@ -115,7 +136,6 @@ def is_consistent(u: Usage) -> bool:
         or cached_image > image
         or cached_audio + cached_image > read
         or (u.tool_input or 0) > total
-        or (u.reasoning or 0) > made
         or (u.citation or 0) > made
         or (u.output_audio or 0) + (u.output_image or 0) + (u.output_video or 0) > made
         or (u.annotated_pages or 0) > (u.pages or u.annotated_pages or 0)
@@ -312,15 +332,16 @@ def round_amounts(amounts: Amounts) -> tuple[int, list[int]]:
     total, rest = divmod(sum(exact), size)
     if rest and (rest * 2 > size or (rest * 2 == size and total & 1)):
         total += 1
-    return total, share_out(total, exact, size)
+    parts = [amount // size if amount else 0 for amount in exact]
+    if sum(parts) != total:
+        return total, share_out(total, exact, size)
+    return total, parts
 
 
 def share_out(total: int, exact: list[int], size: int) -> list[int]:
     """Multiples of ``size`` in each of ``exact`` that add up to ``total``, their rounded sum: largest rest first."""
-    parts = [amount // size if amount else 0 for amount in exact]
+    parts = [amount // size for amount in exact]
     missing = total - sum(parts)
-    if missing:
-        order = sorted(range(len(exact)), key=lambda index: -(exact[index] % size))
-        for index in order[:missing]:
-            parts[index] += 1
+    for index in sorted(range(len(exact)), key=lambda index: -(exact[index] % size))[:missing]:
+        parts[index] += 1
     return parts

@@ -35,6 +35,9 @@ from pricing.usage import NOTHING, Usage
 REMEMBERED_NAMES = 4096
 """Names whose entry is kept; the oldest goes first."""
 
+REMEMBERED_CONDITIONS = 256
+"""Ways of saying a tier, speed, geography and region."""
+
 _NANO_PER_SECOND = 1_000_000_000
 
 
@@ -106,7 +109,7 @@ class Explanation(msgspec.Struct, frozen=True):
 class PriceBook:
     """Dated prices of every known model, with the user's overrides."""
 
-    __slots__ = ("_found", "_matcher", "_overrides", "_plans", "_source", "snapshot")
+    __slots__ = ("_conditions", "_found", "_matcher", "_overrides", "_plans", "_source", "snapshot")
 
     def __init__(self, catalogue: Catalogue, overrides: Overrides | None = None) -> None:
         self.snapshot = catalogue.snapshot
@@ -115,6 +118,7 @@ class PriceBook:
         self._overrides = overrides or Overrides(OverridesFile())
         self._matcher = Matcher(catalogue.providers, self._overrides.serves)
         self._plans: dict[tuple[str, str, str], Plan] = {}
+        self._conditions: dict[tuple[str | None, str | None, str | None, str | None, bool], Conditions] = {}
         self._found: dict[tuple[str, str | None, str | None], Found] = {}
 
     @classmethod
@@ -150,7 +154,7 @@ class PriceBook:
         tariff, source = self._tariff(query, usage)
         if source is CostSource.PROVIDER and query.charge is not None:
             return self._charged(query.charge, usage, tariff)
-        if usage is None or usage == NOTHING:
+        if usage is None or (usage.input is None and usage == NOTHING):
             return Cost(CostStatus.UNPRICED, snapshot=self.snapshot, rule="no usage reported")
         if tariff is None:
             return Cost(CostStatus.UNPRICED, snapshot=self.snapshot, rule=self._missing(query))
@@ -197,7 +201,7 @@ class PriceBook:
         found = self.find(query.provider, query.model, query.asked)
         conditions: Conditions = ()
         if query.batch or query.service_tier or query.speed or query.geo or query.region:
-            conditions = conditions_of(query.service_tier, query.speed, query.geo, query.region, query.batch)
+            conditions = self._conditions_of(query)
         at = query.at_ns // _NANO_PER_SECOND
         total_input = (usage.billed_input or usage.input or 0) if usage is not None else 0
         if found.override is not None:
@@ -206,6 +210,15 @@ class PriceBook:
                 return tariff, CostSource.OVERRIDE
         source = CostSource.CATALOGUE if query.charge is None or query.charge < 0 else CostSource.PROVIDER
         return found.listed.tariff(at, conditions, total_input) if found.listed is not None else None, source
+
+    def _conditions_of(self, query: PriceQuery) -> Conditions:
+        said = (query.service_tier, query.speed, query.geo, query.region, query.batch)
+        conditions = self._conditions.get(said)
+        if conditions is None:
+            if len(self._conditions) >= REMEMBERED_CONDITIONS:
+                self._conditions.clear()
+            conditions = self._conditions[said] = conditions_of(*said)
+        return conditions
 
     def _charged(self, charge: int, usage: Usage | None, tariff: Tariff | None) -> Cost:
         """The provider's own figure, shared out over the components as the list prices would have it."""

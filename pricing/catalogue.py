@@ -1,4 +1,4 @@
-"""Loading and writing price snapshots. The one that ships is compiled by ``tools/compile_catalogue.py``."""
+"""Loading and writing price snapshots. The one that ships is compiled by ``tools/catalogue.py``."""
 
 from __future__ import annotations
 

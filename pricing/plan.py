@@ -99,7 +99,17 @@ def _day(second: int) -> str:
 class Plan:
     """The tariffs of one entry as sold by one provider."""
 
-    __slots__ = ("_adjustments", "_entry", "_kept", "_label", "_only", "_own", "_seller", "_source")
+    __slots__ = (
+        "_adjustments",
+        "_entry",
+        "_kept",
+        "_label",
+        "_matching",
+        "_only",
+        "_own",
+        "_seller",
+        "_source",
+    )
 
     def __init__(
         self, entry: Entry, owner: str, seller: str, adjustments: tuple[Adjustment, ...], source: str
@@ -115,6 +125,7 @@ class Plan:
             if (not item.starts or entry.id.startswith(item.starts))
             and not (item.excludes and entry.id.startswith(item.excludes))
         )
+        self._matching: dict[Conditions, tuple[int, ...]] = {}
         self._kept: dict[tuple[Conditions, int, tuple[int, ...]], tuple[Tariff, ...]] = {}
         self._only: tuple[Tariff, ...] | None = None
         if len(entry.periods) == 1 and entry.periods[0].always:
@@ -147,14 +158,12 @@ class Plan:
                 period = index
                 break
         variants: tuple[int, ...] = ()
-        if conditions and entry.variants and self._own:
-            asked = dict(conditions)
-            variants = tuple(
-                index
-                for index, variant in enumerate(entry.variants)
-                if variant.period.active(at)
-                and all(asked.get(name) == value for name, value in variant.when.items())
-            )
+        if conditions:
+            matching = self._matching.get(conditions)
+            if matching is None:
+                matching = self._matching[conditions] = self._match(conditions)
+            if matching:
+                variants = tuple(index for index in matching if entry.variants[index].period.active(at))
         if period < 0 and not variants:
             return None
         key = (conditions, period, variants)
@@ -162,6 +171,15 @@ class Plan:
         if tariffs is None:
             tariffs = self._kept[key] = self._tariffs(conditions, period, variants)
         return tariffs
+
+    def _match(self, conditions: Conditions) -> tuple[int, ...]:
+        """Variants meant by the conditions, whatever their date; a reseller has none."""
+        asked = dict(conditions)
+        return tuple(
+            index
+            for index, variant in enumerate(self._entry.variants if self._own else ())
+            if all(asked.get(name) == value for name, value in variant.when.items())
+        )
 
     def _tariffs(self, conditions: Conditions, period: int, variants: tuple[int, ...]) -> tuple[Tariff, ...]:
         """Tariffs by tier, highest threshold first."""

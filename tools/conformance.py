@@ -177,7 +177,7 @@ class Run:
                     excused[reason] += 1
                 else:
                     failures.append((check, interaction, difference))
-        outcomes = self.outcomes(part.inject, more_than=before.total() + played)
+        outcomes = self.outcomes(part.inject, at_least=before.total() + played)
         outcomes.subtract(before)
         outcomes = +outcomes
         if outcomes.total() != played:
@@ -199,19 +199,18 @@ class Run:
             return "wire not read yet"
         return None
 
-    def outcomes(self, inject: bool, more_than: int = 0) -> Counter[str]:
+    def outcomes(self, inject: bool, at_least: int = 0) -> Counter[str]:
         """Rows by outcome; waits a little until there are as many as expected."""
-        file, counted = self.store(inject), Counter[str]()
+        counted = Counter[str]()
         deadline = time.monotonic() + 10
-        while file.exists():
-            with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
-                counted = Counter(
-                    dict(store.execute("select outcome, count(*) from model_requests group by 1"))
-                )
-            if counted.total() >= more_than or time.monotonic() > deadline:
-                break
+        while True:
+            with contextlib.suppress(
+                sqlite3.OperationalError
+            ):  # a gateway that has just begun has no table yet
+                counted = _count(self.store(inject))
+            if counted.total() >= at_least or time.monotonic() > deadline:
+                return counted
             time.sleep(0.1)
-        return counted
 
     def replay_config(self, change: dict[str, str]) -> None:
         """Changes the replay upstream while it runs."""
@@ -221,6 +220,11 @@ class Run:
         )
         with urllib.request.urlopen(ask, timeout=10) as answer:
             answer.read()
+
+
+def _count(file: Path) -> Counter[str]:
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
+        return Counter(dict(store.execute("select outcome, count(*) from model_requests group by 1")))
 
 
 def show(verdict: Verdict, most: int) -> None:

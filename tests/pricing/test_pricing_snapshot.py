@@ -28,9 +28,7 @@ def shipped() -> Catalogue:
 
 @pytest.fixture(scope="module")
 def compiler() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "compile_catalogue", ROOT / "tools" / "compile_catalogue.py"
-    )
+    spec = importlib.util.spec_from_file_location("tools_catalogue", ROOT / "tools" / "catalogue.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
