@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
-import logging
 import os
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
@@ -40,8 +37,8 @@ UPSTREAM_IDLE_SECONDS: Final = 30.0
 FLUSH_SECONDS: Final = 3.0
 """How long spans and records may take to be flushed at the end; what is left stays in the spool."""
 DRAIN_POLL_SECONDS: Final = 0.05
-
-_logger = logging.getLogger("gateway")
+STARTUP_ONLY: Final = ("server", "storage", "auth", "timeouts", "telemetry", "capture")
+"""Sections that a reload does not change."""
 
 
 class Gateway:
@@ -70,15 +67,14 @@ class Gateway:
         await self.ledger.start()
         self.telemetry.start()
         self._pool = Pool(loop, clock, idle_seconds=UPSTREAM_IDLE_SECONDS)
+        self._scale = Scale(self.book, self.defects)
         sinks = Sinks(self.ledger, (self._observe,), self.defects)
-        gear = Gear(
-            loop, clock, self._pool, sinks, Scale(self.book, self.defects).weigh, self.live, self.defects
-        )
+        gear = Gear(loop, clock, self._pool, sinks, self._scale.weigh, self.live, self.defects)
         self.proxy = Proxy(
             gear,
             ProviderTargets(self.table, WIRES),
             identity(self.table),
-            Limits(settings.limits.hold_body_bytes, settings.limits.body_bytes, settings.limits.url_bytes),
+            proxy_limits(settings),
             traces=self.telemetry.plan.enabled,
             incoming=settings.telemetry.incoming_trace,
         )
@@ -98,6 +94,19 @@ class Gateway:
         host = self.settings.server.host
         shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
         return f"http://[{shown}]:{self.port}" if ":" in shown else f"http://{shown}:{self.port}"
+
+    def adopt(self, settings: Settings) -> tuple[str, ...]:
+        """Take over new settings for the calls to come; running calls end under the old ones.
+
+        Returns the sections that changed but only count at the next start. Raises ``SettingsError`` and changes
+        nothing when the new settings don't fit together.
+        """
+        book, table = price_book(settings.pricing), ProviderTable.build(settings)
+        self.book, self.table = book, table
+        self._scale.book = book
+        self.proxy.adopt(ProviderTargets(table, WIRES), identity(table), proxy_limits(settings))
+        old, self.settings = self.settings, settings
+        return tuple(name for name in STARTUP_ONLY if getattr(old, name) != getattr(settings, name))
 
     async def stop(self, drain_seconds: float | None = None) -> None:
         """Stop listening at once, let running calls finish, then flush records and spans."""
@@ -154,6 +163,11 @@ def identity(table: ProviderTable) -> Identity:
     return Identity(configured)
 
 
+def proxy_limits(settings: Settings) -> Limits:
+    limits = settings.limits
+    return Limits(limits.hold_body_bytes, limits.body_bytes, limits.url_bytes)
+
+
 def http_limits(settings: Settings) -> HttpLimits:
     limits, timeouts = settings.limits, settings.timeouts
     return HttpLimits(
@@ -203,28 +217,3 @@ async def running(settings: Settings) -> AsyncIterator[Gateway]:
         yield gateway
     finally:
         await gateway.stop(drain_seconds=0)
-
-
-async def serve_until_signal(settings: Settings, started: Callable[[Gateway], None]) -> None:
-    """Run one worker until SIGTERM or SIGINT; a second signal exits at once."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    gateway = Gateway(settings)
-    await gateway.start()
-    settle_memory()
-    started(gateway)
-    await stop.wait()
-    await gateway.stop()
-
-
-def settle_memory() -> None:
-    """Take the start-up heap out of the garbage collector: a full collection of it pauses for 20 to 65 ms."""
-    gc.collect()
-    gc.freeze()

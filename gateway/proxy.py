@@ -98,6 +98,12 @@ class Proxy:
         self._incoming = incoming
         self.closing = False
 
+    def adopt(self, targets: Targets, identity: Identity, limits: Limits) -> None:
+        """New settings, for the calls to come."""
+        self._targets = targets
+        self._identity = identity
+        self.limits = limits
+
     def handle(self, head: RequestHead, body: bytes, whole: bool, client: Client) -> Exchange | Ended:
         """Take one call through its stages and send it on its way.
 

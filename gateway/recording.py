@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pricing.book import PriceBook, PriceQuery
-
 from gateway.call import Call, Progress, Target
 from gateway.wire.contract import AskFields, Reading
+from pricing.book import PriceBook, PriceQuery
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, format_usd
 from pricing.usage import Usage
 from telemetry.outcome import Outcome
@@ -50,13 +49,13 @@ class Scale:
     """Prices calls and makes their records. A defect in pricing is counted and costs the price, not the record."""
 
     def __init__(self, book: PriceBook, defect: Callable[[BaseException], None]) -> None:
-        self._book = book
+        self.book = book
         self._defect = defect
 
     def weigh(self, call: Call, progress: Progress, outcome: Outcome, reading: Reading) -> CallRecord:
         """The final record of a call; never raises."""
         try:
-            cost = cost_of(self._book, call, reading, progress.status, outcome)
+            cost = cost_of(self.book, call, reading, progress.status, outcome)
         except Exception as error:  # the app's answer must not depend on our price data
             self._defect(error)
             cost = UNPRICED
