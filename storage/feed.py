@@ -90,6 +90,16 @@ class Feed:
         """Records the writer has not taken, in memory or on the spool."""
         return self._spool.tail.number - self._next + 1 + len(self._loose)
 
+    @property
+    def settled_beyond(self) -> int:
+        """Segments with greater numbers (but for the newest) are on the spool alone: no place in them is held here."""
+        held = [self._cursor[0]]
+        if self._hole_end is not None:
+            held.append(self._hole_end.end[0])
+        if self._queue:
+            held.append(self._queue[-1].slot.end[0])
+        return max(held)
+
     # -- writer thread -----------------------------------------------------------------------------------
 
     def take(self, rows: int, size: int) -> Batch | None:

@@ -188,6 +188,7 @@ class Ledger:
             refused=spool.refused,
             torn=self._quarantine.torn,
             damaged=self._quarantine.broken,
+            slimmed=spool.slimmed,
             write_failures=spool.write_failures,
             sync_failures=self._syncer.failures,
             outages=writer.outages,

@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import msgspec
-
 from storage.claim import Claim
 from storage.feed import Batch
 from storage.frames import Kind
 from storage.quarantine import Quarantine
-from storage.reading import Located, frames, readable
+from storage.reading import Located, call_id_of, frames, readable
 from storage.segment import AckFile, Position, segment_numbers, segment_path
 from telemetry.record import CallRecord
-
-
-class _Named(msgspec.Struct, frozen=True, array_like=True):
-    """The first field of a stored record; the rest is skipped unread."""
-
-    id: str
-
-
-_name = msgspec.msgpack.Decoder(_Named).decode
 
 
 class Replay:
@@ -62,9 +51,8 @@ class Replay:
         frame = located.frame
         if frame.kind == Kind.NOTE:
             return None
-        try:
-            call_id = _name(frame.payload).id
-        except msgspec.MsgspecError:
+        call_id = call_id_of(frame.payload)
+        if call_id is None:
             readable(located, self._claim.name, self._quarantine)
             return None
         if frame.kind == Kind.OPENED:

@@ -6,14 +6,16 @@ A test holds :data:`COLUMNS` against the table and :func:`row` against the recor
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
 
 from pricing.cost import Cost
 from pricing.usage import Usage
+from storage.mend import mend
 from telemetry.record import Answer, CallRecord, Route, Timing, Trace, What, Who
 
 DEFAULT_TENANT = "default"
@@ -66,13 +68,13 @@ TIMING_COLUMNS = {
     "dispatch_us": "dispatch_us",
 }
 ANSWER_COLUMNS = {
-    "status": "http_status",
     "model": "response_model",
     "response_id": "response_id",
     "service_tier": "service_tier",
-    "response_bytes": "response_bytes",
     "error_type": "error_type",
     "error_code": "error_code",
+    "status": "http_status",
+    "response_bytes": "response_bytes",
 }
 USAGE_COLUMNS = {
     "input": "input_tokens",
@@ -192,25 +194,46 @@ def as_text(ms: int) -> str:
     return as_datetime(ms).isoformat(" ", "microseconds")[:26]
 
 
+def rows_of(records: Sequence[CallRecord], time_of: Callable[[int], object]) -> list[Row]:
+    """The rows of a batch; records with text no database takes are mended. Raises :class:`RowError`."""
+    try:
+        return [row(record, time_of) for record in records]
+    except (ValueError, OverflowError):
+        return [_mended_row(record, time_of) for record in records]
+
+
+def _mended_row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
+    try:
+        return row(record, time_of)
+    except RowError:
+        raise
+    except (ValueError, OverflowError):
+        return row(mend(record), time_of)
+
+
 def row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
     """The row of ``record`` in the order of :data:`COLUMNS`.
 
-    ``time_of`` is :func:`as_text` or :func:`as_datetime`. Raises :class:`RowError`.
+    ``time_of`` is :func:`as_text` or :func:`as_datetime`. Raises :class:`RowError`, and ``ValueError`` for text
+    that not every database takes (NUL, lone surrogates), so that both keep the same.
     """
     who, usage, cost, trace = record.who, record.usage, record.cost, record.trace
+    whose, answer = _who(who), _answer(record.answer)
     reasons = record.answer.finish_reasons
+    outside = (*whose, who.tenant, record.what.model, record.what.path, *answer[:5], *reasons)
+    _check("".join(filter(None, outside + tuple(chain.from_iterable(who.tags)))))
     return (
         record.id,
         time_of(started_ms(record.id)),
         who.tenant or DEFAULT_TENANT,
         record.outcome.value,
-        *_who(who),
-        _json(dict(who.tags)).decode() if who.tags else None,
-        _json(dict(who.sources)).decode() if who.sources else None,
+        *whose,
+        _object(who.tags),
+        _object(who.sources),
         *_what(record.what),
         *_route(record.route),
         *_timing(record.timing),
-        *_answer(record.answer),
+        *answer,
         _json(reasons).decode() if reasons else None,
         *(_NO_USAGE if usage is None else _usage(usage)),
         record.usage_source.value,
@@ -221,6 +244,18 @@ def row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
         *_cost(cost),
         *(_NO_TRACE if trace is None else _trace(trace)),
     )
+
+
+def _check(text: str) -> None:
+    """What comes from outside, all at once: one pass costs less than looking at each value."""
+    if "\0" in text:
+        raise ValueError("NUL")
+    if not text.isascii():
+        text.encode()
+
+
+def _object(pairs: tuple[tuple[str, str], ...]) -> str | None:
+    return _json(dict(pairs)).decode() if pairs else None
 
 
 def _also(record: CallRecord) -> list[dict[str, object]]:

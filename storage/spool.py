@@ -19,7 +19,9 @@ import msgspec
 from storage.claim import Claim, new_claim
 from storage.frames import Kind, pack
 from storage.mend import encode_anyhow
+from storage.reading import call_id_of
 from storage.segment import AckFile, Position, Segment, sync_folder
+from storage.slim import slim_segment
 from telemetry.record import SPOOL_FORMAT, CallRecord
 
 _CLOSING_BYTES = 2048
@@ -81,10 +83,13 @@ class Spool:
         self._folder_dirty = False
         self._reserve_spent = False
         self._carried = 0
+        self._slimmed = 0
         self._ack = AckFile(self.folder)
         self.acked: Position = (0, 0)
         self.refused = 0
         """Calls turned away because they could not be spooled."""
+        self.slimmed = 0
+        """Segments whose records gave up their detail."""
         self.write_failures = 0
         self.rotation_failures = 0
         self._keep_reserve()
@@ -254,6 +259,31 @@ class Spool:
             self._removed += segment.size
             removed += 1
         return removed
+
+    @property
+    def newest(self) -> int:
+        """Number of the segment being written."""
+        return self._current.number
+
+    def slim(self, beyond: int, before: int) -> int:
+        """With ``drop_oldest_payload`` and little room left, shrink the oldest segment between two numbers.
+
+        Nobody may hold places within such segments. Returns the bytes gained. Writer thread; raises ``OSError``.
+        """
+        scarce = self.used_bytes > self._max_bytes - self._max_bytes // 8
+        if self._when_full is not WhenFull.DROP_OLDEST_PAYLOAD or not (scarce or self._reserve_spent):
+            return 0
+        for number, segment in list(self._segments.items()):
+            if not max(beyond, self._slimmed) < number < before:
+                continue
+            size = slim_segment(self.folder, number, lambda payload: call_id_of(payload) in self._open)
+            gained = segment.size - size
+            segment.size = size
+            self._removed += gained
+            self._slimmed = number
+            self.slimmed += 1
+            return gained
+        return 0
 
     def survey(self) -> None:
         """Look at the disk: what other spools take, and whether the reserve can be had again. Writer thread."""

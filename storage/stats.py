@@ -35,6 +35,8 @@ class LedgerStats(msgspec.Struct, frozen=True):
     """Unfinished writes found at the end of a spool file."""
     damaged: int = 0
     """Unreadable stretches of spool files, kept in its ``damaged`` folder."""
+    slimmed: int = 0
+    """Spool segments whose records gave up their detail to make room."""
     write_failures: int = 0
     """Appends the disk refused."""
     sync_failures: int = 0

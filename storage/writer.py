@@ -216,6 +216,9 @@ class Writer:
             self._survey_at = now + self._pace.survey_interval_s
             with contextlib.suppress(OSError):
                 self._spool.survey()
+                newest = self._spool.newest  # read first: places held from now on are not before it
+                while self._spool.slim(self._feed.settled_beyond, newest):
+                    pass
         self._tidy()
 
     def _tidy(self) -> None:

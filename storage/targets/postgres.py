@@ -18,7 +18,7 @@ import asyncpg
 from storage.address import Address
 from storage.mend import encode_anyhow, storable
 from storage.partitions import Month, ensure
-from storage.rows import COLUMNS, RowError, as_datetime, row
+from storage.rows import COLUMNS, RowError, as_datetime, rows_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
 from storage.targets.contract import Companion, DeadLetter, Outage, RowRefused, SchemaBehind, SchemaTooNew
 from telemetry.record import CallRecord
@@ -114,10 +114,10 @@ class PostgresTarget:
     def write(self, records: Sequence[CallRecord]) -> int:
         """Insert a batch in one transaction."""
         try:
-            rows = [row(record, as_datetime) for record in records]
+            rows = rows_of(records, as_datetime)
         except RowError as error:
             raise RowRefused(str(error)) from error
-        except (TypeError, ValueError, OverflowError) as error:
+        except (ValueError, OverflowError) as error:
             raise RowRefused(type(error).__name__) from error
         return self._run(self._write(records, rows))
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from storage.address import Address
 from storage.mend import encode_anyhow, storable
-from storage.rows import COLUMNS, RowError, as_text, row
+from storage.rows import COLUMNS, RowError, as_text, rows_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
 from storage.targets.contract import Companion, DeadLetter, Outage, RowRefused, SchemaBehind, SchemaTooNew
 from telemetry.record import CallRecord
@@ -89,10 +89,10 @@ class SqliteTarget:
     def write(self, records: Sequence[CallRecord]) -> int:
         """Insert a batch in one transaction."""
         try:
-            rows = [row(record, as_text) for record in records]
+            rows = rows_of(records, as_text)
         except RowError as error:
             raise RowRefused(str(error)) from error
-        except (TypeError, ValueError, OverflowError) as error:
+        except (ValueError, OverflowError) as error:
             raise RowRefused(type(error).__name__) from error
         db = self._connected()
         try:

