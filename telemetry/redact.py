@@ -18,15 +18,16 @@ MASK: Final = "***"
 _MIN_SECRET: Final = 6
 """Shorter registered values are ignored: masking them would mask ordinary words."""
 
-_KEY_SHAPES: Final = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
-    r"(?P<prefix>sk-|wbk_|gsk_|pplx-|xai-|csk-|fw_|tgp_v1_|hf_|r8_|nvapi-|ghp_|github_pat_|whsec_|ya29\.|AIza|AQ\.)"
-    r"[A-Za-z0-9_\-.*]{8,}"
-    r"|(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}"
-    r"|eyJ[A-Za-z0-9_\-]{6,}\.[A-Za-z0-9_\-]{4,}(?:\.[A-Za-z0-9_\-]*)?"
-    r")"
+_AWS_KEY: Final = re.compile(r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{12,}")
+_WEB_TOKEN: Final = re.compile(
+    r"(?<![A-Za-z0-9])eyJ[A-Za-z0-9_\-]{6,}\.[A-Za-z0-9_\-]{4,}(?:\.[A-Za-z0-9_\-]*)?"
 )
-"""Prefixes of provider keys, AWS access keys, JSON web tokens."""
+_PREFIXED: Final = re.compile(
+    r"(?<![A-Za-z0-9])"
+    r"(sk-|wbk_|gsk_|pplx-|xai-|csk-|fw_|tgp_v1_|hf_|r8_|nvapi-|ghp_|github_pat_|whsec_|ya29\.|AIza|AQ\.)"
+    r"[A-Za-z0-9_\-.*]{8,}"
+)
+"""Keys of providers, and our own, by their prefix."""
 
 _SCHEMES: Final = re.compile(
     r"\b(?P<scheme>bearer(?:\s+|%20)|basic\s+(?=\S{16}))[A-Za-z0-9._~+/=\-]{8,}", re.IGNORECASE
@@ -47,7 +48,7 @@ _FIELDS: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _LINES: Final = re.compile(r"\b((?:set-)?cookie\s*:\s*)[^\r\n\"']+", re.IGNORECASE)
-_PEM: Final = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).*?(?:-----END|\Z)", re.DOTALL)
+_PEM: Final = re.compile(r"(-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----).*?(-----END|\Z)", re.DOTALL)
 _QUERY: Final = re.compile(
     r"(?P<name>[?&](?:key|sig|signature|token|secret|password|x-amz-(?:signature|credential|security-token)"
     r"|(?:[a-z]{1,20}[_-]){0,4}(?:api[_-]?key|token))=)[^&\s\"'<>#\\]+",
@@ -79,14 +80,16 @@ class Redactor:
         """``text`` with every credential replaced by ``***``."""
         if self._registered is not None:
             text = self._registered.sub(MASK, text)
-        text = _PEM.sub(rf"\1{MASK}", text)
+        text = _PEM.sub(rf"\1{MASK}\2", text)
         text = _USERINFO.sub(f"://{MASK}@", text)
         text = _QUERY.sub(rf"\g<name>{MASK}", text)
         text = _FIELDS.sub(_mask_field, text)
         text = _LINES.sub(rf"\1{MASK}", text)
         text = _SCHEMES.sub(rf"\g<scheme>{MASK}", text)
         text = _AWS.sub(rf"\1={MASK}", text)
-        return _KEY_SHAPES.sub(_mask_key, text)
+        text = _AWS_KEY.sub(MASK, text)
+        text = _WEB_TOKEN.sub(MASK, text)
+        return _PREFIXED.sub(rf"\1{MASK}", text)
 
 
 class RedactingFilter(logging.Filter):
@@ -135,10 +138,6 @@ def install(redactor: Redactor, handlers: Iterable[logging.Handler]) -> Redactin
 
 
 _STANDARD_FIELDS: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
-
-
-def _mask_key(match: re.Match[str]) -> str:
-    return (match["prefix"] or "") + MASK
 
 
 def _mask_field(match: re.Match[str]) -> str:
