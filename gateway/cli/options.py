@@ -26,6 +26,16 @@ def config_option(function: F) -> F:
     )(function)
 
 
+def url_option(function: F) -> F:
+    """``--url URL`` of a running gateway, handed over as ``url: str | None``."""
+    return click.option(
+        "--url",
+        metavar="URL",
+        envvar="WEIGHBRIDGE_URL",
+        help="A running gateway, such as http://127.0.0.1:8707; else the one the settings describe.",
+    )(function)
+
+
 def settings_from(config: Path | None, changes: Mapping[str, Any] | None = None) -> Settings:
     """The settings, or every problem on stderr and exit code 2."""
     try:

@@ -131,6 +131,11 @@ class ProviderTable:
             )
         return Place(destination, destination.origin, destination.base_path + rest or "/", query)
 
+    def price_as(self, name: str) -> str:
+        """A provider's id in the price book; a name that is no longer configured stands for itself."""
+        destination = self.destinations.get(name)
+        return name if destination is None else destination.provider.price_as
+
     def _split(self, path: str) -> tuple[Destination, str]:
         """Destination, and what of the path goes behind its base path."""
         match = _SEGMENT.match(path)

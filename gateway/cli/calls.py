@@ -1,0 +1,137 @@
+"""Show calls: model, tokens, time, cost."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+
+from gateway.api.models import CallOut
+from gateway.cli import wording
+from gateway.cli.call_table import CallTable
+from gateway.cli.exits import Exit
+from gateway.cli.options import config_option, fail, settings_from, url_option
+from gateway.cli.screen import console
+from gateway.cli.source import CallSource, SourceError, open_source
+from gateway.settings import Settings
+
+POLL_SECONDS: Final = 1.0
+FOLLOW_PAGE: Final = 200
+REMEMBERED: Final = 5000
+
+_FILTERS: Final = ("provider", "model", "team", "user", "project", "feature", "session", "outcome", "status")
+
+
+def _filters(function: Any) -> Any:
+    for name in reversed(_FILTERS):
+        function = click.option(f"--{name}", metavar="X", help=f"Only this {name}.")(function)
+    return function
+
+
+@click.command()
+@config_option
+@url_option
+@click.option("--follow", "-f", is_flag=True, help="Go on showing calls as they end.")
+@click.option(
+    "--limit", "-n", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most calls."
+)
+@click.option("--since", metavar="WHEN", help="Started since: 15m, 2h, 7d, 2026-11-20, 2026-11-20T12:00:00Z.")
+@click.option("--until", metavar="WHEN", help="Started before.")
+@_filters
+@click.option("--unpriced", is_flag=True, help="Only calls whose cost is not known.")
+@click.option("--failed", is_flag=True, help="Only calls that did not complete.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
+def calls(
+    config: Path | None, url: str | None, follow: bool, limit: int, as_json: bool, **filters: Any
+) -> None:
+    """Show the latest calls, oldest first.
+
+    Asks the running gateway, or reads its database when none runs.
+    """
+    settings = settings_from(config)
+    query = {name: str(value).lower() if value is True else value for name, value in filters.items() if value}
+    try:
+        asyncio.run(_show(settings, url, query, limit, follow, as_json))
+    except SourceError as error:
+        fail(str(error), error.hint, Exit.UNREACHABLE)
+    except KeyboardInterrupt:
+        click.echo()
+
+
+async def _show(
+    settings: Settings, url: str | None, query: Mapping[str, str], limit: int, follow: bool, as_json: bool
+) -> None:
+    screen = console()
+    async with open_source(settings, url) as source:
+        page = await source.calls({**query, "limit": str(limit)})
+        found = page.items[::-1]
+        if follow:
+            await _follow(source, query, found, screen, as_json)
+        elif as_json:
+            _print_json(found)
+        elif found:
+            _print_table(found, screen, more=page.next_cursor is not None)
+        else:
+            _print_nothing(settings, query, screen)
+
+
+def _print_json(found: list[CallOut]) -> None:
+    for call in found:
+        click.echo(call.model_dump_json())
+
+
+def _print_table(found: list[CallOut], screen: Console, *, more: bool) -> None:
+    table = CallTable(screen.width, datetime.now().astimezone(), found)
+    for line in table.lines(found):
+        screen.print(line)
+    notes = [wording.totals(found)]
+    if any(call.cost.status == "estimated" for call in found):
+        notes.append("~ estimated")
+    if any(call.cost.status == "partial" for call in found):
+        notes.append("≥ at least")
+    if more:
+        notes.append("older ones with --limit or --until")
+    screen.print()
+    screen.print(" · ".join(notes), style="dim")
+
+
+def _print_nothing(settings: Settings, query: Mapping[str, str], screen: Console) -> None:
+    if query:
+        screen.print("No call matches.")
+        return
+    base = f"http://{settings.server.host}:{settings.server.port}"
+    screen.print("No calls yet. Point an app at the gateway, for instance:")
+    screen.print(f"  export OPENAI_BASE_URL={base}/openai/v1")
+    screen.print(f"  export ANTHROPIC_BASE_URL={base}/anthropic")
+
+
+async def _follow(
+    source: CallSource, query: Mapping[str, str], found: list[CallOut], screen: Console, as_json: bool
+) -> None:
+    """Prints every call once, in the order in which they turn up."""
+    table = CallTable(screen.width, datetime.now().astimezone())
+    seen: dict[str, None] = {}
+    if not as_json:
+        screen.print(table.heading())
+    while True:
+        started = time.monotonic()
+        for call in found:
+            if call.id not in seen:
+                seen[call.id] = None
+                if as_json:
+                    _print_json([call])
+                else:
+                    screen.print(table.line(call))
+        for old in list(seen)[: max(0, len(seen) - REMEMBERED)]:
+            del seen[old]
+        await asyncio.sleep(max(0.0, POLL_SECONDS - (time.monotonic() - started)))
+        found = (await source.calls({**query, "limit": str(FOLLOW_PAGE)})).items[::-1]
+
+
+COMMAND: Final = calls

@@ -1,0 +1,67 @@
+"""Start the gateway with a demo provider and sample traffic."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+
+from gateway.app import running
+from gateway.cli.exits import Exit
+from gateway.cli.options import fail, settings_from
+from gateway.cli.serve import why
+from gateway.demo.run import run_demo
+from gateway.demo.traffic import Plan
+from gateway.settings import Settings
+
+DATA_DIR: Final = Path("weighbridge-demo")
+"""Apart from the real records."""
+
+
+@click.command()
+@click.option("--port", "-p", type=click.IntRange(0, 65_535), help="Port to listen on [8707].")
+@click.option(
+    "--calls", type=click.IntRange(1, 100_000), default=80, show_default=True, help="Sample calls to make."
+)
+@click.option("--data-dir", type=click.Path(path_type=Path), default=DATA_DIR, show_default=True)
+def demo(port: int | None, calls: int, data_dir: Path) -> None:
+    """Start the gateway with a demo provider and sample traffic of several teams.
+
+    Everything stays on this machine and no provider key is needed. The records go into a folder of their own.
+    Runs until Ctrl-C.
+    """
+    server = {} if port is None else {"port": port}
+    settings = settings_from(None, {"server": server, "storage": {"data_dir": data_dir, "url": None}})
+    try:
+        asyncio.run(_run(settings, calls))
+    except OSError as error:
+        fail(*why(error, settings), Exit.UNREACHABLE)
+
+
+async def _run(settings: Settings, calls: int) -> None:
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    work = asyncio.create_task(
+        run_demo(settings, _serve, click.echo, plan=Plan(calls=calls), until=stopped.wait())
+    )
+    stop = asyncio.create_task(stopped.wait())
+    await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+    if not work.done():
+        await asyncio.wait((work,), timeout=2)
+        work.cancel()
+    await asyncio.gather(work, return_exceptions=False)
+
+
+@asynccontextmanager
+async def _serve(settings: Settings) -> AsyncIterator[str]:
+    async with running(settings) as gateway:
+        yield gateway.url
+
+
+COMMAND: Final = demo

@@ -1,0 +1,147 @@
+"""Show how the cost of a call came about."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from gateway.api.models import CallOut, CostLineOut, ExplanationOut
+from gateway.cli import wording
+from gateway.cli.exits import Exit
+from gateway.cli.options import config_option, fail, settings_from, url_option
+from gateway.cli.screen import console
+from gateway.cli.source import CallSource, SourceError, open_source
+
+RECENT: Final = 1000
+"""How many calls are searched for one whose id ends as given."""
+_PER: Final = {1_000_000: "per million", 1_000: "per thousand", 1: "per hour"}
+
+
+@click.command()
+@click.argument("call_id", metavar="[ID]", required=False)
+@config_option
+@url_option
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def explain(call_id: str | None, config: Path | None, url: str | None, as_json: bool) -> None:
+    """Show how the cost of a call came about: what the provider reported, units, rates, total.
+
+    ID is a whole call id or its end (the last 8 characters, as 'weighbridge calls' shows them). Without one:
+    the latest call.
+    """
+    settings = settings_from(config)
+
+    async def run() -> tuple[CallOut, ExplanationOut] | None:
+        async with open_source(settings, url) as source:
+            return await _find(source, call_id)
+
+    try:
+        found = asyncio.run(run())
+    except SourceError as error:
+        fail(str(error), error.hint, Exit.UNREACHABLE)
+    if found is None:
+        fail(
+            f"there is no call {call_id}" if call_id else "there are no calls yet",
+            f"An id's end is looked for among the latest {RECENT} calls; 'weighbridge calls' lists them",
+        )
+    call, explanation = found
+    if as_json:
+        click.echo(json.dumps({"call": call.model_dump(), "cost": explanation.model_dump()}))
+    else:
+        _show(call, explanation, console())
+
+
+async def _find(source: CallSource, call_id: str | None) -> tuple[CallOut, ExplanationOut] | None:
+    if call_id is not None and len(call_id) == 36:
+        call = await source.call(call_id.lower())
+    else:
+        page = await source.calls({"limit": str(RECENT if call_id else 1)})
+        wanted = (call_id or "").lower()
+        call = next((call for call in page.items if call.id.endswith(wanted)), None)
+    if call is None:
+        return None
+    cost = await source.cost(call.id)
+    return None if cost is None else (call, cost)
+
+
+def _show(call: CallOut, explanation: ExplanationOut, screen: Console) -> None:
+    _show_call(call, screen)
+    _show_usage(explanation, screen)
+    if explanation.lines:
+        _show_lines(explanation, screen)
+    _show_total(explanation, screen)
+
+
+def _show_call(call: CallOut, screen: Console) -> None:
+    screen.print(Text(call.id, "bold"), Text(call.outcome, "green" if call.outcome == "completed" else "red"))
+    asked = call.what.model
+    model = wording.model(call) + (f" (asked for {asked})" if asked and asked != wording.model(call) else "")
+    when = datetime.fromisoformat(call.started_at).astimezone()
+    parts = [
+        call.what.provider,
+        model,
+        f"{when:%Y-%m-%d %H:%M:%S %Z}",
+        wording.duration(call.timing.duration_us),
+    ]
+    if call.who.team:
+        parts.append(f"team {call.who.team}")
+    screen.print("  " + " · ".join(parts), markup=False)
+
+
+def _show_usage(explanation: ExplanationOut, screen: Console) -> None:
+    screen.print()
+    screen.print("Reported by the provider", style="bold")
+    screen.print(f"  {explanation.reported or 'no usage'}", markup=False)
+    counts = "  ".join(f"{name} {count:,}" for name, count in explanation.counts.items())
+    if counts:
+        screen.print("In the normal form", style="bold")
+        screen.print(f"  {counts}", markup=False)
+
+
+def _show_lines(explanation: ExplanationOut, screen: Console) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("  Unit")
+    table.add_column("Quantity", justify="right")
+    table.add_column("Rate")
+    table.add_column("Amount", justify="right")
+    table.add_column("")
+    for line in explanation.lines:
+        table.add_row(
+            f"  {line.unit}", f"{line.quantity:,}", rate_text(line), f"${line.amount_usd}", line.note or ""
+        )
+    screen.print()
+    screen.print(table)
+
+
+def rate_text(line: CostLineOut) -> str:
+    """``$2.5 per million``."""
+    return "no rate" if line.rate is None else f"${line.rate} {_PER[line.per]}"
+
+
+def _show_total(explanation: ExplanationOut, screen: Console) -> None:
+    cost = explanation.recorded
+    usd = cost.total.usd
+    screen.print()
+    total = "unknown" if usd is None else f"${usd}"
+    screen.print(Text.assemble(("Cost ", "bold"), (total, "bold"), f"  {cost.status}, from: {cost.source}"))
+    details = {
+        "rule": cost.rule,
+        "rates since": explanation.rates_since,
+        "rates from": explanation.rates_source,
+        "price book": cost.snapshot,
+    }
+    for name, value in details.items():
+        if value:
+            screen.print(f"  {name + ':':<12} {value}", style="dim", markup=False)
+    for note in explanation.notes:
+        screen.print(f"  {note}", style="yellow", markup=False)
+
+
+COMMAND: Final = explain

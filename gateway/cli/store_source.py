@@ -1,0 +1,71 @@
+"""Calls straight from the database, for when no gateway runs."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from multidict import MultiDict
+
+from gateway.api.explanation import explanation_of
+from gateway.api.models import CallOut, CallsOut, ExplanationOut
+from gateway.api.problems import ApiError
+from gateway.api.query import parse_calls_query
+from gateway.api.views import call_out
+from gateway.cli.source import CallSource, SourceError
+from gateway.prices import price_book
+from gateway.providers.table import ProviderTable
+from gateway.settings import Settings
+from storage.address import Engine, parse
+from storage.queries.calls import CursorError
+from storage.store import Store, StoreUnavailable
+
+
+class StoreSource:
+    """:class:`gateway.cli.source.CallSource` over a store."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+
+    async def calls(self, query: Mapping[str, str]) -> CallsOut:
+        parsed, wanted = parse_calls_query(MultiDict(query))
+        page = await self._store.list_calls(wanted, parsed.cursor, parsed.limit)
+        return CallsOut(items=[call_out(row) for row in page.items], next_cursor=page.next_cursor)
+
+    async def call(self, call_id: str) -> CallOut | None:
+        row = await self._store.get_call(call_id)
+        return None if row is None else call_out(row)
+
+    async def cost(self, call_id: str) -> ExplanationOut | None:
+        row = await self._store.get_call(call_id)
+        if row is None:
+            return None
+        table = ProviderTable.build(self._settings)
+        return explanation_of(row, price_book(self._settings.pricing), table.price_as)
+
+
+@asynccontextmanager
+async def open_store_source(settings: Settings) -> AsyncIterator[CallSource]:
+    """The database of the settings; raises :class:`SourceError` where there is none to read."""
+    storage = settings.storage
+    address = parse(storage.url, storage.data_dir)
+    if address.engine is Engine.SQLITE and not Path(address.dsn).exists():
+        raise SourceError(
+            f"no gateway runs on port {settings.server.port}, and there are no records in {storage.data_dir}",
+            "Start one with 'weighbridge serve' (or 'weighbridge demo'), or name its settings with --config",
+        )
+    store = await Store.open(storage.url, data_dir=storage.data_dir)
+    try:
+        yield StoreSource(store, settings)
+    except StoreUnavailable as error:
+        raise SourceError(
+            str(error), "Is it up, and is storage.url right? 'weighbridge db check' tells more"
+        ) from None
+    except CursorError as error:
+        raise SourceError(str(error)) from None
+    except ApiError as error:
+        raise SourceError(error.detail.message) from None
+    finally:
+        await store.close()
