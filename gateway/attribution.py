@@ -32,45 +32,52 @@ _ATTRIBUTES: Final = (
 )
 """Fields of :class:`telemetry.record.Who`, in its order."""
 
-_HEADERS: Final = tuple(
-    (index, b"x-weighbridge-" + name.replace("_", "-").encode("ascii"))
+_PLACES: Final = {
+    b"x-weighbridge-" + name.replace("_", "-").encode("ascii"): index
     for index, name in enumerate(_ATTRIBUTES)
     if name != "key_id"
-)
+}
+_USER: Final = _ATTRIBUTES.index("user")
+_SESSION: Final = _ATTRIBUTES.index("session")
 _NOBODY: Final = Who()
 _NO_ROUTE: Final = Route()
+_ROUTE: Final = (
+    b"x-weighbridge-route-policy",
+    b"x-weighbridge-route-reason",
+    b"x-weighbridge-route-confidence",
+    b"x-weighbridge-route-baseline-model",
+    b"x-weighbridge-experiment",
+    b"x-weighbridge-variant",
+)
 
 
-def who(seen: dict[bytes, bytes], ask: AskFields) -> Who:
-    """Attribution of one call; ``seen`` holds the headers addressed to us, names lower-cased."""
+def who(labels: dict[bytes, bytes], ask: AskFields) -> Who:
+    """Attribution of one call; ``labels`` holds the headers addressed to us, names lower-cased."""
+    if not labels and ask.user is None and ask.session is None and not ask.tags:
+        return _NOBODY
     values: list[str | None] = [None] * len(_ATTRIBUTES)
     sources: list[tuple[str, str]] = []
-    for index, header in _HEADERS:
-        raw = seen.get(header)
-        if raw:
+    for header, raw in labels.items():
+        index = _PLACES.get(header)
+        if index is not None and raw:
             values[index] = _text(raw)
             sources.append((_ATTRIBUTES[index], "header"))
-    for index, value in ((2, ask.user), (5, ask.session)):
+    for index, value in ((_USER, ask.user), (_SESSION, ask.session)):
         if value and values[index] is None:
             values[index] = value[:MAX_VALUE]
             sources.append((_ATTRIBUTES[index], "body"))
-    raw_tags = seen.get(b"x-weighbridge-tags")
     tags = ask.tags
+    raw_tags = labels.get(b"x-weighbridge-tags")
     if raw_tags:
         tags = (*_tags(raw_tags), *tags)[:MAX_TAGS]
-    if not sources and not tags:
-        return _NOBODY
     return Who(*values, tags, tuple(sources))  # type: ignore[call-arg, arg-type]  # star over the leading fields
 
 
-def route(seen: dict[bytes, bytes]) -> Route:
+def route(labels: dict[bytes, bytes]) -> Route:
     """What an app that routes by itself says of its decision."""
-    policy = seen.get(b"x-weighbridge-route-policy")
-    reason = seen.get(b"x-weighbridge-route-reason")
-    confidence = seen.get(b"x-weighbridge-route-confidence")
-    baseline = seen.get(b"x-weighbridge-route-baseline-model")
-    experiment = seen.get(b"x-weighbridge-experiment")
-    variant = seen.get(b"x-weighbridge-variant")
+    if not labels:
+        return _NO_ROUTE
+    policy, reason, confidence, baseline, experiment, variant = [labels.get(name) for name in _ROUTE]
     if not (policy or reason or confidence or baseline or experiment or variant):
         return _NO_ROUTE
     return Route(

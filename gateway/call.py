@@ -8,7 +8,7 @@ from gateway.headers import Scan
 from gateway.providers.contract import Provider
 from gateway.upstream import Origin
 from gateway.wire.contract import AskFields, Wire
-from telemetry.record import Route, Trace, Who
+from telemetry.record import Route, Trace, What, Who
 
 
 class RequestHead(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +41,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
 
     provider: Provider
     origin: Origin
+    authority: bytes
+    """``Host`` header value."""
     sent_target: bytes
     """Path and query of the request line for the provider, byte for byte what the app sent behind the prefix."""
     path: str
@@ -57,6 +59,7 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     method: str
     target: Target
     ask: AskFields
+    what: What
     who: Who
     route: Route
     trace: Trace | None

@@ -19,13 +19,12 @@ import msgspec
 
 from gateway.call import Call, Progress
 from gateway.errors import Code, error_body
-from gateway.recording import NO_READING, cost_headers, record_of
+from gateway.recording import NO_READING, cost_headers, opening_record
 from gateway.relay import LAST_CHUNK, Framing, chunk, own_response, response_head
 from gateway.upstream import Connection, Pool
 from gateway.wire.contract import Exchanged, Reading
 from gateway.wire.tap import Tap
 from gateway.wire.usage_injection import UsageFilter
-from pricing.cost import UNPRICED
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
@@ -172,7 +171,7 @@ class Exchange:
         be accounted for.
         """
         gear = self.gear
-        gear.sink.opened(record_of(self.call, self.progress, Outcome.INTERRUPTED, NO_READING, UNPRICED))
+        gear.sink.opened(opening_record(self.call))
         gear.live.add(self)
         if held:
             self._backlog.append(chunk(held) if self.call.chunked else held)
@@ -462,7 +461,7 @@ class Exchange:
             return
         target = self.call.target
         message = (
-            f"{target.provider.title} ({target.origin.authority}) {what}. Weighbridge call {self.call.id}."
+            f"{target.provider.title} ({target.authority.decode()}) {what}. Weighbridge call {self.call.id}."
         )
         self._end_with(outcome, status, code, message)
 

@@ -5,6 +5,8 @@ Everything works on raw bytes as they came: names keep their case and order, val
 
 from __future__ import annotations
 
+import enum
+import functools
 from collections.abc import Iterable
 from typing import Final
 
@@ -50,7 +52,35 @@ class Scan(msgspec.Struct, frozen=True, gc=False):
     forward: list[tuple[bytes, bytes]]
     """What goes upstream, as it came."""
     seen: dict[bytes, bytes]
-    """Lower-cased name -> value of the headers we look at or that are addressed to us; the first of a name wins."""
+    """Lower-cased name -> value of the headers we look at; the first of a name wins."""
+    labels: dict[bytes, bytes]
+    """The same of the headers that are addressed to us."""
+
+
+class _Fate(enum.Enum):
+    """What becomes of a request header."""
+
+    FORWARD = enum.auto()
+    FORWARD_SEEN = enum.auto()
+    STAY_SEEN = enum.auto()
+    LABEL = enum.auto()
+    DROP = enum.auto()
+
+
+def _fate(lower: bytes) -> _Fate:
+    if lower.startswith(OURS):
+        return _Fate.LABEL
+    stays = lower in HOP_BY_HOP or lower in _FRAMING or lower in _TRACE
+    if lower in _LOOKED_AT or lower in _TRACE:
+        return _Fate.STAY_SEEN if stays else _Fate.FORWARD_SEEN
+    return _Fate.DROP if stays else _Fate.FORWARD
+
+
+@functools.lru_cache(maxsize=1024)
+def _known(name: bytes) -> tuple[bytes, _Fate]:
+    """Lower-cased name and fate of a header; apps send the same few names over and over."""
+    lower = name.lower()
+    return lower, _fate(lower)
 
 
 def scan(headers: Iterable[tuple[bytes, bytes]]) -> Scan:
@@ -61,28 +91,32 @@ def scan(headers: Iterable[tuple[bytes, bytes]]) -> Scan:
     """
     forward: list[tuple[bytes, bytes]] = []
     seen: dict[bytes, bytes] = {}
+    labels: dict[bytes, bytes] = {}
     listed = b""
     for pair in headers:
-        name = pair[0].lower()
-        if name in _LOOKED_AT:
-            seen.setdefault(name, pair[1])
-            if name in HOP_BY_HOP:
-                if name == b"connection":
-                    listed += b"," + pair[1].lower()
-                continue
-            if name in _FRAMING:
-                continue
-        elif name.startswith(OURS) or name in _TRACE:
-            seen.setdefault(name, pair[1])
-            continue
-        elif name in HOP_BY_HOP or name in _FRAMING:
-            continue
-        forward.append(pair)
+        lower, fate = _known(pair[0])
+        if fate is _Fate.FORWARD:
+            forward.append(pair)
+        elif fate is _Fate.FORWARD_SEEN:
+            forward.append(pair)
+            seen.setdefault(lower, pair[1])
+        elif fate is _Fate.LABEL:
+            labels.setdefault(lower, pair[1])
+        elif fate is _Fate.STAY_SEEN:
+            seen.setdefault(lower, pair[1])
+            if lower == b"connection":
+                listed += b"," + pair[1].lower()
     if listed:
         drop = {part.strip() for part in listed.split(b",")} - CREDENTIALS - {b"", b"close", b"keep-alive"}
         if drop:
             forward = [pair for pair in forward if pair[0].lower() not in drop]
-    return Scan(forward, seen)
+    return Scan(forward, seen, labels)
+
+
+@functools.lru_cache(maxsize=1024)
+def passes_back(name: bytes) -> bool:
+    """Does a response header of this name pass to the app? ``Connection`` may name further ones that do not."""
+    return name.lower() not in HOP_BY_HOP
 
 
 def request_bytes(

@@ -18,7 +18,7 @@ from gateway.errors import Code, Refusal, error_body
 from gateway.exchange import Client, Deadlines, Exchange, Gear
 from gateway.identity import Caller, Identity
 from gateway.ids import call_id
-from gateway.recording import record_of_refusal
+from gateway.recording import record_of_refusal, what_of
 from gateway.relay import own_response
 from gateway.settings.choices import IncomingTrace
 from gateway.wire.contract import AskFields
@@ -183,7 +183,7 @@ class Proxy:
         request = headers.request_bytes(
             head.method,
             target.sent_target,
-            target.origin.authority.encode("ascii"),
+            target.authority,
             forward,
             _framing(head, len(sent), whole),
         )
@@ -193,8 +193,9 @@ class Proxy:
             head.method,
             target,
             ask,
-            attribution.who(seen, ask),
-            attribution.route(seen),
+            what_of(head.method, target, ask, len(body)),
+            attribution.who(head.scan.labels, ask),
+            attribution.route(head.scan.labels),
             self._trace(seen),
             request + (sent if whole else b""),
             body,
@@ -254,7 +255,7 @@ class Proxy:
                 head.method,
                 target,
                 ask,
-                attribution.who(head.scan.seen, ask),
+                attribution.who(head.scan.labels, ask),
                 progress,
                 refusal.code,
                 self._gear.clock(),

@@ -14,6 +14,7 @@ from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, Wha
 
 NO_READING = Reading()
 
+_UNANSWERED = Answer(error_type=Outcome.INTERRUPTED.error_type)
 _FREE = frozenset((Outcome.REFUSED, Outcome.CONNECT_FAILED))
 _WHOLE = frozenset((Outcome.COMPLETED, Outcome.PROVIDER_ERROR))
 _SAFE_METHODS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
@@ -79,14 +80,12 @@ def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading
     else:
         overhead = end - start - progress.waited
     billed: Usage | None = None if reading.invalid or not reading.billable else reading.usage
-    route = call.route
-    return CallRecord(
-        call.id,
-        outcome,
-        call.who,
-        _what(call.method, call.target, call.ask, progress.request_bytes),
-        Route(
-            call.target.origin.authority if progress.attempts else None,
+    what, route = call.what, call.route
+    if what.request_bytes != progress.request_bytes:  # more was uploaded than was held
+        what = what_of(call.method, call.target, call.ask, progress.request_bytes)
+    if progress.attempts:
+        route = Route(
+            call.target.authority.decode("ascii"),
             progress.attempts,
             progress.attempt_reason,
             route.policy,
@@ -95,7 +94,13 @@ def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading
             route.baseline_model,
             route.experiment,
             route.variant,
-        ),
+        )
+    return CallRecord(
+        call.id,
+        outcome,
+        call.who,
+        what,
+        route,
         Timing(
             call.started_ns,
             _micros(end - start),
@@ -124,6 +129,23 @@ def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading
     )
 
 
+def opening_record(call: Call) -> CallRecord:
+    """The record of a call that is about to go out, as it will have to stand if we die before its end."""
+    return CallRecord(
+        call.id,
+        Outcome.INTERRUPTED,
+        call.who,
+        call.what,
+        call.route,
+        Timing(call.started_ns),
+        _UNANSWERED,
+        None,
+        UsageSource.NONE,
+        UNPRICED,
+        call.trace,
+    )
+
+
 def record_of_refusal(
     call_id: str,
     started_ns: int,
@@ -141,7 +163,7 @@ def record_of_refusal(
         call_id,
         Outcome.REFUSED,
         who,
-        _what(method, target, ask, progress.request_bytes),
+        what_of(method, target, ask, progress.request_bytes),
         Route(),
         Timing(started_ns, spent, None, None, None, spent),
         Answer(progress.status, error_type=Outcome.REFUSED.error_type, error_code=code),
@@ -151,7 +173,8 @@ def record_of_refusal(
     )
 
 
-def _what(method: str, target: Target, ask: AskFields, request_bytes: int) -> What:
+def what_of(method: str, target: Target, ask: AskFields, request_bytes: int) -> What:
+    """What was asked, as it is recorded."""
     wire = target.wire
     return What(
         target.provider.name,

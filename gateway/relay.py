@@ -10,7 +10,7 @@ import enum
 from http import HTTPStatus
 from typing import Final
 
-from gateway.headers import HOP_BY_HOP
+from gateway.headers import passes_back
 from gateway.upstream import Connection
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -35,19 +35,13 @@ def response_head(connection: Connection, framing: Framing, extra: bytes, *, clo
     Hop-by-hop headers (also those named by ``Connection``) stay here; everything else keeps its bytes and
     order. ``extra`` is appended: whole header lines, each ended by CRLF.
     """
-    parts = [b"HTTP/1.1 %d " % connection.status, connection.reason, b"\r\n"]
-    dropped: frozenset[bytes] = HOP_BY_HOP
+    parts = [b"HTTP/1.1 %d %b\r\n" % (connection.status, connection.reason)]
     for name, value in connection.headers:
-        if name.lower() == b"connection":
-            named = {part.strip() for part in value.lower().split(b",")}
-            dropped = dropped | (named - {b"close", b"transfer-encoding", b"content-length", b""})
-    for name, value in connection.headers:
-        lower = name.lower()
-        if lower in dropped:
-            continue
-        if lower in _REFRAMED[framing]:
-            continue
-        parts += (name, b": ", value, b"\r\n")
+        if passes_back(name):
+            parts.append(b"%b: %b\r\n" % (name, value))
+    unwanted = _REFRAMED[framing] | connection.listed
+    if unwanted:
+        parts[1:] = [line for line in parts[1:] if line.partition(b":")[0].lower() not in unwanted]
     if framing is Framing.CHUNKED:
         parts.append(b"Transfer-Encoding: chunked\r\n")
     if close:

@@ -40,6 +40,7 @@ class ProviderTargets:
         return Target(
             provider,
             place.origin,
+            place.origin.authority.encode("ascii"),
             sent.encode("latin-1"),
             place.path,
             place.query,

@@ -10,10 +10,13 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import httptools
 import msgspec
+
+NOTHING_LISTED: Final = frozenset[bytes]()
+_NEVER_LISTED: Final = frozenset((b"close", b"keep-alive", b"transfer-encoding", b"content-length", b""))
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -59,6 +62,7 @@ class Connection(asyncio.Protocol):
         "content_length",
         "headers",
         "keep",
+        "listed",
         "origin",
         "pieces",
         "pool",
@@ -96,6 +100,8 @@ class Connection(asyncio.Protocol):
         """Where the body begins in ``raw``; -1 while the head is incomplete."""
         self.content_length: int | None = None
         self.chunked = False
+        self.listed: frozenset[bytes] = NOTHING_LISTED
+        """Headers that the provider's ``Connection`` header names: they stay here."""
         self.until_close = False
         """The body ends where the connection does."""
         self.complete = False
@@ -229,6 +235,8 @@ class Connection(asyncio.Protocol):
                 self.chunked = value.lower().rstrip().endswith(b"chunked")
             elif lower == b"content-length":
                 self.content_length = int(value)
+            elif lower == b"connection":
+                self.listed |= {part.strip() for part in value.lower().split(b",")} - _NEVER_LISTED
         self.keep = self._parser.should_keep_alive()
         if self._head_only or status in (204, 304):
             self.complete = self._head_only
