@@ -1,3 +1,5 @@
+"""What is exported and where to, from settings and the OTEL_* environment."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""Sums, buckets, bounded labels, and both generations of names."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -1,3 +1,5 @@
+"""Trace context on the wire and head sampling, held against the SDK."""
+
 from __future__ import annotations
 
 import logging

@@ -1,3 +1,5 @@
+"""No credential leaves as text: by its looks, by where it stands, by being registered."""
+
 from __future__ import annotations
 
 import io

@@ -1,3 +1,5 @@
+"""What a finished call looks like as spans: names, attributes, failures, and what is left out."""
+
 from __future__ import annotations
 
 from typing import Any
