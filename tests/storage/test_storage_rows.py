@@ -105,10 +105,15 @@ def test_the_spool_gives_back_any_record(made: CallRecord) -> None:
 
 
 @given(RECORDS)
-def test_mending_changes_nothing_that_can_be_stored(made: CallRecord) -> None:
+def test_mending_twice_is_mending_once_and_keeps_every_number(made: CallRecord) -> None:
     once = mend(made)
     assert mend(once) == once
-    assert (once.cost, once.usage, once.outcome, once.id) == (made.cost, made.usage, made.outcome, made.id)
+    assert (once.cost.total, once.usage, once.outcome, once.id) == (
+        made.cost.total,
+        made.usage,
+        made.outcome,
+        made.id,
+    )
 
 
 def test_a_number_no_database_holds_makes_usage_and_cost_invalid_and_never_another_number() -> None:
