@@ -42,6 +42,8 @@ _PREFIX_NAMES = frozenset(
     b"model stream max_tokens max_completion_tokens max_output_tokens".split()
     + b"user safety_identifier service_tier session_id".split()
 )
+_ATTRIBUTES = ("user_id", "session_id")
+"""Members of ``metadata`` that have a field of their own."""
 _FORM_NAMES = frozenset({"model", "stream", "user"})
 
 
@@ -104,7 +106,7 @@ def _metadata(raw: msgspec.Raw) -> tuple[tuple[tuple[str, str], ...], str | None
     for name, entry in value.items():
         short = text(name, MOST_TAG_NAME)
         content = text(entry, MOST_TAG_VALUE)
-        if short and content and len(tags) < MOST_TAGS:
+        if short and content and name not in _ATTRIBUTES and len(tags) < MOST_TAGS:
             tags.append((short, content))
     session = text(value.get("session_id")) or text(value.get("trace_id"))
     return tuple(tags), session, text(value.get("user_id"))

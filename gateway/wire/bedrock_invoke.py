@@ -130,7 +130,7 @@ class InvokeReader(MessagesReader):
             seen.finished_with(body.message_stop.reason)
         seen.finished_with(body.nova_stop)
         seen.finished_with(body.titan_reason)
-        if body.type is None and body.generation is not None:
+        if body.generation is not None and body.stop_reason not in seen.finish:
             seen.finished_with(body.stop_reason)
         for result in body.results or body.outputs or body.generations or body.choices or ():
             seen.finished_with(result.reason or result.finish_reason or result.stop_reason)

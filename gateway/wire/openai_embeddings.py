@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Wire
+from gateway.wire.contract import Exchanged, Reader, Reading, Wire
+from gateway.wire.counts import Counts
 from gateway.wire.errors import openai_error
 from gateway.wire.openai_chat import ChatReader
 from gateway.wire.paths import ends
+from pricing.usage import Usage
+
+
+class EmbeddingsReader(ChatReader):
+    __slots__ = ()
+
+    def reading(self) -> Reading:
+        found = self._seen.usage
+        if found is None or set(found) != {"total_tokens"}:
+            return super().reading()
+        # Voyage and others report the total alone: all of it is input
+        counts = Counts()
+        return self._seen.with_usage(self._call, Usage(counts.take(found, "total_tokens")), counts)
 
 
 def matches(method: str, path: str) -> bool:
@@ -14,7 +28,7 @@ def matches(method: str, path: str) -> bool:
 
 
 def reader(call: Exchanged) -> Reader:
-    return ChatReader(call)
+    return EmbeddingsReader(call)
 
 
 WIRE = Wire("openai_embeddings", "embeddings", matches, read_body, reader, openai_error)

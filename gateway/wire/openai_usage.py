@@ -25,7 +25,8 @@ def openai_usage(provider: str, found: Mapping[str, object], counts: Counts) -> 
     total = counts.take(found, "total_tokens")
     plain = (prompt is not None) + (completion is not None) + (total is not None)
     if plain == len(found):
-        return Usage(prompt, _output(provider, prompt, completion, None, total))
+        usage = Usage(prompt, _output(provider, prompt, completion, None, total))
+        return _hidden_thoughts(usage, completion) if provider == "gemini" else usage
     of_input = counts.part(
         found, "prompt_tokens_details", "input_tokens_details", "prompt_token_details", "input_token_details"
     )

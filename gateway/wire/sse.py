@@ -67,6 +67,8 @@ class SseFrames:
 
     def _careful(self, data: bytes) -> None:
         rest = self._rest
+        if not data:
+            return
         if b"\r" in data or self._after_cr:
             after_cr = data.endswith(b"\r")
             if self._after_cr and data.startswith(b"\n"):

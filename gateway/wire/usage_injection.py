@@ -133,6 +133,7 @@ class UsageFilter:
             at = boundary.end()
             if self._hides(event):
                 self.hidden += 1
+                out.append(event[: len(event) - len(event.lstrip(b"\r\n"))])
             else:
                 out.append(event)
         rest = pending[at:]

@@ -87,16 +87,12 @@ class WatsonxReader(AnswerReader):
                 self.text.add(result.generated_text)
 
     def usage(self, counts: Counts) -> Usage | None:
-        if self.seen.usage is not None:
-            return openai_usage(self.call.provider, self.seen.usage, counts)
         if self._asked is None and self._made is None:
-            return None
+            found = self.seen.usage
+            return openai_usage(self.call.provider, found, counts) if found is not None else None
         told = {"input_token_count": self._asked, "generated_token_count": self._made}
-        self.seen.usage = {name: value for name, value in told.items() if value is not None}
-        usage = Usage(counts.value(self._asked), counts.value(self._made))
-        self.seen.raw = self.seen.raw_usage()
-        self.seen.usage = None
-        return usage
+        self.seen.usage, self.seen.raw = {name: n for name, n in told.items() if n is not None}, None
+        return Usage(counts.value(self._asked), counts.value(self._made))
 
 
 def _larger(known: object, told: object) -> object:
