@@ -34,6 +34,7 @@ select id as replay_id, coalesce(response_model, request_model) as model, http_s
        usage_source = 'estimated' as estimated
 from model_requests
 """
+SLOW_FAULTS = ("stall=1", "hang=2")
 FAULTS = (
     "gzip", "cut=200", "status=429", "status=500", "status=529", "malformed", "stall=1", "drip", "merge", "hang=2",
 )  # fmt: skip
@@ -77,11 +78,7 @@ PARTS = (
             f"fault {fault}",
             inject=True,
             event_delay=0.0,
-            options=(
-                "--fault",
-                fault,
-                *(("--limit", str(SLOW_SAMPLE)) if fault[:4] in ("stal", "hang") else ()),
-            ),
+            options=("--fault", fault, *(("--limit", str(SLOW_SAMPLE)) if fault in SLOW_FAULTS else ())),
         )
         for fault in FAULTS
     ),
@@ -99,13 +96,8 @@ class Run:
         with (corpus / "corpus.jsonl").open(encoding="utf-8") as lines:
             self.recordings = {one["id"]: one for one in map(json.loads, lines)}
         self.twins = twins(list(self.recordings.values()))
-        command = [
-            sys.executable,
-            str(corpus / "replay_upstream.py"),
-            "--corpus",
-            str(corpus / "corpus.jsonl"),
-        ]
-        process = machine.start("replay", [*command, "--port", str(self.upstream)])
+        command = [sys.executable, str(corpus / "replay_upstream.py"), "--port", str(self.upstream)]
+        process = machine.start("replay", [*command, "--corpus", str(corpus / "corpus.jsonl")])
         machine.until_listening("replay", process, self.upstream)
 
     def gateway(self, inject: bool) -> int:
@@ -136,40 +128,39 @@ class Run:
 
     def play(self, part: Part) -> Verdict:
         """Runs the checker once and judges what it found."""
-        port, found = self.gateway(part.inject), self.machine.folder / "found.json"
-        found.unlink(missing_ok=True)
-        command = [
-            sys.executable, str(self.corpus / "conformance.py"), "--corpus", str(self.corpus / "corpus.jsonl"),
-            "--upstream", f"http://127.0.0.1:{self.upstream}",
-            "--route", f"*=http://127.0.0.1:{port}/{{provider}}", "--out", str(found), *part.options,
-        ]  # fmt: skip
-        if part.records:
-            command += ["--records", str(self.store(part.inject)), "--sql", RECORDS_SQL]
-            command += ["--join-header", "x-weighbridge-request-id", "--input-semantics", "total"]
+        port, began = self.gateway(part.inject), time.monotonic()
         before = self.outcomes(part.inject)
         self.replay_config({"encoding": part.encoding, "event_delay": part.event_delay})
-        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
-        if not found.exists():
-            raise BenchError(f"the checker did not finish:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
-        result = json.loads(found.read_text())
-        played = sum(row["n"] for row in result["table"].values())
-        return self.judge(part, result["fails"], played, before)
-
-    def judge(self, part: Part, fails: dict[str, Any], played: int, before: Counter[str]) -> Verdict:
+        found = self.check(part, port)
+        played = sum(row["n"] for row in found["table"].values())
         failures, excused = [], Counter[str]()
-        for check, entries in fails.items():
+        for check, entries in found["fails"].items():
             for interaction, difference in entries:
                 reason = self.excuse(part, check, interaction, difference)
                 if reason:
                     excused[reason] += 1
                 else:
                     failures.append((check, interaction, difference))
-        outcomes = self.outcomes(part.inject, at_least=before.total() + played)
-        outcomes.subtract(before)
-        outcomes = +outcomes
+        outcomes = self.outcomes(part.inject, at_least=before.total() + played) - before
         if outcomes.total() != played:
             failures.append(("one record each", part.name, f"{played} calls, {outcomes.total()} records"))
         return Verdict(part.name, played, failures, excused, outcomes, time.monotonic() - began)
+
+    def check(self, part: Part, port: int) -> dict[str, Any]:
+        """What the checker writes with ``--out``."""
+        file, recordings = self.machine.folder / "found.json", str(self.corpus / "corpus.jsonl")
+        file.unlink(missing_ok=True)
+        command = [sys.executable, str(self.corpus / "conformance.py"), "--corpus", recordings]
+        command += ["--upstream", f"http://127.0.0.1:{self.upstream}", "--out", str(file), *part.options]
+        command += ["--route", f"*=http://127.0.0.1:{port}/{{provider}}"]
+        if part.records:
+            command += ["--records", str(self.store(part.inject)), "--sql", RECORDS_SQL]
+            command += ["--join-header", "x-weighbridge-request-id", "--input-semantics", "total"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        if not file.exists():
+            raise BenchError(f"the checker did not finish:\n{done.stdout[-1500:]}{done.stderr[-1500:]}")
+        result: dict[str, Any] = json.loads(file.read_text())
+        return result
 
     def excuse(self, part: Part, check: str, interaction: str, difference: str) -> str | None:
         """Why a difference belongs there, or ``None``."""
@@ -186,9 +177,7 @@ class Run:
         counted = Counter[str]()
         deadline = time.monotonic() + 10
         while True:
-            with contextlib.suppress(
-                sqlite3.OperationalError
-            ):  # a gateway that has just begun has no table yet
+            with contextlib.suppress(sqlite3.OperationalError):  # at its start a gateway has no table yet
                 counted = _count(self.store(inject))
             if counted.total() >= at_least or time.monotonic() > deadline:
                 return counted
@@ -240,7 +229,8 @@ def show(verdict: Verdict, most: int) -> None:
     recorded = ", ".join(f"{name} {count}" for name, count in verdict.outcomes.most_common())
     excused = "".join(f"; {name}: {count}" for name, count in verdict.excused.items())
     click.echo(
-        f"{passed}  {verdict.name:34} {verdict.played:4} played, {len(verdict.failures)} differences{excused}"
+        f"{passed}  {verdict.name:34} {verdict.played:4} played in {verdict.seconds:.0f} s, "
+        f"{len(verdict.failures)} differences{excused}"
     )
     click.echo(f"      recorded as {recorded}")
     for check, interaction, difference in verdict.failures[:most]:
