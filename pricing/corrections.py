@@ -1,7 +1,7 @@
 """Our corrections of the source catalogue, applied when the catalogue is compiled.
 
-``data/corrections.toml`` holds ``[[price]]`` tables in the form of ``pricing.table`` and ``[[factor]]``
-tables. Tables that name the same first model at the same provider describe one entry together. An entry
+``data/corrections.toml`` holds ``[[price]]`` tables in the form of ``pricing.table``, ``[[factor]]`` tables and
+``[[provider]]`` tables for providers the source lacks. Tables that name the same first model at the same provider describe one entry together. An entry
 the source has (same id) keeps its names and gets these prices instead; a new entry takes its names
 away from the entries that had them.
 """
@@ -31,9 +31,16 @@ class Factor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     excludes: tuple[str, ...] = ()
 
 
+class NewProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A ``[[provider]]`` table: a provider the source does not have."""
+
+    id: str
+
+
 class Corrections(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole file."""
 
+    provider: tuple[NewProvider, ...] = ()
     price: tuple[PriceTable, ...] = ()
     factor: tuple[Factor, ...] = ()
 
@@ -93,6 +100,7 @@ def _correct(
 def apply_corrections(providers: tuple[ProviderPrices, ...], text: str) -> tuple[ProviderPrices, ...]:
     """``providers`` with the corrections of a TOML text; raises :class:`PriceTableError`."""
     corrections = parse_toml(text, Corrections, "corrections")
+    providers += tuple(ProviderPrices(provider.id, (), ()) for provider in corrections.provider)
     known = {provider.id for provider in providers}
     for index, item in enumerate(corrections.price):
         if item.provider not in known:

@@ -20,7 +20,7 @@ my-proxy = ["openai", "anthropic"]
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -46,8 +46,8 @@ def _text(value: object, key: str) -> str:
     return value
 
 
-def _list(value: object, key: str) -> list[object]:
-    if not isinstance(value, list):
+def _list(value: object, key: str) -> Iterable[object]:
+    if not isinstance(value, list | tuple):
         raise PriceTableError(f"{key}: {value!r} is not a list of providers")
     return value
 
@@ -125,6 +125,3 @@ def _entry(name: str, tables: list[tuple[str, PriceTable]]) -> Entry:
 def parse_overrides(text: str) -> Overrides:
     """Reads overrides; raises :class:`PriceTableError` naming the key, what is wrong and what is right."""
     return Overrides(parse_toml(text, OverridesFile, "prices"))
-
-
-__all__ = ["ANY_MODEL", "Overrides", "PriceTableError", "parse_overrides"]

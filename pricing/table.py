@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
+from numbers import Number
 from typing import Any, TypeVar
 
 import msgspec
@@ -87,9 +88,9 @@ def parse_toml(text: str, type_: type[T], where: str) -> T:
 def _usd(value: object, key: str) -> Decimal:
     """A figure of a table as a decimal; :class:`PriceTableError` if it is none."""
     try:
-        if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+        if isinstance(value, bool) or not isinstance(value, Number | str):
             raise InvalidOperation
-        usd = Decimal(value)
+        usd = Decimal(str(value))  # also of a number read in binary: its shortest text is what was written
     except InvalidOperation as error:
         raise PriceTableError(f"{key}: {value!r} is not a number; give USD") from error
     if not usd.is_finite() or usd < 0:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from pricing import catalogue
 from pricing.book import PriceBook, PriceQuery
 from pricing.cost import Cost, CostSource, CostStatus
-from pricing.overrides import parse_overrides
-from pricing.table import PriceTableError
+from pricing.overrides import Overrides, OverridesFile, parse_overrides
+from pricing.table import PriceTableError, convert_rates
 from pricing.usage import Usage
 
 TEXT = Usage(input=1_000, output=100)
@@ -205,3 +207,21 @@ def test_errors_name_the_key(text: str, says: str) -> None:
     with pytest.raises(PriceTableError) as caught:
         parse_overrides(text)
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("written", [2, 2.5, 0.1, 0.0028, 1e-7, "0.30", Decimal("4.05")])
+def test_figures_of_any_kind_are_taken_as_written(written: Any) -> None:
+    rate = convert_rates({"input": written}, "rates").input
+    assert rate == Decimal(str(written)) * 10**12
+
+
+def test_later_tables_win(book: PriceBook) -> None:
+    table = '[[price]]\nprovider = "openai"\nmodels = ["gpt-4o"]\nrates = {{ input = {}, output = 0 }}\n'
+    own = PriceBook.load(table.format(1) + table.format(2))
+    assert cost_of(own, "openai", "gpt-4o").total == 1_000 * 2_000
+
+
+def test_tables_may_come_from_settings_instead_of_text() -> None:
+    file = OverridesFile(serves={"mine": ("openai",)}, alias={"mine": {"fast": "gpt-4o"}})
+    own = PriceBook(catalogue.load(), Overrides(file))
+    assert cost_of(own, "mine", "fast").rule == "openai/gpt-4o via mine"
