@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from pricing.book import PriceBook, PriceQuery
 from pricing.cost import Cost, CostSource, CostStatus
 from pricing.overrides import Overrides, OverridesFile, parse_overrides
 from pricing.table import PriceTableError, convert_rates
+from pricing.units import UNITS
 from pricing.usage import Usage
 
 TEXT = Usage(input=1_000, output=100)
@@ -225,3 +228,15 @@ def test_tables_may_come_from_settings_instead_of_text() -> None:
     file = OverridesFile(serves={"mine": ("openai",)}, alias={"mine": {"fast": "gpt-4o"}})
     own = PriceBook(catalogue.load(), Overrides(file))
     assert cost_of(own, "mine", "fast").rule == "openai/gpt-4o via mine"
+
+
+def test_the_guide_shows_prices_that_work() -> None:
+    guide = Path(__file__).parents[2].joinpath("docs", "prices.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```toml\n(# prices\.toml\n.*?)```", guide, re.DOTALL)
+    assert len(examples) == 1
+    own = PriceBook.load(examples[0])
+    assert cost_of(own, "openai", "gpt-4o", batch=True).total == 1_000 * 1_000 + 100 * 4_000
+    assert cost_of(own, "azure", "prod-chat").status is CostStatus.PRICED
+    assert cost_of(own, "my-proxy", "claude-opus-4-8").status is CostStatus.PRICED
+    units = set(re.findall(r"`([a-z_0-9]+)`", guide.partition("| units |")[2].partition("\n\n")[0]))
+    assert units == set(UNITS)
