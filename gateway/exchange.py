@@ -388,6 +388,9 @@ class Exchange:
         connection.abort()
         if self.over:
             return
+        if self.filter is not None and self.head_sent:  # a cut shows as much as the provider sent
+            rest = self.filter.end()
+            self.client.write(chunk(rest) if self.framing is Framing.CHUNKED else rest)
         if error is not None:
             self._give_up(
                 Outcome.PROTOCOL_ERROR, 502, Code.PROTOCOL_ERROR, "answered with something that is not HTTP"

@@ -10,8 +10,10 @@ import pytest
 from rig.bodies import openai_events
 from rig.client import RawClient, call
 from rig.core import Core, LaneKind
-from rig.script import reply, sse
+from rig.script import fin, reply, sse
 from rig.upstream import ScriptedUpstream
+
+from telemetry.outcome import Outcome
 
 CHAT = "/openai/v1/chat/completions"
 EVENTS = openai_events()
@@ -87,3 +89,13 @@ async def test_an_old_client_gets_the_stream_unframed(injecting: Core, upstream:
     client = await RawClient.open(injecting.port)
     client.send(b"POST %b HTTP/1.0\r\nContent-Length: 15\r\n\r\n" % CHAT.encode() + b'{"stream":true}')
     assert (await client.answer()).body == b"".join(WITHOUT)
+
+
+async def test_a_cut_in_the_middle_of_an_event_shows_what_came(
+    injecting: Core, upstream: ScriptedUpstream
+) -> None:
+    upstream.play(sse([WITHOUT[0], WITHOUT[1][:25]], then=fin()))
+    answer = await call(injecting.port, "POST", CHAT, json={"model": "gpt-4o", "stream": True})
+    assert answer.body == WITHOUT[0] + WITHOUT[1][:25]
+    assert not answer.complete
+    assert (await injecting.record()).outcome is Outcome.TRUNCATED
