@@ -14,6 +14,8 @@ from gateway.api.models import CallOut
 from gateway.cli import wording
 
 _GAP = 2
+_SHORTEST = 14
+"""Cells a model name keeps before a column is left out."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -35,11 +37,11 @@ COLUMNS = (
     Column("TEAM", lambda call, _: call.who.team or call.who.app or wording.NOTHING, 14, 4),
     Column("PROVIDER", lambda call, _: call.what.provider, 10, 3),
     Column("MODEL", lambda call, _: wording.model(call), 28, 0, shrinks=True),
-    Column("STATUS", lambda call, _: wording.result(call), 8, 1),
+    Column("STATUS", lambda call, _: wording.result(call), 8, 0),
     Column("IN", lambda call, _: wording.count(call.usage.counts.get("input")), 8, 1, right=True),
     Column("OUT", lambda call, _: wording.count(call.usage.counts.get("output")), 7, 1, right=True),
     Column("TTFT", lambda call, _: wording.duration(call.timing.first_chunk_us), 7, 5, right=True),
-    Column("TIME", lambda call, _: wording.duration(call.timing.duration_us), 7, 2, right=True),
+    Column("TOOK", lambda call, _: wording.duration(call.timing.duration_us), 7, 2, right=True),
     Column("COST", lambda call, _: wording.cost_text(call.cost), 11, 0, right=True),
     Column("ID", lambda call, _: call.id, 36, 6),
 )
@@ -78,7 +80,7 @@ class CallTable:
             widths = [self._wanted(column, calls) for column in columns]
             excess = sum(widths) + _GAP * (len(columns) - 1) - width
             shrinking = next((i for i, column in enumerate(columns) if column.shrinks), None)
-            if excess > 0 and shrinking is not None and widths[shrinking] - excess >= 18:
+            if excess > 0 and shrinking is not None and widths[shrinking] - excess >= _SHORTEST:
                 widths[shrinking] -= excess
                 excess = 0
             worst = max(columns, key=lambda column: column.rank)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +14,6 @@ from rich.console import Console
 from gateway.api.models import CallOut
 from gateway.cli import wording
 from gateway.cli.call_table import CallTable
-from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail, settings_from, url_option
 from gateway.cli.screen import console
 from gateway.cli.source import CallSource, SourceError, open_source
@@ -59,7 +57,7 @@ def calls(
     try:
         asyncio.run(_show(settings, url, query, limit, follow, as_json))
     except SourceError as error:
-        fail(str(error), error.hint, Exit.UNREACHABLE)
+        fail(str(error), error.hint, error.code)
     except KeyboardInterrupt:
         click.echo()
 
@@ -69,16 +67,17 @@ async def _show(
 ) -> None:
     screen = console()
     async with open_source(settings, url) as source:
-        page = await source.calls({**query, "limit": str(limit)})
-        found = page.items[::-1]
         if follow:
-            await _follow(source, query, found, screen, as_json)
-        elif as_json:
-            _print_json(found)
-        elif found:
-            _print_table(found, screen, more=page.next_cursor is not None)
-        else:
-            _print_nothing(settings, query, screen)
+            await _follow(source, query, limit, screen, as_json)
+            return
+        page = await source.calls({**query, "limit": str(limit)})
+    found = page.items[::-1]
+    if as_json:
+        _print_json(found)
+    elif found:
+        _print_table(found, screen, more=page.next_cursor is not None)
+    else:
+        _print_nothing(settings, query, screen)
 
 
 def _print_json(found: list[CallOut]) -> None:
@@ -112,26 +111,28 @@ def _print_nothing(settings: Settings, query: Mapping[str, str], screen: Console
 
 
 async def _follow(
-    source: CallSource, query: Mapping[str, str], found: list[CallOut], screen: Console, as_json: bool
+    source: CallSource, query: Mapping[str, str], limit: int, screen: Console, as_json: bool
 ) -> None:
-    """Prints every call once, in the order in which they turn up."""
+    """Prints the latest calls, then every call once, in the order in which they turn up."""
     table = CallTable(screen.width, datetime.now().astimezone())
-    seen: dict[str, None] = {}
     if not as_json:
         screen.print(table.heading())
+    wanted = {**query, "limit": str(FOLLOW_PAGE)}
+    seen: dict[str, None] = {}
+    fresh = (await source.calls(wanted)).items[::-1]
+    seen.update(dict.fromkeys(call.id for call in fresh))
+    fresh = fresh[-limit:]
     while True:
-        started = time.monotonic()
-        for call in found:
-            if call.id not in seen:
-                seen[call.id] = None
-                if as_json:
-                    _print_json([call])
-                else:
-                    screen.print(table.line(call))
+        for call in fresh:
+            if as_json:
+                _print_json([call])
+            else:
+                screen.print(table.line(call))
         for old in list(seen)[: max(0, len(seen) - REMEMBERED)]:
             del seen[old]
-        await asyncio.sleep(max(0.0, POLL_SECONDS - (time.monotonic() - started)))
-        found = (await source.calls({**query, "limit": str(FOLLOW_PAGE)})).items[::-1]
+        await asyncio.sleep(POLL_SECONDS)
+        fresh = [call for call in (await source.calls(wanted)).items[::-1] if call.id not in seen]
+        seen.update(dict.fromkeys(call.id for call in fresh))
 
 
 COMMAND: Final = calls

@@ -10,12 +10,12 @@ from typing import Final
 
 import click
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from gateway.api.models import CallOut, CostLineOut, ExplanationOut
 from gateway.cli import wording
-from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail, settings_from, url_option
 from gateway.cli.screen import console
 from gateway.cli.source import CallSource, SourceError, open_source
@@ -45,7 +45,7 @@ def explain(call_id: str | None, config: Path | None, url: str | None, as_json: 
     try:
         found = asyncio.run(run())
     except SourceError as error:
-        fail(str(error), error.hint, Exit.UNREACHABLE)
+        fail(str(error), error.hint, error.code)
     if found is None:
         fail(
             f"there is no call {call_id}" if call_id else "there are no calls yet",
@@ -98,11 +98,11 @@ def _show_call(call: CallOut, screen: Console) -> None:
 def _show_usage(explanation: ExplanationOut, screen: Console) -> None:
     screen.print()
     screen.print("Reported by the provider", style="bold")
-    screen.print(f"  {explanation.reported or 'no usage'}", markup=False)
+    screen.print(Padding(Text(explanation.reported or "no usage"), (0, 0, 0, 2)))
     counts = "  ".join(f"{name} {count:,}" for name, count in explanation.counts.items())
     if counts:
         screen.print("In the normal form", style="bold")
-        screen.print(f"  {counts}", markup=False)
+        screen.print(Padding(Text(counts), (0, 0, 0, 2)))
 
 
 def _show_lines(explanation: ExplanationOut, screen: Console) -> None:

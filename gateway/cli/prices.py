@@ -16,8 +16,8 @@ from gateway.cli.options import config_option, fail, fail_with, settings_from
 from gateway.cli.screen import console
 from gateway.prices import price_book
 from gateway.settings import SettingsError
-from pricing.book import PriceBook
 from pricing.bill import Tariff
+from pricing.book import PriceBook
 from pricing.suggest import suggest
 from pricing.units import ATTO_PER_USD, UNITS, table_size
 

@@ -11,17 +11,19 @@ from urllib.parse import quote, urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
 from gateway.api.models import CallOut, CallsOut, ExplanationOut
+from gateway.cli.exits import Exit
 from gateway.settings import Settings
 
 TIMEOUT_SECONDS: Final = 5.0
 
 
 class SourceError(Exception):
-    """What was asked for can't be had; ``hint`` says what to do."""
+    """What was asked for can't be had; ``hint`` says what to do, ``code`` is the exit code."""
 
-    def __init__(self, message: str, hint: str = "") -> None:
+    def __init__(self, message: str, hint: str = "", code: Exit = Exit.UNREACHABLE) -> None:
         super().__init__(message)
         self.hint = hint
+        self.code = code
 
 
 class CallSource(Protocol):
@@ -70,7 +72,8 @@ class ServerSource:
         except HTTPError as error:
             if missing and error.code == 404:
                 return None
-            raise SourceError(_message(error), _HINTS.get(error.code, "")) from None
+            code = Exit.USAGE if error.code == 400 else Exit.UNREACHABLE
+            raise SourceError(_message(error), _HINTS.get(error.code, ""), code) from None
         except (URLError, OSError, ValueError) as error:
             raise SourceError(
                 f"no gateway answers at {self._url}", "Start it with 'weighbridge serve', or check --url"

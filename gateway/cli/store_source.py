@@ -13,6 +13,7 @@ from gateway.api.models import CallOut, CallsOut, ExplanationOut
 from gateway.api.problems import ApiError
 from gateway.api.query import parse_calls_query
 from gateway.api.views import call_out
+from gateway.cli.exits import Exit
 from gateway.cli.source import CallSource, SourceError
 from gateway.prices import price_book
 from gateway.providers.table import ProviderTable
@@ -66,6 +67,6 @@ async def open_store_source(settings: Settings) -> AsyncIterator[CallSource]:
     except CursorError as error:
         raise SourceError(str(error)) from None
     except ApiError as error:
-        raise SourceError(error.detail.message) from None
+        raise SourceError(error.detail.message, code=Exit.USAGE) from None
     finally:
         await store.close()

@@ -23,12 +23,13 @@ def usd(nano: int) -> str:
     """``$0.004125``: six decimals, half to even; amounts that would vanish keep all their digits."""
     if nano == 0:
         return "$0"
-    whole, rest = divmod(abs(nano), _MICRO)
-    rounded = whole + (rest * 2 > _MICRO or (rest * 2 == _MICRO and whole % 2))
-    sign = "-" if nano < 0 else ""
-    text = format_usd(rounded * _MICRO if whole else abs(nano))
-    dollars, dot, decimals = text.partition(".")
-    return f"{sign}${int(dollars):,}{dot}{decimals if not dot or len(decimals) > 1 else decimals + '0'}"
+    sign, size = ("-" if nano < 0 else ""), abs(nano)
+    micro, rest = divmod(size, _MICRO)
+    if micro == 0:
+        return f"{sign}${format_usd(size)}"
+    micro += rest * 2 > _MICRO or (rest * 2 == _MICRO and micro % 2)
+    dollars, decimals = divmod(micro, 1_000_000)
+    return f"{sign}${dollars:,}.{decimals:06d}"
 
 
 def cost_text(cost: CostOut) -> str:
