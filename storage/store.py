@@ -24,7 +24,7 @@ from storage.queries.calls import MAX_LIMIT, CallFilter, CursorError
 from storage.queries.follow import Follower
 from storage.rows import COLUMNS, as_datetime, row
 from storage.schema import VERSION_QUERY, Fit, fit
-from storage.tables import CallRow
+from storage.tables import CallRow, DeadLetterRow
 from telemetry.record import CallRecord
 
 __all__ = ["CallFilter", "CallPage", "CallRow", "CursorError", "Store", "StoreUnavailable", "pending_row"]
@@ -115,6 +115,11 @@ class Store:
                     yield _served(dict(fresh._mapping))
             if len(found) < _LOOK_AT_ONCE:
                 await pause(poll_s)
+
+    async def dead_letters(self, limit: int = 100) -> list[DeadLetterRow]:
+        """Records no row could be made of, newest first (``storage.deadletters.retry`` tries them again)."""
+        rows = await self._rows(calls.dead_letters(limit))
+        return [DeadLetterRow(**found._mapping) for found in rows]
 
     async def _rows(self, query: Select[Any]) -> list[Row[Any]]:
         try:

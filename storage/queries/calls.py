@@ -12,9 +12,10 @@ import msgspec
 from sqlalchemy import ColumnElement, Select, or_, select
 
 from storage.rows import RowError, as_datetime, started_ms
-from storage.tables import ModelRequest
+from storage.tables import DeadLetterRow, ModelRequest
 
 CALLS = ModelRequest.__table__  # type: ignore[attr-defined]
+LETTERS = DeadLetterRow.__table__  # type: ignore[attr-defined]
 MAX_LIMIT = 1000
 _CURSOR_MARK = "1:"
 
@@ -83,6 +84,11 @@ def numbered(wanted: CallFilter, found: Sequence[int]) -> Select[Any]:
 def newest_number() -> Select[Any]:
     """The number of the row written last, if there is one."""
     return select(CALLS.c.seq).order_by(CALLS.c.seq.desc()).limit(1)
+
+
+def dead_letters(limit: int) -> Select[Any]:
+    """Records no row could be made of, newest first."""
+    return select(LETTERS).order_by(LETTERS.c.buried_at.desc(), LETTERS.c.id.desc()).limit(limit)
 
 
 def _conditions(wanted: CallFilter) -> list[ColumnElement[bool]]:

@@ -41,6 +41,14 @@ class DeadLetter(msgspec.Struct, frozen=True):
     reason: str
 
 
+class BuriedLetter(msgspec.Struct, frozen=True):
+    """A dead letter as the database keeps it; ``record`` is for :func:`telemetry.record.decode`."""
+
+    id: str
+    reason: str
+    record: bytes
+
+
 class Companion(Protocol):
     """Writes something of its own in the transaction of a batch, for the rows that were really new.
 
@@ -68,6 +76,12 @@ class Target(Protocol):
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Keep records that were refused, once each. Raises :class:`Outage`."""
+
+    def letters(self, after: str, limit: int) -> list[BuriedLetter]:
+        """Dead letters with ids greater than ``after``, in order. Raises :class:`Outage`."""
+
+    def unbury(self, ids: Sequence[str]) -> None:
+        """Forget dead letters that have become rows. Raises :class:`Outage`."""
 
     def close(self) -> None:
         """Let go of the connection; never raises."""

@@ -20,7 +20,15 @@ from storage.mend import encode_anyhow, storable
 from storage.partitions import Month, ensure
 from storage.rows import COLUMNS, RowError, as_datetime, rows_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
-from storage.targets.contract import Companion, DeadLetter, Outage, RowRefused, SchemaBehind, SchemaTooNew
+from storage.targets.contract import (
+    BuriedLetter,
+    Companion,
+    DeadLetter,
+    Outage,
+    RowRefused,
+    SchemaBehind,
+    SchemaTooNew,
+)
 from telemetry.record import CallRecord
 
 T = TypeVar("T")
@@ -144,6 +152,15 @@ class PostgresTarget:
             self._run(self._connected().executemany(_BURY, rows))
         except RowRefused as error:
             raise Outage(f"dead letters refused: {error}") from error
+
+    def letters(self, after: str, limit: int) -> list[BuriedLetter]:
+        """Dead letters in the order of their ids."""
+        query = f"SELECT id, reason, record FROM {DEAD_TABLE} WHERE id > $1 ORDER BY id LIMIT $2"
+        return [BuriedLetter(*found) for found in self._run(self._connected().fetch(query, after, limit))]
+
+    def unbury(self, ids: Sequence[str]) -> None:
+        """Forget dead letters."""
+        self._run(self._connected().execute(f"DELETE FROM {DEAD_TABLE} WHERE id = ANY($1)", list(ids)))
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run to the end or to the time limit; every failure becomes one of the two kinds the writer knows."""

@@ -13,7 +13,15 @@ from storage.address import Address
 from storage.mend import encode_anyhow, storable
 from storage.rows import COLUMNS, RowError, as_text, rows_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
-from storage.targets.contract import Companion, DeadLetter, Outage, RowRefused, SchemaBehind, SchemaTooNew
+from storage.targets.contract import (
+    BuriedLetter,
+    Companion,
+    DeadLetter,
+    Outage,
+    RowRefused,
+    SchemaBehind,
+    SchemaTooNew,
+)
 from telemetry.record import CallRecord
 
 _INSERT = (
@@ -156,6 +164,21 @@ class SqliteTarget:
                 )
         except sqlite3.Error as error:
             _roll_back(db)
+            raise Outage(_reason(error)) from error
+
+    def letters(self, after: str, limit: int) -> list[BuriedLetter]:
+        """Dead letters in the order of their ids."""
+        query = f"SELECT id, reason, record FROM {DEAD_TABLE} WHERE id > ? ORDER BY id LIMIT ?"
+        try:
+            return [BuriedLetter(*found) for found in self._connected().execute(query, (after, limit))]
+        except sqlite3.Error as error:
+            raise Outage(_reason(error)) from error
+
+    def unbury(self, ids: Sequence[str]) -> None:
+        """Forget dead letters."""
+        try:
+            self._connected().executemany(f"DELETE FROM {DEAD_TABLE} WHERE id = ?", [(one,) for one in ids])
+        except sqlite3.Error as error:
             raise Outage(_reason(error)) from error
 
     def _connected(self) -> sqlite3.Connection:

@@ -13,10 +13,10 @@ import msgspec
 from pricing.cost import Cost, CostSource, CostStatus
 from pricing.usage import Usage
 from storage.ledger import Ledger, LedgerConfig
-from storage.targets.contract import DeadLetter, Outage, RowRefused
+from storage.targets.contract import BuriedLetter, DeadLetter, Outage, RowRefused
 from storage.writer import Pace
 from telemetry.outcome import Outcome
-from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who
+from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who, encode
 
 STARTED_MS = 1_795_000_000_000
 """2026-11-18, in milliseconds."""
@@ -76,7 +76,7 @@ class FlakyTarget:
 
     def __init__(self) -> None:
         self.rows: dict[str, CallRecord] = {}
-        self.letters: dict[str, DeadLetter] = {}
+        self.letters_by_id: dict[str, DeadLetter] = {}
         self.down = False
         self.poison: set[str] = set()
         self.lose_answer = False
@@ -112,7 +112,18 @@ class FlakyTarget:
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         self._check()
         for letter in letters:
-            self.letters.setdefault(letter.record.id, letter)
+            self.letters_by_id.setdefault(letter.record.id, letter)
+
+    def letters(self, after: str, limit: int) -> list[BuriedLetter]:
+        found = sorted(key for key in self.letters_by_id if key > after)[:limit]
+        return [
+            BuriedLetter(key, self.letters_by_id[key].reason, encode(self.letters_by_id[key].record))
+            for key in found
+        ]
+
+    def unbury(self, ids: Sequence[str]) -> None:
+        for key in ids:
+            del self.letters_by_id[key]
 
     def close(self) -> None:
         pass

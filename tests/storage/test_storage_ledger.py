@@ -116,7 +116,7 @@ async def test_a_row_the_database_refuses_is_found_and_kept_aside_and_the_rest_g
     target.poison = {made[17].id, made[18].id, made[299].id}
     target.down = False
     assert await ledger.drained(10)
-    assert set(target.letters) == target.poison
+    assert set(target.letters_by_id) == target.poison
     assert set(target.rows) == {one.id for one in made} - target.poison
     stats = ledger.stats()
     assert (stats.recorded, stats.dead_letters, stats.duplicates, stats.balance) == (297, 3, 0, 0)
@@ -287,7 +287,7 @@ async def history(folder: Path, steps: list[str]) -> None:
     assert (stats.balance, stats.spooled, stats.lost, stats.damaged, stats.torn) == (0, 0, 0, 0, 0)
     expected = closed | died
     assert target.rows == {key: one for key, one in expected.items() if key not in target.poison}
-    assert {key: letter.record for key, letter in target.letters.items()} == {
+    assert {key: letter.record for key, letter in target.letters_by_id.items()} == {
         key: one for key, one in expected.items() if key in target.poison
     }
     assert not any((folder / "spool").iterdir())

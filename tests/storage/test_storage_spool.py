@@ -293,7 +293,7 @@ async def test_a_scarce_spool_gives_up_detail_before_it_refuses(tmp_path: Path) 
             try:
                 ledger.opened(opening(made(number)))
             except SpoolFull:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.03)
                 try:
                     ledger.opened(opening(made(number)))
                 except SpoolFull:
