@@ -16,8 +16,6 @@ What is decided here, for rates a price list does not name:
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import msgspec
 
 from pricing.units import ATTO_PER_NANO, AUDIO_UNIT, MS_PER_HOUR, Component
@@ -281,7 +279,7 @@ def _add_output(u: Usage, t: Tariff, bill: Bill, total: int) -> None:
     lines.append(("output", _OUTPUT, total, t.output))
 
 
-class Amounts(NamedTuple):
+class Amounts(msgspec.Struct, frozen=True, gc=False):
     """Exact sums of a bill."""
 
     scale: int

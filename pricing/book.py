@@ -7,7 +7,6 @@ is unpriced. Nothing here does I/O after loading, and nothing raises on what a p
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -65,7 +64,7 @@ class PriceQuery(msgspec.Struct, frozen=True, gc=False):
     batch: bool = False
 
 
-class Found(NamedTuple):
+class Found(msgspec.Struct, frozen=True):
     """Where the rates of a name are."""
 
     override: Plan | None

@@ -125,7 +125,7 @@ class Plan:
             if (not item.starts or entry.id.startswith(item.starts))
             and not (item.excludes and entry.id.startswith(item.excludes))
         )
-        self._matching: dict[Conditions, tuple[int, ...]] = {}
+        self._matching: dict[Conditions, tuple[tuple[int, Period], ...]] = {}
         self._kept: dict[tuple[Conditions, int, tuple[int, ...]], tuple[Tariff, ...]] = {}
         self._only: tuple[Tariff, ...] | None = None
         if len(entry.periods) == 1 and entry.periods[0].always:
@@ -152,18 +152,19 @@ class Plan:
 
     def _find(self, at: int, conditions: Conditions) -> tuple[Tariff, ...] | None:
         entry = self._entry
-        period = -1
-        for index in range(len(entry.periods) - 1, -1, -1):
-            if entry.periods[index].active(at):
-                period = index
-                break
+        period = 0 if self._only is not None else -1
+        if period < 0:
+            for index in range(len(entry.periods) - 1, -1, -1):
+                if entry.periods[index].active(at):
+                    period = index
+                    break
         variants: tuple[int, ...] = ()
         if conditions:
             matching = self._matching.get(conditions)
             if matching is None:
                 matching = self._matching[conditions] = self._match(conditions)
             if matching:
-                variants = tuple(index for index in matching if entry.variants[index].period.active(at))
+                variants = tuple([index for index, dated in matching if dated.active(at)])
         if period < 0 and not variants:
             return None
         key = (conditions, period, variants)
@@ -172,11 +173,11 @@ class Plan:
             tariffs = self._kept[key] = self._tariffs(conditions, period, variants)
         return tariffs
 
-    def _match(self, conditions: Conditions) -> tuple[int, ...]:
+    def _match(self, conditions: Conditions) -> tuple[tuple[int, Period], ...]:
         """Variants meant by the conditions, whatever their date; a reseller has none."""
         asked = dict(conditions)
         return tuple(
-            index
+            (index, variant.period)
             for index, variant in enumerate(self._entry.variants if self._own else ())
             if all(asked.get(name) == value for name, value in variant.when.items())
         )
