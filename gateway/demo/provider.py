@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 from collections.abc import Awaitable, Callable
@@ -178,11 +179,12 @@ class DemoProvider:
         response = web.StreamResponse(headers={**_headers(), "Content-Type": f"{kind}; charset=utf-8"})
         await response.prepare(request)
         gap = self.pace.token_s * reply.output / len(events)
-        for number, event in enumerate(events):
-            if gap and number:
-                await asyncio.sleep(gap)
-            await response.write(event)
-        await response.write_eof()
+        with contextlib.suppress(ConnectionResetError):  # the app has left; a provider does not mind
+            for number, event in enumerate(events):
+                if gap and number:
+                    await asyncio.sleep(gap)
+                await response.write(event)
+            await response.write_eof()
         return response
 
 

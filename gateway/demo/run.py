@@ -10,10 +10,13 @@ from gateway.demo import provider, traffic
 from gateway.demo.provider import Pace
 from gateway.demo.traffic import Plan, Tally
 from gateway.settings import Settings
-from gateway.settings.sections import ProviderSection
+from gateway.settings.sections import ProviderSection, Server
 
 SPOKEN: Final = ("openai", "anthropic", "gemini")
 """Providers whose wire the demo provider speaks."""
+
+DEFAULT_URL: Final = f"http://{Server().host}:{Server().port}"
+"""Where the commands look when they are not told."""
 
 Serve = Callable[[Settings], AbstractAsyncContextManager[str]]
 """Runs a gateway with these settings for as long as the context lasts; gives its URL, ``http://host:port``."""
@@ -55,14 +58,18 @@ async def run_demo(
 
 
 def _summary(gateway: str, tally: Tally) -> list[str]:
+    where = "" if gateway == DEFAULT_URL else f" --url {gateway}"
     return [
         f"Done: {tally.ok} answered, {tally.failed} failed (the demo provider fails now and then),"
         f" {tally.left} left by the app half-way.",
         "",
         "Look at them:",
-        "  weighbridge calls                 every call with model, tokens, time and cost",
-        "  weighbridge explain ID            how one cost came about",
-        f"  curl {gateway}/api/calls          the same as JSON",
+        f"  weighbridge calls{where}",
+        "      every call with model, tokens, time and cost",
+        f"  weighbridge explain{where} ID",
+        "      how one cost came about",
+        f"  curl {gateway}/api/calls",
+        "      the same as JSON",
         "",
         "Call it yourself, with any key:",
         f"  export OPENAI_BASE_URL={gateway}/openai/v1 OPENAI_API_KEY=demo",

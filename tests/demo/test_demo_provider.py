@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession
 
+from gateway.app import running
 from gateway.demo import provider, run, traffic
 from gateway.demo.provider import DemoProvider, Pace
 from gateway.demo.replies import Prompt, answer
@@ -173,3 +177,38 @@ async def test_run_demo_points_the_providers_at_itself_and_tells_what_to_do_next
     assert any("weighbridge calls" in line for line in lines)
     kept = Settings(providers={"mine": {"base_url": "http://127.0.0.1:2"}})
     assert set(with_demo_provider(kept, "http://127.0.0.1:3").providers) == {"mine", *run.SPOKEN}
+
+
+async def test_the_whole_demo_leaves_one_record_per_call(tmp_path: Path) -> None:
+    plan, started = Plan(calls=60, seed=3), []
+
+    @asynccontextmanager
+    async def serve(settings: Settings) -> AsyncIterator[str]:
+        storage = settings.storage.model_copy(update={"data_dir": tmp_path})
+        server = settings.server.model_copy(update={"port": 0})
+        async with running(settings.model_copy(update={"storage": storage, "server": server})) as gateway:
+            started.append(gateway)
+            yield gateway.url
+
+    async def all_recorded() -> None:
+        async with asyncio.timeout(10):
+            while started[0].ledger.stats().recorded < plan.calls:
+                await asyncio.sleep(0.01)
+
+    tally = await run_demo(
+        Settings(), serve, lambda line: None, pace=Pace(error_share=0.1), plan=plan, until=all_recorded()
+    )
+    assert tally.ok + tally.failed + tally.left == plan.calls
+    assert tally.failed
+    with closing(sqlite3.connect(tmp_path / "weighbridge.db")) as store:
+        rows = store.execute(
+            "select team, feature, user_id, cost_status, outcome from model_requests"
+        ).fetchall()
+    assert len(rows) == plan.calls
+    sent = Counter(
+        tuple(call.headers[f"x-weighbridge-{name}"] for name in ("team", "feature", "user"))
+        for call in samples(plan)
+    )
+    assert Counter(row[:3] for row in rows) == sent
+    assert {"priced", "unpriced", "not_billable"} <= {row[3] for row in rows}
+    assert sum(row[4] == "provider_error" for row in rows) == tally.failed
