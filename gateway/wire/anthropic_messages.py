@@ -113,10 +113,11 @@ class MessagesReader:
             self._keep(self.text, body)
 
     def _usage(self, raw: msgspec.Raw) -> None:
-        found = self._seen.usage_adds(raw)
+        seen = self._seen
+        seen.usage_adds(raw)
+        found = seen.usage
         if found is None:
             return
-        seen = self._seen
         seen.service_tier = text(found.get("service_tier"), 64) or seen.service_tier
         seen.speed = text(found.get("speed"), 64) or seen.speed
         seen.geo = text(found.get("inference_geo"), 64) or seen.geo

@@ -166,7 +166,8 @@ class InvokeReader(MessagesReader):
         if found is None:
             found = self._metrics or header_counts(self._call) or self._counted or None
             usage = bedrock_usage(found, counts) if found is not None else None
-            seen.usage = found
+            if found is not None:
+                seen.usage_is(found, None)
         elif "inputTokens" in found or "outputTokens" in found:
             usage = bedrock_usage(found, counts)
         elif "prompt_tokens" in found:

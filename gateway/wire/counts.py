@@ -30,7 +30,7 @@ class Counts:
         elif value is None:
             return None
         elif type(value) is Decimal:
-            if 0 <= value <= MAX_COUNT and value == value.to_integral_value():
+            if value.is_finite() and 0 <= value <= MAX_COUNT and value == value.to_integral_value():
                 return int(value)
         elif type(value) is float and 0 <= value <= MAX_COUNT and value.is_integer():
             return int(value)

@@ -109,7 +109,7 @@ class GenerateReader:
         found = exact_object(chunk.usage)
         if found is not None:
             if seen.usage is None or any(name.endswith("TokenCount") for name in found):
-                seen.usage, seen.raw = found, bytes(chunk.usage)
+                seen.usage_is(found, bytes(chunk.usage))
             traffic = found.get("trafficType")
             label = TRAFFIC.get(traffic) if type(traffic) is int else traffic
             seen.service_tier = text(label, 64) or seen.service_tier

@@ -15,6 +15,8 @@ RATIO = 250
 """Inflated bytes per byte received, beyond the first ``FREE`` bytes. The wordiest event streams stay below 60."""
 FREE = 1_048_576
 TOTAL = 256 * 1_048_576
+_HEADER = 16
+"""Bytes by which a gzip or zlib header has shown itself."""
 
 Take = Callable[[bytes], None]
 
@@ -57,12 +59,15 @@ class Meter:
 class Zlib:
     """gzip and deflate; deflate with and without the zlib wrapping, gzip with several members."""
 
-    __slots__ = ("_inflate", "_meter", "_raw_possible")
+    __slots__ = ("_first", "_inflate", "_meter", "_wrapped")
 
     def __init__(self, take: Take) -> None:
         self._meter = Meter(take)
         self._inflate = zlib.decompressobj(wbits=47)
-        self._raw_possible = True
+        self._wrapped = False
+        """A header was there: the body is not bare deflate."""
+        self._first = b""
+        """What came before that was known."""
 
     def feed(self, data: bytes) -> None:
         self._meter.received(len(data))
@@ -70,14 +75,18 @@ class Zlib:
             try:
                 piece = self._inflate.decompress(data, PIECE)
             except zlib.error as error:
-                if not self._raw_possible:
+                if self._wrapped:
                     raise EncodingError from error
-                self._raw_possible = False
+                self._wrapped = True
                 self._inflate = zlib.decompressobj(wbits=-15)
+                data, self._first = self._first + data, b""
                 continue
             if piece:
-                self._raw_possible = False
+                self._wrapped = True
                 self._meter.write(piece)
+            elif not self._wrapped:
+                self._first += data
+                self._wrapped = len(self._first) > _HEADER
             data = self._inflate.unconsumed_tail
             if self._inflate.eof:
                 data = self._inflate.unused_data.lstrip(b"\0")

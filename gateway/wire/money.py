@@ -17,6 +17,8 @@ def nano_usd(amount: object, units_per_usd: int = 1) -> int | None:
     """
     if type(amount) is not int and type(amount) is not Decimal:
         return None
+    if type(amount) is Decimal and not amount.is_finite():
+        return None
     if not 0 <= amount <= MOST_USD * units_per_usd:
         return None
     nano = Decimal(amount) * NANO_PER_USD / units_per_usd

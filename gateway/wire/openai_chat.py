@@ -14,7 +14,7 @@ from gateway.wire.asking import read_body
 from gateway.wire.contract import Exchanged, Kept, Reader, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
-from gateway.wire.openai_usage import openai_charge, openai_usage
+from gateway.wire.openai_usage import openai_charge, openai_usage, usual_usage
 from gateway.wire.paths import ends
 from gateway.wire.seen import Seen
 from gateway.wire.shapes import Shape, anything, text
@@ -155,8 +155,9 @@ class ChatReader:
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
-        if seen.usage is None:
-            return seen.with_usage(self._call, None, counts)
+        usual = usual_usage(seen.raw) if seen.raw is not None else None
+        if usual is not None or seen.usage is None:
+            return seen.with_usage(self._call, usual, counts)
         usage = openai_usage(provider_of(self._call), seen.usage, counts)
         charge = openai_charge(self._call.provider, seen.usage)
         return seen.with_usage(self._call, usage, counts, charge=charge)

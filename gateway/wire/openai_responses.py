@@ -16,7 +16,7 @@ from gateway.wire.contract import Exchanged, Kept, Reader, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_chat import provider_of
-from gateway.wire.openai_usage import openai_charge, openai_usage
+from gateway.wire.openai_usage import openai_charge, openai_usage, usual_usage
 from gateway.wire.paths import plain
 from gateway.wire.seen import Seen
 from gateway.wire.shapes import Shape, anything, text
@@ -134,13 +134,15 @@ class ResponsesReader:
         seen, counts = self._seen, Counts()
         usage = None
         charge = None
-        if seen.usage is not None:
+        if seen.raw is not None:
+            usage = usual_usage(seen.raw)
+        if usage is None and seen.usage is not None:
             usage = openai_usage(provider_of(self._call), seen.usage, counts)
             charge = openai_charge(self._call.provider, seen.usage)
-            if self._searches or self._files:
-                usage = msgspec.structs.replace(
-                    usage, web_searches=self._searches or None, file_searches=self._files or None
-                )
+        if usage is not None and (self._searches or self._files):
+            usage = msgspec.structs.replace(
+                usage, web_searches=self._searches or None, file_searches=self._files or None
+            )
         poll = self._call.method != "POST" or plain(self._call.path).endswith("/cancel")
         if poll or (self._background and usage is None):
             read = seen.with_usage(self._call, None, counts, billable=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 
 from gateway.wire.contract import Exchanged, Reading
@@ -15,14 +13,12 @@ MOST_RAW = 4096
 MOST_FINISHES = 16
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
-Normal = Callable[[dict[str, object], Counts], Usage]
-"""From a usage object as reported to the normal form."""
-
 
 class Seen:
     """Collects facts of one answer: of each, the last that was not null."""
 
     __slots__ = (
+        "_usage",
         "began",
         "error_code",
         "failed",
@@ -33,15 +29,15 @@ class Seen:
         "response_id",
         "service_tier",
         "speed",
-        "usage",
     )
 
     def __init__(self) -> None:
         self.began = False
         """Something other than an error came: the provider has begun to work."""
         self.failed = False
-        self.usage: dict[str, object] | None = None
+        self._usage: dict[str, object] | None = None
         self.raw: bytes | None = None
+        """The usage object as sent, while there was only one."""
         self.model: str | None = None
         self.response_id: str | None = None
         self.service_tier: str | None = None
@@ -63,18 +59,33 @@ class Seen:
             if short:
                 self.finish.append(short)
 
-    def usage_adds(self, raw: msgspec.Raw | bytes) -> dict[str, object] | None:
-        """Takes the fields of a usage object that are not null over the earlier ones (counts are cumulative)."""
-        found = exact_object(raw)
-        if found is None:
-            return None
-        if self.usage is None:
-            self.usage = found
-            self.raw = bytes(raw)
-        else:
-            overlay(self.usage, found)
+    @property
+    def usage(self) -> dict[str, object] | None:
+        """The usage reported so far, decoded when first asked for."""
+        if self._usage is None and self.raw is not None:
+            self._usage = exact_object(self.raw)
+            if self._usage is None:
+                self.raw = None
+        return self._usage
+
+    def usage_is(self, found: dict[str, object], raw: bytes | None) -> None:
+        """Takes a usage object (and its bytes) in place of any earlier one."""
+        self._usage, self.raw = found, raw
+
+    def usage_adds(self, raw: msgspec.Raw | bytes) -> None:
+        """Takes the fields of a usage object that are not null over the earlier ones (counts are cumulative).
+        Null and whatever is no object is passed over."""
+        sent = bytes(raw)
+        if not sent.startswith(b"{"):
+            return
+        known = self.usage if self.raw is not None or self._usage is not None else None
+        if known is None:
+            self.raw = sent
+            return
+        found = exact_object(sent)
+        if found is not None:
+            overlay(known, found)
             self.raw = None
-        return found
 
     def error(self, code: str | None) -> None:
         """An error that came although the HTTP status said success."""
@@ -83,24 +94,21 @@ class Seen:
 
     def raw_usage(self) -> bytes | None:
         """The usage as reported, at most 4 KiB (beyond that without its nested parts)."""
-        if self.usage is None:
-            return None
         raw = self.raw
+        if raw is not None and len(raw) <= MOST_RAW:
+            return raw
+        known = self.usage
+        if known is None:
+            return None
         try:
-            if raw is None:
-                raw = _ENCODER.encode(self.usage)
+            raw = _ENCODER.encode(known)
             if len(raw) > MOST_RAW:
-                flat = {name: v for name, v in self.usage.items() if not isinstance(v, dict | list | str)}
-                raw = _ENCODER.encode(flat)
+                raw = _ENCODER.encode(
+                    {n: v for n, v in known.items() if not isinstance(v, dict | list | str)}
+                )
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
         return raw if len(raw) <= MOST_RAW else None
-
-    def reading(self, call: Exchanged, normal: Normal, *, billable: bool = True) -> Reading:
-        """The reading of an ordinary answer; see :meth:`with_usage` for answers whose counts come otherwise."""
-        counts = Counts()
-        usage = normal(self.usage, counts) if self.usage is not None else None
-        return self.with_usage(call, usage, counts, billable=billable)
 
     def with_usage(
         self,

@@ -84,6 +84,8 @@ class Shape(Generic[T]):
 def text(value: object, limit: int = 256) -> str | None:
     """A short text that every store accepts; numbers become text; anything else is ``None``."""
     if type(value) is str:
+        if len(value) <= limit and value.isascii() and value.isprintable():
+            return value or None
         short = value[:limit]
         if not short.isascii() or "\x00" in short:
             short = short.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")

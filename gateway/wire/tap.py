@@ -69,6 +69,9 @@ class Unread:
         pass
 
 
+_UNREAD = Unread()
+
+
 class Tap:
     """Reads one answer. ``feed`` takes de-chunked body bytes as they come, still content-encoded."""
 
@@ -89,8 +92,8 @@ class Tap:
         self.errors = 0
         self._reader: Reader | None = None
         self._text: Text | None = None
-        self._frames: Frames = Unread()
-        self._take = self._frames.feed
+        self._frames: Frames = _UNREAD
+        self._take = _UNREAD.feed
         try:
             self._open(content_type, content_encoding)
         except Exception:  # noqa: BLE001
@@ -144,7 +147,7 @@ class Tap:
 
     def end(self) -> None:
         """The body is over, complete or not. Raises nothing; a second call does nothing."""
-        self._take = Unread().feed
+        self._take = _UNREAD.feed
         try:
             self._frames.end()
         except Exception:  # noqa: BLE001
@@ -163,7 +166,7 @@ class Tap:
     def _fail(self, why: Blind) -> None:
         self.errors += 1
         self.blind = why
-        self._take = Unread().feed
+        self._take = _UNREAD.feed
 
     def _event(self, name: bytes, data: bytes) -> None:
         assert self._reader is not None
@@ -205,7 +208,7 @@ class Tap:
         if kind == "application/vnd.amazon.eventstream":
             return EventStreamFrames(self._event, self._limits.event)
         if kind.startswith(("audio/", "image/", "video/", "multipart/")):
-            return Unread()
+            return _UNREAD
         return Guessed(self._by_first_bytes)
 
     def _by_first_bytes(self, first: bytes) -> Frames:
@@ -216,7 +219,7 @@ class Tap:
         if first.startswith((b"{", b"[")):
             streamed = self._call.ask.stream and not self._wire.json_stream and self._call.status < 400
             return self._framing(self._reader, "application/x-ndjson" if streamed else "application/json")
-        return Unread()
+        return _UNREAD
 
 
 class Guessed:

@@ -91,7 +91,7 @@ class WatsonxReader(AnswerReader):
             found = self.seen.usage
             return openai_usage(self.call.provider, found, counts) if found is not None else None
         told = {"input_token_count": self._asked, "generated_token_count": self._made}
-        self.seen.usage, self.seen.raw = {name: n for name, n in told.items() if n is not None}, None
+        self.seen.usage_is({name: n for name, n in told.items() if n is not None}, None)
         return Usage(counts.value(self._asked), counts.value(self._made))
 
 

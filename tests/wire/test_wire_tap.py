@@ -1,0 +1,212 @@
+"""The tap: whatever comes, it counts, it stays small, it raises nothing."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+
+import brotli
+import msgspec
+import pytest
+import zstandard
+
+from gateway.wire.anthropic_messages import WIRE as ANTHROPIC
+from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.gemini_generate import WIRE as GEMINI
+from gateway.wire.openai_chat import WIRE as CHAT
+from gateway.wire.openai_completions import WIRE as COMPLETIONS
+from gateway.wire.openai_responses import WIRE as RESPONSES
+from gateway.wire.tap import Blind, Tap, TapLimits
+from pricing.usage import Usage
+
+SSE = "text/event-stream; charset=utf-8"
+DOCUMENT = json.dumps(
+    {"id": "x", "model": "m", "usage": {"prompt_tokens": 3, "completion_tokens": 2}}
+).encode()
+
+
+def call(stream: bool = False, status: int = 200, path: str = "/v1/chat/completions") -> Exchanged:
+    return Exchanged("POST", path, "", AskFields(stream=stream), status, ())
+
+
+def tapped(
+    wire: Wire, kind: str, pieces: list[bytes], encoding: str = "", limits: TapLimits | None = None
+) -> Tap:
+    tap = Tap(wire, call(stream=kind == SSE), kind, encoding, limits or TapLimits())
+    for piece in pieces:
+        tap.feed(piece)
+    tap.end()
+    return tap
+
+
+def test_several_gzip_members_and_raw_deflate() -> None:
+    half = len(DOCUMENT) // 2
+    members = gzip.compress(DOCUMENT[:half]) + gzip.compress(DOCUMENT[half:])
+    raw = zlib.compressobj(wbits=-15)
+    bare = raw.compress(DOCUMENT) + raw.flush()
+    twice = brotli.compress(gzip.compress(DOCUMENT))
+    frames = zstandard.ZstdCompressor().compress(DOCUMENT[:half]) + zstandard.ZstdCompressor().compress(
+        DOCUMENT[half:]
+    )
+    for body, encoding in (
+        (members, "gzip"),
+        (bare, "deflate"),
+        (twice, "gzip, br"),
+        (frames, "ZSTD"),
+        (members, "x-gzip"),
+    ):
+        for step in (1, 7, len(body)):
+            tap = tapped(
+                CHAT, "application/json", [body[i : i + step] for i in range(0, len(body), step)], encoding
+            )
+            assert tap.reading().usage == Usage(3, 2), encoding
+            assert tap.errors == 0
+
+
+def test_cut_compressed_stream_is_read_as_far_as_it_came() -> None:
+    packer = zlib.compressobj(wbits=31)
+    event = b'data: {"id":"1","model":"m","choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n'
+    cut = packer.compress(event) + packer.flush(zlib.Z_SYNC_FLUSH)
+    assert tapped(CHAT, SSE, [cut], "gzip").reading().usage == Usage(1, 2)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "bomb"),
+    [
+        ("gzip", gzip.compress(b" " * 40_000_000)),
+        ("deflate", zlib.compress(b" " * 40_000_000)),
+        ("br", brotli.compress(b" " * 40_000_000)),
+        ("zstd", zstandard.ZstdCompressor().compress(b" " * 40_000_000)),
+    ],
+)
+def test_a_body_that_inflates_without_end_is_left_alone(encoding: str, bomb: bytes) -> None:
+    import tracemalloc
+
+    tracemalloc.start()
+    tap = Tap(CHAT, call(), "application/json", encoding)
+    tap.feed(bomb)
+    tap.feed(bomb)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert tap.blind is Blind.EXPANSION
+    assert tap.errors == 1
+    assert peak < 16_000_000
+    tap.end()
+    assert tap.reading() == Reading()
+
+
+def test_unknown_and_damaged_encodings_are_counted() -> None:
+    for encoding, body in (
+        ("compress", b"x"),
+        ("gzip", b"no gzip at all"),
+        ("br", b"\xff" * 50),
+        ("zstd", b"nope" * 9),
+    ):
+        tap = tapped(CHAT, "application/json", [body, body], encoding)
+        assert tap.blind is Blind.ENCODING, encoding
+        assert tap.errors == 1
+        assert tap.reading().usage is None
+
+
+def test_identity_is_no_encoding() -> None:
+    assert tapped(CHAT, "application/json", [DOCUMENT], "identity").reading().usage == Usage(3, 2)
+
+
+class Broken:
+    finished = False
+    marks: tuple[bytes, ...] = ()
+    text = None
+
+    def event(self, name: bytes, data: bytes) -> None:
+        raise RuntimeError("event")
+
+    def document(self, body: bytes) -> None:
+        raise RuntimeError("document")
+
+    def reading(self) -> Reading:
+        raise RuntimeError("reading")
+
+
+def test_whatever_a_reader_raises_is_counted() -> None:
+    def broken(_: Exchanged) -> Reader:
+        return Broken()
+
+    def unmade(_: Exchanged) -> Reader:
+        raise RuntimeError("reader")
+
+    wire = msgspec.structs.replace(CHAT, reader=broken)
+    tap = tapped(wire, SSE, [b"data: x\n\n"] * 3)
+    assert tap.errors == 3
+    assert tap.reading() == Reading()
+    assert tap.errors == 4
+    tap = tapped(wire, SSE, [b"data: x\n\n"] * 1000)
+    assert tap.blind is Blind.ERRORS
+    assert tap.errors < 40
+    assert tapped(wire, "application/json", [b"{}"]).errors == 1
+    tap = tapped(msgspec.structs.replace(CHAT, reader=unmade), SSE, [b"data: x\n\n"])
+    assert (tap.errors, tap.finished, tap.reading()) == (1, False, Reading())
+
+
+def test_an_open_stream_keeps_nothing_of_what_passed() -> None:
+    import tracemalloc
+
+    event = b'data: {"id":"1","model":"m","choices":[{"index":0,"delta":{"content":"hello"},"finish_reason":null}]}\n\n'
+    tap = Tap(CHAT, call(stream=True), SSE)
+    tap.feed(event)
+    tracemalloc.start()
+    for _ in range(20_000):
+        tap.feed(event)
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 4096
+
+
+def test_document_above_the_cap_still_tells_its_usage() -> None:
+    body = json.dumps(
+        {
+            "id": "x",
+            "model": "m",
+            "data": ["y" * 1000] * 300,
+            "usage": {"prompt_tokens": 3, "completion_tokens": 0},
+        }
+    )
+    tap = tapped(CHAT, "application/json", [body.encode()], limits=TapLimits(document=100_000))
+    assert tap.reading().usage == Usage(3, 0)
+    assert tap.reading().model == "m"
+    assert tap.dropped == 1
+
+
+def delta(**fields: object) -> bytes:
+    return b"data: " + json.dumps({"choices": [{"delta": fields}]}).encode() + b"\n\n"
+
+
+TEXTS = {
+    "chat": (CHAT, delta(content="a") + delta(reasoning_content="b") + delta(tool_calls=[{"function": {"name": "f", "arguments": "{}"}}]), "abf{}"),
+    "completions": (COMPLETIONS, b'data: {"choices":[{"text":"a"}]}\n\ndata: {"choices":[{"text":"b"}]}\n\n', "ab"),
+    "responses": (RESPONSES, b'data: {"type":"response.output_text.delta","delta":"a"}\n\ndata: {"type":"response.output_text.delta","delta":"b"}\n\n', "ab"),
+    "anthropic": (
+        ANTHROPIC,
+        b'data: {"type":"message_start","message":{}}\n\ndata: {"type":"content_block_delta","delta":{"text":"a"}}\n\n'
+        b'data: {"type":"content_block_delta","delta":{"thinking":"b"}}\n\ndata: {"type":"content_block_delta","delta":{"partial_json":"c"}}\n\n',
+        "abc",
+    ),
+    "gemini": (GEMINI, b'data: {"candidates":[{"content":{"parts":[{"text":"a"},{"text":"b"}]}}]}\n\n', "ab"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_text_is_kept_where_asked_for(name: str) -> None:
+    wire, body, text = TEXTS[name]
+    assert tapped(wire, SSE, [body], limits=TapLimits(keep_text=100)).text == text
+    capped = tapped(wire, SSE, [body], limits=TapLimits(keep_text=1))
+    assert (capped.text, capped.text_cut) == (text[0], True)
+    assert tapped(wire, SSE, [body]).text == ""
+
+
+def test_end_twice_and_feed_after_end_change_nothing() -> None:
+    tap = tapped(CHAT, "application/json", [DOCUMENT])
+    tap.feed(b"garbage")
+    tap.end()
+    assert tap.reading().usage == Usage(3, 2)
+    assert tap.errors == 0
