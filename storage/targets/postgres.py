@@ -170,10 +170,10 @@ class PostgresTarget:
             return self._loop.run_until_complete(asyncio.wait_for(work, self._timeout_s))
         except _ROW_ERRORS as error:
             raise RowRefused(_reason(error)) from error
+        except TimeoutError as error:  # an OSError too: it has to come first
+            raise Outage(f"no answer within {self._timeout_s:g} s") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             raise Outage(_reason(error)) from error
-        except TimeoutError as error:
-            raise Outage(f"no answer within {self._timeout_s:g} s") from error
 
     def _connected(self) -> asyncpg.Connection:
         if self._db is None:

