@@ -14,9 +14,10 @@ from rich.console import Console
 from gateway.api.models import CallOut
 from gateway.cli import wording
 from gateway.cli.call_table import CallTable
+from gateway.cli.choose_source import open_source
 from gateway.cli.options import config_option, fail, settings_from, url_option
 from gateway.cli.screen import console
-from gateway.cli.source import CallSource, SourceError, open_source
+from gateway.cli.source import CallSource, SourceError
 from gateway.settings import Settings
 
 POLL_SECONDS: Final = 1.0

@@ -16,9 +16,10 @@ from rich.text import Text
 
 from gateway.api.models import CallOut, CostLineOut, ExplanationOut
 from gateway.cli import wording
+from gateway.cli.choose_source import open_source
 from gateway.cli.options import config_option, fail, settings_from, url_option
 from gateway.cli.screen import console
-from gateway.cli.source import CallSource, SourceError, open_source
+from gateway.cli.source import CallSource, SourceError
 
 RECENT: Final = 1000
 """How many calls are searched for one whose id ends as given."""
