@@ -1,0 +1,73 @@
+"""``weighbridge serve`` as a process of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+DEADLINE = 30
+COMMAND = [sys.executable, "-m", "gateway", "serve"]
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[str]]:
+    """A gateway on a free port, stopped at the end whatever happens."""
+    started = subprocess.Popen(
+        [*COMMAND, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    yield started
+    started.kill()
+    with started:
+        started.wait(DEADLINE)
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    """From the first line of the banner."""
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.search(r"listening on (http://127\.0\.0\.1:\d+)$", line)
+    assert found is not None, line
+    return found[1]
+
+
+def test_it_says_where_it_is_serves_and_ends_well(process: subprocess.Popen[str]) -> None:
+    url = url_of(process)
+    with urllib.request.urlopen(f"{url}/readyz", timeout=DEADLINE) as answer:
+        assert json.load(answer)["status"] == "ready"
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(DEADLINE) == 0
+    assert process.stdout is not None
+    assert process.stderr is not None
+    banner, errors = process.stdout.read(), process.stderr.read()
+    assert f"export OPENAI_BASE_URL={url}/openai/v1" in banner
+    assert f"export ANTHROPIC_BASE_URL={url}/anthropic" in banner
+    assert f"export GOOGLE_GEMINI_BASE_URL={url}/gemini" in banner
+    assert "Traceback" not in errors
+    assert Path("weighbridge-data").is_dir()
+
+
+def test_a_taken_port_is_told_in_one_line(process: subprocess.Popen[str]) -> None:
+    port = url_of(process).rpartition(":")[2]
+    second = subprocess.run(
+        [*COMMAND, "--port", port], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+    assert second.returncode == 3
+    assert f"error  port {port} of 127.0.0.1 is in use" in second.stderr
+    assert "Traceback" not in second.stderr
+
+
+def test_an_address_of_another_machine_is_told_in_one_line() -> None:
+    done = subprocess.run(
+        [*COMMAND, "--host", "192.0.2.1"], capture_output=True, text=True, timeout=DEADLINE, check=False
+    )
+    assert done.returncode == 3
+    assert "error  192.0.2.1 is not an address of this machine" in done.stderr
+    assert "Traceback" not in done.stderr
