@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
 from storage.address import Address, Engine
+from storage.sqlite_file import connect
 
 LOCK_KEY = 0x7765_6967_6862_7264
 """PostgreSQL advisory lock of the migration ("weighbrd")."""
@@ -41,6 +42,7 @@ def config() -> Config:
 
 
 def _sqlite(address: Address, timeout_s: float) -> None:
+    connect(Path(address.dsn), timeout_s).close()
     engine = create_engine(
         f"sqlite:///{address.dsn}",
         poolclass=NullPool,
@@ -51,11 +53,8 @@ def _sqlite(address: Address, timeout_s: float) -> None:
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    with engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-        connection.commit()
-        with connection.begin():
-            _upgrade(connection)
+    with engine.begin() as connection:
+        _upgrade(connection)
 
 
 async def _postgres(address: Address) -> None:

@@ -72,7 +72,13 @@ async def ensure(db: Db, now: datetime) -> list[str]:
 
 
 async def _exists(db: Db, month: Month) -> bool:
-    return await db.fetchval("SELECT to_regclass($1)", month.partition) is not None
+    # Not to_regclass(): within a transaction it may answer from a cache that does not see what another one has
+    # just committed.
+    query = f"""
+        SELECT 1 FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid
+        WHERE inhparent = '{TABLE}'::regclass AND relname = $1
+    """
+    return await db.fetchval(query, month.partition) is not None
 
 
 async def _make(db: Db, month: Month) -> None:

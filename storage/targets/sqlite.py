@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from storage.address import Address
 from storage.mend import encode_anyhow, storable
 from storage.rows import COLUMNS, RowError, as_text, rows_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
+from storage.sqlite_file import connect
 from storage.targets.contract import (
     BuriedLetter,
     Companion,
@@ -74,11 +74,7 @@ class SqliteTarget:
         self._db = db
 
     def _open(self) -> sqlite3.Connection:
-        path = Path(self._address.dsn)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
-        db = sqlite3.connect(path, timeout=self._timeout_s, isolation_level=None, check_same_thread=False)
-        db.execute("PRAGMA journal_mode=WAL")
+        db = connect(Path(self._address.dsn), self._timeout_s)
         db.execute(f"PRAGMA synchronous={self._synchronous}")
         return db
 

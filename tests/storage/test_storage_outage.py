@@ -113,7 +113,7 @@ async def test_a_full_sqlite_file(tmp_path: Path, sqlite: str, monkeypatch: pyte
         db.execute(f"PRAGMA max_page_count={pages['most']}")
         return db
 
-    monkeypatch.setattr("storage.targets.sqlite.sqlite3.connect", capped)
+    monkeypatch.setattr("storage.sqlite_file.sqlite3.connect", capped)
     ledger = await started(tmp_path, url=sqlite)
     make(ledger, range(400))
     stats = await when(ledger, lambda now: now.degraded)
