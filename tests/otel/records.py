@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from pricing.cost import Cost, CostSource, CostStatus
 from pricing.usage import Usage
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For property tests: a slow machine is no failure."""
 
 TYPICAL = CallRecord(
     id="0199f3a0-7c1e-7000-8000-000000000001",

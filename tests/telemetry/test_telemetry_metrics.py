@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from otel.records import RECORDS, TYPICAL, record
+from otel.records import PATIENT, RECORDS, TYPICAL, record
 
 from pricing.cost import NOT_BILLABLE, UNPRICED
 from telemetry import names
@@ -112,6 +112,7 @@ def test_units_and_bounds() -> None:
     }
 
 
+@PATIENT
 @given(st.integers(0, 2**53))
 def test_a_value_on_a_bound_belongs_below_it(tokens: int) -> None:
     collection = measured(record(usage={"input": tokens, "output": None}))
@@ -122,6 +123,7 @@ def test_a_value_on_a_bound_belongs_below_it(tokens: int) -> None:
     assert index == 0 or tokens > names.TOKEN_BUCKETS[index - 1]
 
 
+@PATIENT
 @given(st.lists(RECORDS, max_size=20))
 def test_nothing_is_lost_or_counted_twice(calls: list[CallRecord]) -> None:
     collection = measured(*calls, generation=MetricNames.BOTH)

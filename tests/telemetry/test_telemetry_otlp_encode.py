@@ -11,7 +11,7 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metr
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from otel.records import RECORDS, TYPICAL
+from otel.records import PATIENT, RECORDS, TYPICAL
 
 from telemetry.config import MetricNames, Temporality
 from telemetry.metrics import Metrics
@@ -45,7 +45,7 @@ def official(spans: list[SpanData], version: str) -> ExportTraceServiceRequest:
     return encode_spans(readable)
 
 
-@settings(max_examples=300)
+@settings(PATIENT, max_examples=300)
 @given(st.lists(RECORDS, max_size=4), st.sampled_from(["", "1.2.3"]))
 def test_spans_equal_the_official_encoding(records: list[CallRecord], version: str) -> None:
     spans = [span for record in records for span in spans_of(record, STYLE)]
@@ -60,7 +60,7 @@ numbers = st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 300) | st.sampled_f
 values = st.booleans() | numbers | st.floats(allow_nan=False) | st.text() | st.lists(st.text()).map(tuple)
 
 
-@settings(max_examples=300)
+@settings(PATIENT, max_examples=300)
 @given(st.dictionaries(st.text(max_size=200), values, max_size=8), st.booleans())
 def test_any_attribute_equals_the_official_encoding(attributes: dict[str, object], failed: bool) -> None:
     span = SpanData("n", SpanKind.CLIENT, 1, 2, 0, False, None, 0, 2**64 - 1, attributes, failed)  # type: ignore[arg-type]
@@ -91,6 +91,7 @@ def test_what_has_no_form_is_refused() -> None:
         any_value(None)  # type: ignore[arg-type]
 
 
+@PATIENT
 @given(st.integers(0, 2**64 - 1))
 def test_varint(number: int) -> None:
     value = 0
@@ -100,7 +101,7 @@ def test_varint(number: int) -> None:
     assert value == number
 
 
-@settings(max_examples=100)
+@settings(PATIENT, max_examples=100)
 @given(st.lists(RECORDS, max_size=8), st.sampled_from(MetricNames), st.sampled_from(Temporality))
 def test_metrics_equal_the_official_encoding(
     records: list[CallRecord], generation: MetricNames, temporality: Temporality

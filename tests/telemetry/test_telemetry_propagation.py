@@ -18,6 +18,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from otel.records import PATIENT
 
 from telemetry.propagation import (
     RemoteContext,
@@ -63,6 +64,7 @@ def test_traceparent_by_the_rules(value: bytes, expected: RemoteContext | None) 
     assert parse_traceparent(value) == expected
 
 
+@PATIENT
 @given(
     st.tuples(
         st.sampled_from(["00", "01", "ff", "0", "0g"]),
@@ -87,6 +89,7 @@ def test_traceparent_agrees_with_the_sdk(parts: tuple[str, str, str, str, str]) 
     assert parse_traceparent(value.encode()) == expected
 
 
+@PATIENT
 @given(st.integers(1, 2**128 - 1), st.integers(1, 2**64 - 1), st.booleans())
 def test_traceparent_round_trip(trace_id: int, span_id: int, sampled: bool) -> None:
     value = format_traceparent(trace_id, span_id, sampled)
@@ -101,6 +104,7 @@ member = st.one_of(
 )
 
 
+@PATIENT
 @given(st.lists(member, max_size=40))
 @example([f"k{n}=v" for n in range(32)])
 @example([f"k{n}=v" for n in range(33)])
@@ -150,6 +154,7 @@ def test_baggage_is_bounded() -> None:
     assert parse_baggage(b"user.id=x", ()) == {}
 
 
+@PATIENT
 @given(st.floats(0, 1), st.integers(1, 2**128 - 1), st.none() | st.booleans(), st.booleans())
 def test_sampler_decides_as_the_sdk_does(
     ratio: float, trace_id: int, parent_sampled: bool | None, parent_based: bool

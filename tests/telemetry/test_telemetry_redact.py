@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from otel.records import PATIENT
 
 from telemetry.redact import MASK, RedactingFilter, Redactor, install
 
@@ -76,6 +77,7 @@ CARRIERS = [
 ]
 
 
+@PATIENT
 @given(shaped, surroundings, surroundings)
 def test_known_shapes_are_masked_anywhere(secret: str, before: str, after: str) -> None:
     text = REDACTOR.text(f"{before}{secret}{after}")
@@ -83,11 +85,13 @@ def test_known_shapes_are_masked_anywhere(secret: str, before: str, after: str) 
     assert MASK in text
 
 
+@PATIENT
 @given(st.sampled_from(CARRIERS), body.filter(lambda text: text.strip("_-")))
 def test_whatever_stands_where_credentials_stand_is_masked(carrier: str, secret: str) -> None:
     assert secret not in REDACTOR.text(carrier.format(secret))
 
 
+@PATIENT
 @given(
     st.text(st.characters(exclude_categories=("Cs",)), min_size=6, max_size=40), surroundings, surroundings
 )
@@ -97,6 +101,7 @@ def test_registered_values_are_masked(secret: str, before: str, after: str) -> N
         assert form not in redactor.text(f"{before} {form} {after}").replace(MASK, "")
 
 
+@PATIENT
 @given(
     st.lists(
         st.one_of(

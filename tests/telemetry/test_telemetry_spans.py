@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from otel.records import RECORDS, TYPICAL, record
+from otel.records import PATIENT, RECORDS, TYPICAL, record
 
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, CostSource, CostStatus
 from telemetry import names
@@ -265,6 +265,7 @@ def test_hosts(host: str, expected: tuple[str, int]) -> None:
     assert split_host(host) == expected
 
 
+@PATIENT
 @given(RECORDS)
 def test_any_record_makes_sound_spans_of_the_vocabulary(call: CallRecord) -> None:
     spans = spans_of(call, SpanStyle(cost=frozenset(CostStyle)))
