@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,7 +49,7 @@ def serve(
     _refuse_or_warn(settings)
 
     def announce(url: str) -> None:
-        click.echo(banner(settings, url))
+        click.echo(banner(settings, url, _whereabouts(config, changes, url)))
 
     try:
         code = run(settings, announce, lambda: settings_or_error(config, changes))
@@ -59,8 +62,8 @@ def serve(
     raise SystemExit(code)
 
 
-def banner(settings: Settings, url: str) -> str:
-    """What the terminal shows once calls are taken."""
+def banner(settings: Settings, url: str, options: str = "") -> str:
+    """What the terminal shows once calls are taken; ``options`` lead other commands to this gateway."""
     table = ProviderTable.build(settings)
     lines = [
         f"weighbridge {VERSION} is listening on {url}",
@@ -73,11 +76,26 @@ def banner(settings: Settings, url: str) -> str:
     lines += [
         f"  any other provider: {url}/NAME/...   ({', '.join(sorted(set(table.destinations) - set(SHOWN)))})",
         "",
-        "Then look:  weighbridge calls --follow",
-        "            weighbridge explain",
+        f"Then look:  {own_name()} calls --follow{options}",
+        f"            {own_name()} explain{options}",
         "",
     ]
     return "\n".join(lines)
+
+
+def own_name() -> str:
+    """How this program is called: by its name where the shell finds it, else by its path from here."""
+    if shutil.which("weighbridge") is not None:
+        return "weighbridge"
+    script = Path(sys.argv[0])
+    return os.path.relpath(script) if script.name == "weighbridge" else f"{sys.executable} -m gateway"
+
+
+def _whereabouts(config: Path | None, changes: Mapping[str, Any], url: str) -> str:
+    """Options for what other commands can't know by themselves."""
+    if changes:
+        return f" --url {url}"
+    return f" --config {config}" if config is not None else ""
 
 
 def why(error: OSError, settings: Settings) -> tuple[str, str]:
