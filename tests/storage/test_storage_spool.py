@@ -278,49 +278,76 @@ async def test_a_spool_at_its_limit_refuses_calls_but_closes_those_under_way(tmp
     await ledger.stop(5)
 
 
-async def test_a_scarce_spool_gives_up_detail_before_it_refuses(tmp_path: Path) -> None:
-    def made(number: int) -> CallRecord:
-        return record(number, usage_raw=b'{"x":"' + b"y" * 600 + b'"}', usage=Usage(input=number))
+def wordy(number: int) -> CallRecord:
+    return record(number, usage_raw=b'{"x":"' + b"y" * 600 + b'"}', usage=Usage(input=number))
 
-    async def fill(folder: Path, when_full: WhenFull) -> tuple[int, Ledger, FlakyTarget]:
-        target = FlakyTarget()
-        target.down = True
-        ledger = await started(
-            folder, target, spool_max_bytes=100_000, segment_bytes=8000, memory_rows=4, when_full=when_full
-        )
-        number = 0
-        while True:
-            try:
-                ledger.opened(opening(made(number)))
-            except SpoolFull:
-                await asyncio.sleep(0.03)
-                try:
-                    ledger.opened(opening(made(number)))
-                except SpoolFull:
-                    return number, ledger, target
-            ledger.closed(made(number))
-            number += 1
 
-    plain, first, _ = await fill(tmp_path / "refuse", WhenFull.REFUSE)
-    await first.stop(0.05)
-    more, ledger, target = await fill(tmp_path / "drop", WhenFull.DROP_OLDEST_PAYLOAD)
-    assert more > plain * 2
-    assert ledger.stats().slimmed > 0
-    target.down = False
-    assert await ledger.drained(10)
-    assert (ledger.stats().lost, ledger.stats().damaged, ledger.stats().balance) == (0, 0, 0)
-    assert len(target.rows) == more
-    for number in range(more):
-        kept, full = target.rows[call_id(number)], made(number)
+def test_slim_segments_keep_every_call_and_every_number(tmp_path: Path) -> None:
+    spool = Spool(
+        tmp_path,
+        segment_bytes=8000,
+        max_bytes=100_000,
+        reserve_bytes=0,
+        when_full=WhenFull.DROP_OLDEST_PAYLOAD,
+    )
+    number = 0
+    while not spool.is_full:
+        spool.opened(opening(wordy(number)))
+        if number != 1:
+            spool.closed(wordy(number))
+        number += 1
+    before = spool.used_bytes
+    while spool.slim(0, spool.newest):
+        pass
+    assert spool.used_bytes <= 87_500 < before, "no more than is needed"
+    assert spool.used_bytes == sum(path.stat().st_size for path in spool.folder.glob("*.seg"))
+    assert not spool.is_full
+    spool.close()
+    found, quarantine = replayed(tmp_path)
+    assert (quarantine.torn, quarantine.broken) == (0, 0)
+    by_id = {one.id: one for one in found}
+    assert len(found) == len(by_id) == number
+    assert by_id[call_id(1)] == opening(wordy(1)), "the open call keeps everything"
+    for at in {*range(number)} - {1}:
+        kept, full = by_id[call_id(at)], wordy(at)
         assert (kept.usage, kept.cost, kept.outcome, kept.who.team) == (
             full.usage,
             full.cost,
             full.outcome,
             "search",
         )
-    assert any(one.usage_raw is None for one in target.rows.values())
+    assert by_id[call_id(0)].usage_raw is None
+    assert by_id[call_id(number - 1)] == wordy(number - 1)
+
+
+async def test_a_scarce_spool_gives_up_detail_and_takes_calls_again(tmp_path: Path) -> None:
+    target = FlakyTarget()
+    target.down = True
+    ledger = await started(
+        tmp_path,
+        target,
+        spool_max_bytes=100_000,
+        segment_bytes=8000,
+        memory_rows=4,
+        when_full=WhenFull.DROP_OLDEST_PAYLOAD,
+    )
+    count = 0
+    async with asyncio.timeout(20):
+        while ledger.stats().slimmed < 5 or count < 80:
+            try:
+                ledger.opened(opening(wordy(count)))
+            except SpoolFull:
+                await asyncio.sleep(0.005)
+                continue
+            ledger.closed(wordy(count))
+            count += 1
+    target.down = False
+    assert await ledger.drained(10)
+    stats = ledger.stats()
+    assert (stats.recorded, stats.lost, stats.damaged, stats.balance) == (count, 0, 0, 0)
+    assert list(target.rows) == [call_id(number) for number in range(count)]
     await ledger.stop(5)
-    assert not any((tmp_path / "drop" / "spool").iterdir())
+    assert not any((tmp_path / "spool").iterdir())
 
 
 async def test_a_record_damaged_on_the_spool_while_it_waits_is_counted_not_invented(tmp_path: Path) -> None:
