@@ -21,7 +21,7 @@ class Measure(enum.StrEnum):
     LATENCY = "latency"
     """One connection, one call after the other."""
     PACED = "paced"
-    """50 streams at once, 100 chunks each, 3 ms apart."""
+    """50 streams at once, 100 chunks each, about 3 ms apart, not in step."""
     BURST = "burst"
     """8 streams at once whose 100 chunks come in one write."""
     FIRST_BYTE = "first_byte"

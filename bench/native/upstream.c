@@ -3,7 +3,8 @@
  *   upstream PORT          (0: a free one; prints "listening PORT")
  *
  * POST with "stream":true in the body: server-sent events, chunked. "chunks":"N" and "gap_us":"N" in the body
- * say how many and how far apart (gap 0: everything in one write). Usage comes on the last event.
+ * say how many and how far apart in the mean, half to one and a half times that, so that streams do not march in
+ * step (gap 0: everything in one write). Usage comes on the last event.
  * Any other POST or GET: a chat completion of 983 bytes with usage. /v1/traces and /v1/metrics: an empty 200. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -45,6 +46,12 @@ static uint64_t now_us(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static uint64_t jittered(uint64_t gap) {
+    static uint64_t state = 88172645463325252u; /* xorshift: the same run every time */
+    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
+    return gap / 2 + state % (gap + 1);
 }
 
 /* ---- what is answered */
@@ -189,7 +196,7 @@ static void answer(Conn *c, const char *body, size_t len) {
     next_event(c);
     while (!c->gap && c->left) next_event(c);
     if (c->left) {
-        c->due = now_us() + c->gap;
+        c->due = now_us() + jittered(c->gap);
         push(c);
     }
 }
@@ -255,7 +262,7 @@ static void timed(void) {
         drop(c);
         next_event(c);
         if (c->left) {
-            c->due += c->gap;
+            c->due += jittered(c->gap);
             push(c);
         }
         if (flush_out(c) < 0) close_conn(c);
