@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format bench conformance soak catalogue clean
+.PHONY: help run demo test check format bench conformance catalogue clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,14 +31,12 @@ format: $(VENV)/.dev ## put every file into the house format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(VENV)/.dev ## CPU per call and per chunk, beside nginx and a naive proxy
+bench: $(VENV)/.dev ## CPU per call and per chunk, beside nginx and a naive proxy (needs nginx, gcc; ARGS="--quick")
 	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench.streams
 
 conformance: $(VENV)/.dev ## recorded provider traffic through the gateway (needs the recordings beside the project)
 	$(BIN)/python -m tools.conformance $(ARGS)
-
-soak: $(VENV)/.dev ## kill, flood and starve the gateway for longer than a test may
-	$(BIN)/python -m tools.soak $(ARGS)
 
 catalogue: $(VENV)/.dev ## compile the price catalogue again from genai-prices
 	$(BIN)/python -m tools.catalogue $(ARGS)

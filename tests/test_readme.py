@@ -58,6 +58,13 @@ def test_hop_by_hop_headers() -> None:
     assert all(f"`{name.decode()}`" in told for name in HOP_BY_HOP)
 
 
+def test_providers_whose_streams_are_left_alone() -> None:
+    told = README.partition("report their usage unasked (")[2].partition(")")[0]
+    assert set(re.findall(r"`(\w+)`", told)) == {
+        name for name, provider in PROVIDERS.items() if provider.reports_stream_usage
+    }
+
+
 def test_make_targets() -> None:
     for target in re.findall(r"`make (\w+)[`\s]", README):
         assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target

@@ -1,6 +1,8 @@
-"""Aleph Alpha."""
+"""Aleph Alpha. One completion call."""
 
-from gateway.providers.contract import Credential, Provider
+import re
+
+from gateway.providers.contract import Credential, Provider, WireRule
 
 PROVIDER = Provider(
     name="aleph_alpha",
@@ -9,6 +11,7 @@ PROVIDER = Provider(
     price_as="aleph_alpha",
     base_url="https://api.aleph-alpha.com",
     credential=Credential(env="AA_TOKEN"),
+    rules=(WireRule(re.compile(r"/complete$"), "aleph_alpha"),),
     sdk_base="/aleph_alpha",
     sdk_env=None,
 )

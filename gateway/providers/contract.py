@@ -47,3 +47,12 @@ class Provider(msgspec.Struct, frozen=True):
     """What users put behind ``http://host:port`` as the SDK's base URL, e.g. ``/openai/v1``."""
     sdk_env: str | None = None
     """Environment variable of the SDK for the base URL, e.g. ``OPENAI_BASE_URL``."""
+    kind: str | None = None
+    """Known provider that a configured one follows; ``None``: it is one itself."""
+    reports_stream_usage: bool = False
+    """Streams report their usage unasked, or refuse to be asked: nothing is injected unless the settings say so."""
+
+    @property
+    def canonical(self) -> str:
+        """The known provider behind it, for readers that must tell vendors apart; else its own name."""
+        return self.kind or self.name

@@ -11,4 +11,5 @@ PROVIDER = Provider(
     credential=Credential(env="DEEPSEEK_API_KEY"),
     sdk_base="/deepseek/v1",
     sdk_env="OPENAI_BASE_URL",
+    reports_stream_usage=True,
 )

@@ -12,4 +12,5 @@ PROVIDER = Provider(
     bare=("/v1beta", "/v1alpha", "/upload/v1beta"),
     sdk_base="/gemini",
     sdk_env="GOOGLE_GEMINI_BASE_URL",
+    reports_stream_usage=True,
 )

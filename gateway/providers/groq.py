@@ -11,4 +11,5 @@ PROVIDER = Provider(
     credential=Credential(env="GROQ_API_KEY"),
     sdk_base="/groq",
     sdk_env="GROQ_BASE_URL",
+    reports_stream_usage=True,
 )

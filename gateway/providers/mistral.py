@@ -11,4 +11,5 @@ PROVIDER = Provider(
     credential=Credential(env="MISTRAL_API_KEY"),
     sdk_base="/mistral/v1",
     sdk_env=None,
+    reports_stream_usage=True,
 )

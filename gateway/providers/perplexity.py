@@ -11,4 +11,5 @@ PROVIDER = Provider(
     credential=Credential(env="PERPLEXITY_API_KEY"),
     sdk_base="/perplexity",
     sdk_env="PERPLEXITY_BASE_URL",
+    reports_stream_usage=True,
 )

@@ -187,6 +187,7 @@ def _provider(name: str, section: ProviderSection) -> Provider:
     return msgspec.structs.replace(
         known,
         name=name,
+        kind=known.name,
         title=f"{name} ({known.title})",
         base_url=None,
         bare=(),
@@ -215,7 +216,8 @@ def _destination(
         origin=origin,
         base_path=base_path,
         key=key,
-        stream_usage=section.stream_usage or settings.proxy.stream_usage,
+        stream_usage=section.stream_usage
+        or (StreamUsage.NEVER if provider.reports_stream_usage else settings.proxy.stream_usage),
         connect_timeout=section.connect_timeout or timeouts.connect,
         header_timeout=section.header_timeout or timeouts.response_head,
         idle_timeout=section.idle_timeout or timeouts.idle,

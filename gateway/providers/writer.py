@@ -1,6 +1,8 @@
-"""Writer."""
+"""Writer. Its ``/v1/chat`` speaks OpenAI's chat wire."""
 
-from gateway.providers.contract import Credential, Provider
+import re
+
+from gateway.providers.contract import Credential, Provider, WireRule
 
 PROVIDER = Provider(
     name="writer",
@@ -9,6 +11,7 @@ PROVIDER = Provider(
     price_as="writer",
     base_url="https://api.writer.com",
     credential=Credential(env="WRITER_API_KEY"),
+    rules=(WireRule(re.compile(r"/v1/chat/?$"), "openai_chat"),),
     sdk_base="/writer",
     sdk_env="WRITER_BASE_URL",
 )

@@ -11,4 +11,5 @@ PROVIDER = Provider(
     credential=Credential(env="XAI_API_KEY"),
     sdk_base="/xai/v1",
     sdk_env="OPENAI_BASE_URL",
+    reports_stream_usage=True,
 )

@@ -187,7 +187,7 @@ class Proxy(Section):
 
     stream_usage: StreamUsage = Field(
         default=StreamUsage.INJECT,
-        description="inject: ask streams for their usage and hide the extra chunk; never: touch no body.",
+        description="inject: ask streams that would not report their usage for it, and hide the extra chunk; never.",
     )
     default_provider: ProviderName = Field(default="openai", description="Who gets bare /v1/... paths.")
     forward_traceparent: bool = Field(default=False, description="Send traceparent to the provider.")

@@ -16,6 +16,7 @@ from gateway.providers.registry import PROVIDERS, wire_for
 from gateway.providers.table import RESERVED, ProviderTable
 from gateway.settings import Settings, SettingsError
 from gateway.settings.choices import StreamUsage
+from gateway.wire.registry import WIRES
 
 TABLE = ProviderTable.build(Settings(), {})
 
@@ -223,6 +224,54 @@ def test_every_provider_file_is_sound(name: str) -> None:
         assert not re.search(r"/v\d", provider.base_url), (
             "paths are passed as is: the version belongs to them"
         )
+
+
+@pytest.mark.parametrize("name", sorted(PROVIDERS))
+def test_every_rule_names_a_wire_there_is(name: str) -> None:
+    for rule in PROVIDERS[name].rules:
+        assert rule.wire is None or WIRES.get(rule.wire).name == rule.wire
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "wire"),
+    [
+        ("openai", "/v1/chat/completions", "openai_chat"),
+        ("openai", "/v1/responses", "openai_responses"),
+        ("anthropic", "/v1/messages", "anthropic_messages"),
+        ("gemini", "/v1beta/models/m:generateContent", "gemini_generate"),
+        ("gemini", "/v1beta/openai/chat/completions", "openai_chat"),
+        ("azure", "/openai/deployments/d/chat/completions", "openai_chat"),
+        ("groq", "/openai/v1/chat/completions", "openai_chat"),
+        ("openrouter", "/api/v1/chat/completions", "openai_chat"),
+        ("perplexity", "/chat/completions", "openai_chat"),
+        ("fireworks", "/inference/v1/chat/completions", "openai_chat"),
+        ("writer", "/v1/chat", "openai_chat"),
+        ("cohere", "/v1/chat", "cohere_chat"),
+        ("huggingface", "/", "huggingface"),
+        ("huggingface", "/models/gpt2", "huggingface"),
+        ("huggingface", "/v1/chat/completions", "openai_chat"),
+        ("aleph_alpha", "/complete", "aleph_alpha"),
+        ("ollama", "/api/chat", "ollama_chat"),
+        ("openai", "/v1/unheard/of", None),
+    ],
+)
+def test_the_wire_of_a_path(name: str, path: str, wire: str | None) -> None:
+    found = wire_for(PROVIDERS[name], "POST", path, WIRES)
+    assert (found.name if found is not None else None) == wire
+
+
+def test_a_kind_is_told_to_the_readers() -> None:
+    built = table(
+        providers={"mine": {"base_url": "http://x", "kind": "openrouter"}, "own": {"base_url": "http://x"}}
+    )
+    names = {name: built.destinations[name].provider.canonical for name in ("mine", "own", "openrouter")}
+    assert names == {"mine": "openrouter", "own": "own", "openrouter": "openrouter"}
+
+
+def test_streams_that_report_unasked_are_left_alone_unless_the_settings_say_so() -> None:
+    built = table(providers={"groq": {"stream_usage": "inject"}})
+    chosen = {name: built.destinations[name].stream_usage for name in ("openai", "mistral", "groq")}
+    assert chosen == {"openai": StreamUsage.INJECT, "mistral": StreamUsage.NEVER, "groq": StreamUsage.INJECT}
 
 
 def test_rules_go_before_recognition() -> None:
