@@ -357,10 +357,11 @@ USES: dict[str, Callable[[], set[Any]]] = {
 
 def test_every_exception_is_needed_and_has_a_reason() -> None:
     found = [f"unknown kind [[{kind}]]" for kind in exceptions() if kind not in USES]
-    for kind, uses in USES.items():
+    for kind, find_uses in USES.items():
+        uses = find_uses()
         for entry in exceptions().get(kind, []):
             identity = (entry["file"], entry["module"]) if kind == "lazy" else (entry["file"],)
-            if identity not in uses():
+            if identity not in uses:
                 found.append(f"[[{kind}]] {' '.join(identity)}: nothing there needs it any more")
             if len(entry.get("why", "")) < 10:
                 found.append(f"[[{kind}]] {' '.join(identity)}: say why")

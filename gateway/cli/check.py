@@ -9,8 +9,7 @@ from typing import Final
 import click
 
 from gateway.cli.exits import Exit
-from gateway.cli.options import config_option, fail_with, settings_from, show_problem
-from gateway.settings import SettingsError
+from gateway.cli.options import config_option, settings_from, show_problem
 from gateway.settings.lint import lint
 from gateway.settings.load import find_file
 from gateway.settings.problem import Severity
@@ -26,10 +25,7 @@ def check(config: Path | None, strict: bool) -> None:
     Ends with 0 when there is nothing to mend, 1 when a check failed, 2 when the settings can't be read.
     """
     settings = settings_from(config)
-    try:
-        problems = lint(settings, os.environ)
-    except SettingsError as error:
-        fail_with(error)
+    problems = lint(settings, os.environ)
     for problem in problems:
         show_problem(problem)
     file = find_file(config)
@@ -39,7 +35,7 @@ def check(config: Path | None, strict: bool) -> None:
     if errors or (strict and warnings):
         raise SystemExit(Exit.PROBLEM)
     mark = click.style("ok", fg="green", bold=True)
-    click.echo(f"{mark}  {source}" + (f" ({warnings} warnings)" if warnings else ""))
+    click.echo(f"{mark}  {source}" + (f" ({warnings} warning{'s' * (warnings > 1)})" if warnings else ""))
 
 
 COMMAND: Final = check

@@ -116,7 +116,7 @@ def test_check_warns_and_strict_makes_it_fail(weighbridge: Weighbridge) -> None:
     result = weighbridge("check", "--config", "w.toml")
     assert result.exit_code == 0
     assert "warning  providers.openai.base_url: ends in /v1" in result.output
-    assert "ok  w.toml (1 warnings)" in result.output
+    assert "ok  w.toml (1 warning)" in result.output
     assert weighbridge("check", "--config", "w.toml", "--strict").exit_code == Exit.PROBLEM
 
 
