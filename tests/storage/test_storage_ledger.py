@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rig.ledger import FlakyTarget, opening, record, started
 
+from pricing.usage import Usage
 from storage.ledger import Durability, Ledger
+from storage.store import Store
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
@@ -225,6 +227,21 @@ async def test_without_strict_there_is_nothing_to_wait_for(tmp_path: Path) -> No
     ledger = await started(tmp_path, FlakyTarget(), durability=Durability.GROUP)
     assert ledger.closed(record(1)) is None
     await ledger.stop(5)
+
+
+async def test_of_two_records_of_one_call_the_first_counts(tmp_path: Path, database: str) -> None:
+    ledger = await started(tmp_path, url=database)
+    ledger.closed(record(1))
+    assert await ledger.drained(10)
+    for number, tokens in ((1, 7), (2, 8), (2, 9), (3, 10)):
+        ledger.closed(record(number, usage=Usage(input=tokens)))
+    assert await ledger.drained(10)
+    assert (ledger.stats().recorded, ledger.stats().duplicates, ledger.stats().balance) == (5, 2, 0)
+    await ledger.stop(5)
+    store = await Store.open(database, data_dir=tmp_path)
+    page = await store.list_calls()
+    await store.close()
+    assert [item.input_tokens for item in page.items] == [10, 8, 1001]
 
 
 STEPS = st.lists(

@@ -152,6 +152,48 @@ def test_a_replay_interrupted_by_another_death_goes_on_where_it_was(tmp_path: Pa
     assert found == [record(number) for number in range(10, 30)] + [opening(record(30))]
 
 
+def test_a_call_opened_twice_does_not_hide_older_open_calls_from_being_carried(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, segment_bytes=2000, max_bytes=2**40, reserve_bytes=0, when_full=WhenFull.REFUSE)
+    for number in (1, 2):
+        spool.opened(opening(record(number)))
+    last = None
+    for number in range(10, 30):
+        _, last = spool.closed(record(number))
+        if number == 20:
+            assert not spool.opened(opening(record(1))), "it was open already"
+    assert last is not None
+    spool.acknowledge(last.end)
+    while not spool.carry():
+        pass
+    assert spool.release() > 3
+    spool.close()
+    found, _ = replayed(tmp_path)
+    assert {one.id for one in found} >= {call_id(1), call_id(2)}
+
+
+def test_what_was_carried_is_on_the_disk_before_the_old_segment_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, segment_bytes=2000, max_bytes=2**40, reserve_bytes=0, when_full=WhenFull.REFUSE)
+    spool.opened(opening(record(1)))
+    for number in range(10, 20):
+        _, last = spool.closed(record(number))
+        assert last is not None
+        spool.acknowledge(last.end)
+    spool.carry()
+    events: list[str] = []
+    sync, remove = os.fdatasync, Path.unlink
+    monkeypatch.setattr("storage.segment.os.fdatasync", lambda fd: (events.append("sync"), sync(fd)))
+    monkeypatch.setattr(
+        Path, "unlink", lambda self, **options: (events.append("unlink"), remove(self, **options))
+    )
+    assert spool.release() > 1
+    monkeypatch.undo()
+    assert events.index("sync") < events.index("unlink")
+    assert "sync" not in events[events.index("unlink") :]
+    spool.close()
+
+
 def test_a_living_process_is_not_robbed(tmp_path: Path) -> None:
     spool = Spool(tmp_path, segment_bytes=10**6, max_bytes=2**40, reserve_bytes=0, when_full=WhenFull.REFUSE)
     spool.closed(record(1))
