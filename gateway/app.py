@@ -13,8 +13,8 @@ from typing import Final
 from gateway.answers import Answers
 from gateway.deadlines import Sweeper
 from gateway.defects import Defects
-from gateway.exchange import Exchange, Gear
 from gateway.front import FrontConnection, Lane, sweep
+from gateway.gear import Gear, Running
 from gateway.identity import Identity
 from gateway.prices import price_book
 from gateway.providers.table import ProviderTable
@@ -57,7 +57,7 @@ class Gateway:
             version=VERSION,
             instance_id=f"{socket.gethostname()}-{os.getpid()}",
         )
-        self.live: set[Exchange] = set()
+        self.live: set[Running] = set()
         self._clock = clock
         self.port = 0
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import enum
+import os
+import socket
+import ssl
 
 import msgspec
 
@@ -62,3 +65,14 @@ _TYPES = {
     404: "not_found_error",
     413: "request_too_large",
 }
+
+
+def reason_of(error: Exception) -> str:
+    """Why a connection failed, fit for an app's eyes: no address, no path."""
+    if isinstance(error, TimeoutError):
+        return "connect deadline passed"
+    if isinstance(error, ssl.SSLError):
+        return "TLS handshake failed"
+    if isinstance(error, socket.gaierror):
+        return "host name not found"
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__

@@ -8,25 +8,19 @@ bytes to the app.
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import ssl
-from collections.abc import Callable
 from types import TracebackType
-from typing import Protocol, Self
-
-import msgspec
+from typing import Self
 
 from gateway.call import Call, Progress
-from gateway.errors import Code, error_body
+from gateway.errors import Code, error_body, reason_of
+from gateway.gear import Client, Deadlines, Gear
 from gateway.recording import NO_READING, cost_headers, opening_record
 from gateway.relay import LAST_CHUNK, Framing, chunk, own_response, response_head
-from gateway.upstream import Connection, Pool
-from gateway.wire.contract import Exchanged, Reading
+from gateway.upstream import Connection
+from gateway.wire.contract import Exchanged
 from gateway.wire.tap import Tap
 from gateway.wire.usage_injection import UsageFilter
 from telemetry.outcome import Outcome
-from telemetry.record import CallRecord
 
 HOLD_BYTES = 256 * 1024
 """A non-streamed answer up to this size is held until it is whole, so that its cost fits into the head."""
@@ -41,56 +35,6 @@ STREAMED = (
 """Media types of answers that are never held."""
 STALE_SECONDS = 0.25
 """A reused connection that closes this soon after the request, without a byte, was stale: nothing was processed."""
-
-
-class Client(Protocol):
-    """The app's side of a call."""
-
-    http10: bool
-
-    def write(self, data: bytes) -> None: ...
-
-    def end(self, *, close: bool) -> None:
-        """The response is complete."""
-
-    def cut(self) -> None:
-        """Close without completing, so that the app sees a cut."""
-
-    def pause_upload(self) -> None: ...
-
-    def resume_upload(self) -> None: ...
-
-
-class Sink(Protocol):
-    """Where records go. ``closed`` may return a future to wait for before the last byte (strict durability)."""
-
-    def opened(self, record: CallRecord) -> None: ...
-
-    def closed(self, record: CallRecord) -> asyncio.Future[None] | None: ...
-
-
-class Deadlines(msgspec.Struct, frozen=True):
-    """Seconds. Each is a total for its phase, not a pause between reads, except ``idle``."""
-
-    connect: float
-    response_head: float
-    idle: float
-    total: float
-
-
-class Gear(msgspec.Struct, frozen=True):
-    """What every exchange works with; made once in :mod:`gateway.app`."""
-
-    loop: asyncio.AbstractEventLoop
-    clock: Callable[[], float]
-    """Monotonic seconds (the loop's own clock only ticks in milliseconds on uvloop)."""
-    pool: Pool
-    sink: Sink
-    weigh: Callable[[Call, Progress, Outcome, Reading], CallRecord]
-    """Prices the call and makes its record; never raises (:class:`gateway.recording.Scale`)."""
-    live: set[Exchange]
-    defect: Callable[[BaseException], None]
-    """Counts and logs a defect of ours."""
 
 
 class Exchange:
@@ -535,14 +479,3 @@ def _described(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[str, str]:
         elif name == b"content-encoding":
             encoding = value.decode("latin-1").lower()
     return content_type, encoding
-
-
-def reason_of(error: Exception) -> str:
-    """Why a connection failed, fit for an app's eyes: no address, no path."""
-    if isinstance(error, TimeoutError):
-        return "connect deadline passed"
-    if isinstance(error, ssl.SSLError):
-        return "TLS handshake failed"
-    if isinstance(error, socket.gaierror):
-        return "host name not found"
-    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else type(error).__name__

@@ -51,7 +51,7 @@ class State(enum.Enum):
 
 
 class FrontConnection(asyncio.Protocol):
-    """One connection of an app. Is the :class:`gateway.exchange.Client` of the call it carries."""
+    """One connection of an app. Is the :class:`gateway.gear.Client` of the call it carries."""
 
     __slots__ = (
         "_body",

@@ -15,7 +15,8 @@ import msgspec
 from gateway import attribution, headers
 from gateway.call import Call, Progress, RequestHead, Target
 from gateway.errors import Code, Refusal, error_body
-from gateway.exchange import Client, Deadlines, Exchange, Gear
+from gateway.exchange import Exchange
+from gateway.gear import Client, Deadlines, Gear
 from gateway.identity import Caller, Identity
 from gateway.ids import call_id
 from gateway.recording import record_of_refusal, what_of

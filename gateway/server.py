@@ -62,7 +62,7 @@ class Relayed(web.StreamResponse):
 
 
 class AppConnection(RequestHandler):
-    """One connection of an app. Is the :class:`gateway.exchange.Client` of the call it carries."""
+    """One connection of an app. Is the :class:`gateway.gear.Client` of the call it carries."""
 
     __slots__ = ("_body_since", "_clock", "_connected_at", "_done", "_exchange", "_may_upload", "http10")
 

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from storage.spool import SpoolFull
-
 from gateway.errors import Code, Refusal
+from storage.spool import SpoolFull
 from telemetry.record import CallRecord
 
 
@@ -21,7 +20,7 @@ class Ledger(Protocol):
 
 
 class Sinks:
-    """:class:`gateway.exchange.Sink` over the ledger and the lookers-on."""
+    """:class:`gateway.gear.Sink` over the ledger and the lookers-on."""
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ import functools
 from typing import Final
 
 from gateway.call import Target
-from gateway.exchange import Deadlines
+from gateway.gear import Deadlines
 from gateway.providers.registry import WireFinder, wire_for
 from gateway.providers.table import Destination, ProviderTable
 from gateway.settings.choices import StreamUsage

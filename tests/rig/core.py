@@ -16,8 +16,9 @@ from typing import Any
 from aiohttp import web
 
 from gateway.deadlines import Sweeper
-from gateway.exchange import Exchange, Gear
+from gateway.exchange import Exchange
 from gateway.front import FrontConnection, Lane, sweep
+from gateway.gear import Gear
 from gateway.identity import Identity
 from gateway.providers.table import ProviderTable
 from gateway.proxy import Limits, Proxy

@@ -1,0 +1,74 @@
+"""What an exchange works with: the app's side, the ledger's side, its deadlines, and what all exchanges share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from gateway.call import Call, Progress
+from gateway.upstream import Pool
+from gateway.wire.contract import Reading
+from telemetry.outcome import Outcome
+from telemetry.record import CallRecord
+
+
+class Client(Protocol):
+    """The app's side of a call."""
+
+    http10: bool
+
+    def write(self, data: bytes) -> None: ...
+
+    def end(self, *, close: bool) -> None:
+        """The response is complete."""
+
+    def cut(self) -> None:
+        """Close without completing, so that the app sees a cut."""
+
+    def pause_upload(self) -> None: ...
+
+    def resume_upload(self) -> None: ...
+
+
+class Sink(Protocol):
+    """Where records go. ``closed`` may return a future to wait for before the last byte (strict durability)."""
+
+    def opened(self, record: CallRecord) -> None: ...
+
+    def closed(self, record: CallRecord) -> asyncio.Future[None] | None: ...
+
+
+class Deadlines(msgspec.Struct, frozen=True):
+    """Seconds. Each is a total for its phase, not a pause between reads, except ``idle``."""
+
+    connect: float
+    response_head: float
+    idle: float
+    total: float
+
+
+class Running(Protocol):
+    """A call under way, as the sweeper and the shutdown see it (:class:`gateway.exchange.Exchange`)."""
+
+    def expire(self, now: float) -> None: ...
+
+    def shut_down(self) -> None: ...
+
+
+class Gear(msgspec.Struct, frozen=True):
+    """What every exchange works with; made once in :mod:`gateway.app`."""
+
+    loop: asyncio.AbstractEventLoop
+    clock: Callable[[], float]
+    """Monotonic seconds (the loop's own clock only ticks in milliseconds on uvloop)."""
+    pool: Pool
+    sink: Sink
+    weigh: Callable[[Call, Progress, Outcome, Reading], CallRecord]
+    """Prices the call and makes its record; never raises (:class:`gateway.recording.Scale`)."""
+    live: set[Running]
+    """The calls under way."""
+    defect: Callable[[BaseException], None]
+    """Counts and logs a defect of ours."""
