@@ -1,0 +1,10 @@
+"""Budgets, leases and reservations."""
+
+from __future__ import annotations
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Nothing yet."""

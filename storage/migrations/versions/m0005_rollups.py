@@ -1,0 +1,10 @@
+"""Rollups by hour and day, their deltas and sketches."""
+
+from __future__ import annotations
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    """Nothing yet."""
