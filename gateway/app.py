@@ -159,7 +159,7 @@ def identity(table: ProviderTable) -> Identity:
         if destination.key is not None:
             credential = destination.provider.credential
             value = credential.prefix + destination.key.get_secret_value()
-            configured[name] = (credential.header.encode("ascii"), value.encode("latin-1"))
+            configured[name] = b"%b: %b" % (credential.header.encode("ascii"), value.encode("latin-1"))
     return Identity(configured)
 
 

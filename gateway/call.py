@@ -23,17 +23,19 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     keep_alive: bool
     chunked: bool
     """The body came in chunked transfer coding."""
+    content_length: int | None
+    """Length the app declared; ``None`` for a chunked body or none. The server has checked the digits."""
     peer: str | None
-
-    @property
-    def content_length(self) -> int | None:
-        """Length the app declared; ``None`` for a chunked body or none. The server has checked the digits."""
-        value = self.scan.seen.get(b"content-length")
-        return int(value) if value is not None and not self.chunked else None
 
     @property
     def expects_continue(self) -> bool:
         return self.scan.seen.get(b"expect", b"").lower() == b"100-continue"
+
+
+def declared_length(seen: dict[bytes, bytes], *, chunked: bool) -> int | None:
+    """``Content-Length`` as far as it counts."""
+    value = seen.get(b"content-length")
+    return int(value) if value is not None and not chunked else None
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):

@@ -231,15 +231,14 @@ class Exchange:
                 Outcome.PROTOCOL_ERROR, 502, Code.PROTOCOL_ERROR, "switched protocols without being asked"
             )
             return
-        if self.client.http10 and connection.chunked:
+        if self.client.http10 and connection.head.chunked:
             self.framing = Framing.PLAIN
         if self.framing is Framing.PLAIN or connection.until_close:
             self.close_client = True
         wire = call.target.wire
         if wire is None:
             return
-        headers = tuple([(name.lower(), value) for name, value in connection.headers])
-        content_type, encoding = _described(headers)
+        head = connection.head
         self.tap = Tap(
             wire,
             Exchanged(
@@ -248,18 +247,22 @@ class Exchange:
                 call.target.query,
                 call.ask,
                 connection.status,
-                headers,
+                head,
                 call.body,
                 call.target.provider.name,
             ),
-            content_type,
-            encoding,
+            head.content_type,
+            head.content_encoding,
         )
-        if call.hides_usage and content_type.startswith("text/event-stream") and not encoding:
+        if (
+            call.hides_usage
+            and head.content_type.startswith("text/event-stream")
+            and not head.content_encoding
+        ):
             self.filter = UsageFilter()
             if not self.client.http10:
                 self.framing = Framing.CHUNKED
-        streamed = call.ask.stream or content_type.startswith(STREAMED)
+        streamed = call.ask.stream or head.content_type.startswith(STREAMED)
         if not streamed and not connection.complete:
             self._held = []
             self._holder = self.gear.loop.call_later(HOLD_SECONDS, self._release_held)
@@ -290,7 +293,9 @@ class Exchange:
             self._drop_hold()
         if not self.head_sent:
             self.head_sent = True
-            head = response_head(connection, self.framing, self._extra_headers(), close=self.close_client)
+            head = response_head(
+                connection.head, self.framing, self._extra_headers(), close=self.close_client
+            )
             self.client.write(head + body)
         elif body:
             self.client.write(body)
@@ -304,8 +309,9 @@ class Exchange:
         self.gear.live.discard(self)
         self.connection = None
         unread_upload = not self.call.whole and not connection.keep
+        junk = connection.junk
         connection.release()
-        self.client.end(close=self.close_client or unread_upload)
+        self.client.end(close=self.close_client or unread_upload or junk)
 
     def _release_held(self) -> None:
         """The answer takes too long to be held until it is whole."""
@@ -314,7 +320,9 @@ class Exchange:
         self._held = None
         if held is not None and connection is not None and not self.over:
             self.head_sent = True
-            head = response_head(connection, self.framing, self._extra_headers(), close=self.close_client)
+            head = response_head(
+                connection.head, self.framing, self._extra_headers(), close=self.close_client
+            )
             self.client.write(head + b"".join(held))
 
     def _drop_hold(self) -> None:
@@ -468,14 +476,3 @@ class Exchange:
 
     def _extra_headers(self) -> bytes:
         return b"x-weighbridge-request-id: %b\r\n%b" % (self.call.id.encode("ascii"), self._cost_headers)
-
-
-def _described(headers: tuple[tuple[bytes, bytes], ...]) -> tuple[str, str]:
-    """Content type and content encoding of an answer."""
-    content_type = encoding = ""
-    for name, value in headers:
-        if name == b"content-type":
-            content_type = value.decode("latin-1").lower()
-        elif name == b"content-encoding":
-            encoding = value.decode("latin-1").lower()
-    return content_type, encoding

@@ -15,10 +15,10 @@ from typing import Final
 import httptools
 import msgspec
 
-from gateway.call import RequestHead
+from gateway.call import RequestHead, declared_length
 from gateway.errors import Code, error_body
 from gateway.exchange import Exchange
-from gateway.headers import scan
+from gateway.headers import MalformedHeader, scan
 from gateway.proxy import Ended, Proxy
 from gateway.relay import LAST_CHUNK, chunk, own_response
 from gateway.server import CONTINUE, HttpLimits, ProxyServer, is_own
@@ -39,6 +39,8 @@ class Lane(msgspec.Struct, frozen=True):
 
 
 class State(enum.Enum):
+    """What a connection is doing."""
+
     HEAD = enum.auto()
     """Waiting for a request head, or in the middle of one."""
     BODY = enum.auto()
@@ -50,6 +52,14 @@ class State(enum.Enum):
     GONE = enum.auto()
 
 
+# Bound once: reading a member off its class costs as much as a function call.
+_HEAD: Final = State.HEAD
+_BODY: Final = State.BODY
+_CARRIED: Final = State.CARRIED
+_LINGERING: Final = State.LINGERING
+_GONE: Final = State.GONE
+
+
 class FrontConnection(asyncio.Protocol):
     """One connection of an app. Is the :class:`gateway.gear.Client` of the call it carries."""
 
@@ -57,8 +67,7 @@ class FrontConnection(asyncio.Protocol):
         "_body",
         "_exchange",
         "_head",
-        "_head_bytes",
-        "_headers",
+        "_headed",
         "_held",
         "_lane",
         "_odd",
@@ -71,7 +80,6 @@ class FrontConnection(asyncio.Protocol):
         "_served",
         "_since",
         "_state",
-        "_target",
         "_transport",
         "_whole",
         "http10",
@@ -87,7 +95,7 @@ class FrontConnection(asyncio.Protocol):
         """Bytes that came while a call was running (pipelining)."""
         self._served = False
         """At least one request of this connection was answered."""
-        self._state = State.HEAD
+        self._state = _HEAD
         self._since = lane.clock()
         """When the wait for the app's next bytes began."""
         self._reset()
@@ -96,10 +104,9 @@ class FrontConnection(asyncio.Protocol):
         """Ready for the next request head."""
         self._raw = b""
         """Everything read of this request, as long as it may still be handed over."""
-        self._target = b""
-        self._headers: list[tuple[bytes, bytes]] = []
-        self._head_bytes = 0
         self._head: RequestHead | None = None
+        self._headed = False
+        """The parser has seen the end of the head."""
         self._odd = False
         self._body: list[bytes] = []
         """Body bytes of this read; of all reads while the body is held."""
@@ -120,14 +127,14 @@ class FrontConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         state = self._state
-        if state is State.CARRIED:
+        if state is _HEAD or state is _BODY:
+            self._read(data)
+        elif state is _CARRIED:
             self._pending.append(data)
             self._pause()
-        elif state is State.HEAD or state is State.BODY:
-            self._read(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._state = State.GONE
+        self._state = _GONE
         self._transport = None
         self._lane.connections.discard(self)
         exchange, self._exchange = self._exchange, None
@@ -145,10 +152,13 @@ class FrontConnection(asyncio.Protocol):
     # ---- reading a request
 
     def _read(self, data: bytes) -> None:
-        if self._state is State.HEAD:
-            if not self._raw:
+        if self._state is _HEAD:
+            raw = self._raw
+            if raw:
+                self._raw = raw + data
+            else:
+                self._raw = data if data[0] > 13 else data.lstrip(b"\r\n")
                 self._since = self._lane.clock()
-            self._raw = self._raw + data if self._raw else data
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -157,8 +167,12 @@ class FrontConnection(asyncio.Protocol):
             self._reject(400, "The request is not well-formed HTTP.")
             return
         if self._head is None:
-            self._check_unfinished_head()
-        elif self._odd and self._state is State.HEAD and not self._running:
+            if not self._headed:
+                self._check_unfinished_head()
+                return
+            if not self._take_head():
+                return
+        if self._odd and self._state is _HEAD and not self._running:
             self._hand_over()
         else:
             self._advance()
@@ -167,10 +181,43 @@ class FrontConnection(asyncio.Protocol):
         limits = self._lane.limits
         if self._odd:  # a head that aiohttp has better words for
             self._hand_over()
-        elif len(self._raw) > limits.head_bytes or len(self._headers) > limits.headers:
-            self._reject(
-                431, f"The request head is larger than {limits.head_bytes} bytes or {limits.headers} headers."
-            )
+        elif len(self._raw) > limits.head_bytes:
+            self._reject(431, f"The request head is larger than {limits.head_bytes} bytes.")
+
+    def _take_head(self) -> bool:
+        """Make the head of what was read; false if that ended the matter."""
+        raw = self._raw
+        end = raw.find(b"\r\n\r\n")
+        request_line, *lines = raw[:end].split(b"\r\n")
+        limits = self._lane.limits
+        try:
+            if end < 0:  # line ends that are not CRLF
+                raise MalformedHeader
+            method, target, version = request_line.split(b" ")
+            found = scan(lines)
+            seen = found.seen
+            chunked = b"transfer-encoding" in seen
+            length = declared_length(seen, chunked=chunked)
+        except ValueError:  # also MalformedHeader: what the parser lets through and we do not
+            self._reject(400, "The request is not well-formed HTTP.")
+            return False
+        self.http10 = version != b"HTTP/1.1"
+        if (
+            self.http10
+            or end > limits.head_bytes
+            or len(lines) > limits.headers
+            or b"upgrade" in seen
+            or b"host" not in seen
+            or is_own(target)
+        ):
+            self._odd = True
+        connection = seen.get(b"connection")
+        keep_alive = connection is None or b"close" not in connection.lower()
+        method_name = method.decode("ascii")
+        self._head = RequestHead(
+            method_name, target, found, self.http10, keep_alive, chunked, length, self._peer
+        )
+        return True
 
     def _advance(self) -> None:
         """The head is complete: start the call once enough of the body is there, then pass on the rest."""
@@ -179,9 +226,9 @@ class FrontConnection(asyncio.Protocol):
         proxy = self._lane.proxy
         if not self._running:
             if not self._whole and self._held <= proxy.limits.hold_body:
-                if self._state is State.HEAD:
+                if self._state is _HEAD:
                     self._raw = b""
-                    self._state = State.BODY
+                    self._state = _BODY
                     if head.expects_continue:
                         self.write(CONTINUE)
                 self._since = self._lane.clock()
@@ -192,7 +239,7 @@ class FrontConnection(asyncio.Protocol):
 
     def _start(self, head: RequestHead) -> None:
         self._running = True
-        self._state = State.CARRIED if self._whole else State.BODY
+        self._state = _CARRIED if self._whole else _BODY
         self._raw = b""
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
@@ -211,14 +258,14 @@ class FrontConnection(asyncio.Protocol):
         if self._received > limit:
             exchange.client_exceeded(limit)
         elif self._whole:
-            self._state = State.CARRIED
+            self._state = _CARRIED
             exchange.uploaded(LAST_CHUNK if chunked else b"")
 
     def _hand_over(self) -> None:
         """Give the connection to aiohttp, with all that was read of this request."""
         transport, raw = self._transport, self._raw
         assert transport is not None
-        self._state = State.GONE
+        self._state = _GONE
         self._transport = None
         self._lane.connections.discard(self)
         protocol = self._lane.aiohttp()
@@ -241,40 +288,8 @@ class FrontConnection(asyncio.Protocol):
         if self._whole:
             self._odd = True  # a second request in the same read
 
-    def on_url(self, url: bytes) -> None:
-        if not self._whole:
-            self._target += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._head is None:
-            self._headers.append((name, value))
-            self._head_bytes += len(name) + len(value) + 4
-
     def on_headers_complete(self) -> None:
-        if self._head is not None:
-            return
-        parser = self._parser
-        found = scan(self._headers)
-        seen = found.seen
-        self.http10 = parser.get_http_version() != "1.1"
-        limits = self._lane.limits
-        self._odd = (
-            self.http10
-            or b"upgrade" in seen
-            or b"host" not in seen
-            or is_own(self._target)
-            or self._head_bytes > limits.head_bytes
-            or len(self._headers) > limits.headers
-        )
-        self._head = RequestHead(
-            parser.get_method().decode("ascii"),
-            self._target,
-            found,
-            self.http10,
-            parser.should_keep_alive(),
-            b"transfer-encoding" in seen,
-            self._peer,
-        )
+        self._headed = True
 
     def on_body(self, body: bytes) -> None:
         if not self._whole:
@@ -301,39 +316,39 @@ class FrontConnection(asyncio.Protocol):
         odd = self._odd
         self._reset()
         if not close and not odd and not unread:
-            self._state = State.HEAD
+            self._state = _HEAD
             self._served = True
             self._since = self._lane.clock()
             if self._pending:
                 self._lane.loop.call_soon(self._resume_pending)
         elif unread and transport.can_write_eof():
-            self._state = State.LINGERING
+            self._state = _LINGERING
             self._since = self._lane.clock()
             transport.write_eof()
             self._resume()
         else:
-            self._state = State.GONE
+            self._state = _GONE
             transport.close()
 
     def cut(self) -> None:
         self._reset()
-        self._state = State.GONE
+        self._state = _GONE
         if self._transport is not None:
             self._transport.close()
 
     def pause_upload(self) -> None:
-        if self._state is State.BODY:
+        if self._state is _BODY:
             self._pause()
 
     def resume_upload(self) -> None:
-        if self._state is State.BODY:
+        if self._state is _BODY:
             self._since = self._lane.clock()
             self._resume()
 
     # ---- flow and time
 
     def _resume_pending(self) -> None:
-        if self._state is State.HEAD and self._transport is not None:
+        if self._state is _HEAD and self._transport is not None:
             data = b"".join(self._pending)
             self._pending.clear()
             self._resume()
@@ -351,17 +366,17 @@ class FrontConnection(asyncio.Protocol):
         """Has the app been too slow with a head or a body, or idle for too long?"""
         limits = self._lane.limits
         waited = now - self._since
-        if self._state is State.HEAD:
+        if self._state is _HEAD:
             return waited > (
                 limits.keepalive_seconds if self._served and not self._raw else limits.head_seconds
             )
-        if self._state is State.BODY:
+        if self._state is _BODY:
             return waited > limits.body_seconds
-        return self._state is State.LINGERING and waited > LINGER_SECONDS
+        return self._state is _LINGERING and waited > LINGER_SECONDS
 
     def idle(self) -> bool:
         """Nothing is under way: may be closed at once when the gateway stops."""
-        return self._state in (State.HEAD, State.LINGERING)
+        return self._state in (_HEAD, _LINGERING)
 
     def close(self) -> None:
         if self._transport is not None:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import enum
 import functools
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -43,14 +44,21 @@ _LOOKED_AT: Final = frozenset(
     )
 )
 
+NOTHING: Final = frozenset[bytes]()
+_NEVER_LISTED: Final = frozenset((b"close", b"keep-alive", b"transfer-encoding", b"content-length", b""))
+
 CREDENTIALS: Final = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"))
+
+
+class MalformedHeader(ValueError):  # noqa: N818 - what it is, not what went wrong with us
+    """A header line that no HTTP parser should have let through."""
 
 
 class Scan(msgspec.Struct, frozen=True, gc=False):
     """One pass over a request's headers."""
 
-    forward: list[tuple[bytes, bytes]]
-    """What goes upstream, as it came."""
+    forward: list[bytes]
+    """The lines that go upstream, byte for byte as they came, without the line end."""
     seen: dict[bytes, bytes]
     """Lower-cased name -> value of the headers we look at; the first of a name wins."""
     labels: dict[bytes, bytes]
@@ -67,6 +75,13 @@ class _Fate(enum.Enum):
     DROP = enum.auto()
 
 
+# Bound once: reading a member off its class costs as much as a function call.
+_FORWARD: Final = _Fate.FORWARD
+_FORWARD_SEEN: Final = _Fate.FORWARD_SEEN
+_STAY_SEEN: Final = _Fate.STAY_SEEN
+_LABEL: Final = _Fate.LABEL
+
+
 def _fate(lower: bytes) -> _Fate:
     if lower.startswith(OURS):
         return _Fate.LABEL
@@ -76,55 +91,117 @@ def _fate(lower: bytes) -> _Fate:
     return _Fate.DROP if stays else _Fate.FORWARD
 
 
-@functools.lru_cache(maxsize=1024)
-def _known(name: bytes) -> tuple[bytes, _Fate]:
-    """Lower-cased name and fate of a header; apps send the same few names over and over."""
+@functools.lru_cache(maxsize=2048)
+def _known(line: bytes) -> tuple[_Fate, bytes, bytes]:
+    """Fate, lower-cased name and value of a header line; apps send the same few lines over and over.
+
+    Raises :class:`MalformedHeader`.
+    """
+    name, colon, value = line.partition(b":")
+    if not colon or not name or name[-1:] in b" \t" or b"\r" in line or b"\n" in line:
+        raise MalformedHeader
     lower = name.lower()
-    return lower, _fate(lower)
+    return _fate(lower), lower, value.strip(b" \t")
 
 
-def scan(headers: Iterable[tuple[bytes, bytes]]) -> Scan:
-    """Split request headers into what passes and what we read.
+def scan(lines: Iterable[bytes]) -> Scan:
+    """Split request headers into what passes and what we read. Raises :class:`MalformedHeader`.
 
     Names listed in ``Connection`` are hop-by-hop too and stay here, except the credentials: a client must not
     be able to strip its own credential with ``Connection: authorization``.
     """
-    forward: list[tuple[bytes, bytes]] = []
+    forward: list[bytes] = []
     seen: dict[bytes, bytes] = {}
     labels: dict[bytes, bytes] = {}
     listed = b""
-    for pair in headers:
-        lower, fate = _known(pair[0])
-        if fate is _Fate.FORWARD:
-            forward.append(pair)
-        elif fate is _Fate.FORWARD_SEEN:
-            forward.append(pair)
-            seen.setdefault(lower, pair[1])
-        elif fate is _Fate.LABEL:
-            labels.setdefault(lower, pair[1])
-        elif fate is _Fate.STAY_SEEN:
-            seen.setdefault(lower, pair[1])
+    for line in lines:
+        fate, lower, value = _known(line)
+        if fate is _FORWARD:
+            forward.append(line)
+        elif fate is _FORWARD_SEEN:
+            forward.append(line)
+            if lower not in seen:
+                seen[lower] = value
+        elif fate is _LABEL:
+            if lower not in labels:
+                labels[lower] = value
+        elif fate is _STAY_SEEN:
+            if lower not in seen:
+                seen[lower] = value
             if lower == b"connection":
-                listed += b"," + pair[1].lower()
+                listed += b"," + value.lower()
     if listed:
         drop = {part.strip() for part in listed.split(b",")} - CREDENTIALS - {b"", b"close", b"keep-alive"}
         if drop:
-            forward = [pair for pair in forward if pair[0].lower() not in drop]
+            forward = [line for line in forward if name_of(line) not in drop]
     return Scan(forward, seen, labels)
 
 
-@functools.lru_cache(maxsize=1024)
-def passes_back(name: bytes) -> bool:
-    """Does a response header of this name pass to the app? ``Connection`` may name further ones that do not."""
-    return name.lower() not in HOP_BY_HOP
+def name_of(line: bytes) -> bytes:
+    """Lower-cased name of a header line."""
+    return line.partition(b":")[0].lower()
 
 
 def request_bytes(
-    method: str, target: bytes, host: bytes, headers: Iterable[tuple[bytes, bytes]], framing: bytes
+    method: bytes, target: bytes, host: bytes, lines: Iterable[bytes], framing: bytes, body: bytes
 ) -> bytes:
-    """Head of the request that goes upstream; ``framing`` is a whole header line or empty."""
-    parts = [method.encode("ascii"), b" ", target, b" HTTP/1.1\r\nHost: ", host, b"\r\n"]
-    for name, value in headers:
-        parts += (name, b": ", value, b"\r\n")
-    parts += (framing, b"\r\n")
-    return b"".join(parts)
+    """A request as it goes upstream; ``framing`` is a header line or empty."""
+    start = b"%b %b HTTP/1.1\r\nHost: %b" % (method, target, host)
+    head = [start, *lines, framing] if framing else [start, *lines]
+    return b"%b\r\n\r\n%b" % (b"\r\n".join(head), body)
+
+
+# ---- answers
+
+_TOLD: Final = re.compile(
+    rb"\r\n(content-type|content-encoding|content-length|transfer-encoding|connection|keep-alive"
+    rb"|proxy-connection|te|upgrade|proxy-authorization)[ \t]*:[ \t]*([^\r]*)",
+    re.IGNORECASE,
+)
+
+
+class AnswerHead(msgspec.Struct, gc=False):
+    """Head of an answer as it was read: ``raw`` ends with the empty line.
+
+    Nearly everything passes as it stands, so it is looked into only as far as somebody asks.
+    """
+
+    raw: bytes
+    content_type: str = ""
+    """Lower-cased."""
+    content_encoding: str = ""
+    """Lower-cased."""
+    content_length: int | None = None
+    chunked: bool = False
+    strip: frozenset[bytes] = NOTHING
+    """Names of hop-by-hop headers in it (also those its ``Connection`` names): they stay here."""
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        """Pairs of lower-cased name and value."""
+        for line in self.raw[:-4].split(b"\r\n")[1:]:
+            name, _, value = line.partition(b":")
+            yield name.lower(), value.strip(b" \t")
+
+
+def answer_head(raw: bytes) -> AnswerHead:
+    """Look at the few headers that matter; ``raw`` was found well-formed by the parser."""
+    head = AnswerHead(raw)
+    for name, value in _TOLD.findall(raw):
+        lower = name.lower()
+        if lower == b"content-type":
+            head.content_type = value.decode("latin-1").lower()
+        elif lower == b"content-length":
+            head.content_length = int(value)
+        elif lower == b"transfer-encoding":
+            head.chunked = value.lower().rstrip().endswith(b"chunked")
+        elif lower == b"content-encoding":
+            head.content_encoding = value.decode("latin-1").strip().lower()
+        else:
+            head.strip |= _hop_by_hop(lower, value)
+    return head
+
+
+def _hop_by_hop(lower: bytes, value: bytes) -> frozenset[bytes]:
+    if lower != b"connection":
+        return frozenset((lower,))
+    return frozenset(part.strip() for part in value.lower().split(b",")) - _NEVER_LISTED | {lower}

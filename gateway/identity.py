@@ -15,22 +15,22 @@ from gateway.providers.contract import Provider
 
 
 class Caller(msgspec.Struct, frozen=True):
-    """Who calls. ``credential`` is the header to add for the provider, or ``None``: the app brought its own."""
+    """Who calls. ``credential`` is the header line to add for the provider, or ``None``: the app brought its own."""
 
-    credential: tuple[bytes, bytes] | None = None
+    credential: bytes | None = None
 
-    def forward(self, pairs: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-        """Headers for the provider with the credential in place."""
-        return pairs if self.credential is None else [*pairs, self.credential]
+    def forward(self, lines: list[bytes]) -> list[bytes]:
+        """Header lines for the provider with the credential in place."""
+        return lines if self.credential is None else [*lines, self.credential]
 
 
 PASSTHROUGH = Caller()
 
 
 class Identity:
-    """Made from the settings: provider name -> header with the configured key."""
+    """Made from the settings: provider name -> header line with the configured key."""
 
-    def __init__(self, configured: Mapping[str, tuple[bytes, bytes]]) -> None:
+    def __init__(self, configured: Mapping[str, bytes]) -> None:
         self._configured = dict(configured)
 
     def identify(self, seen: Mapping[bytes, bytes], provider: Provider) -> Caller:

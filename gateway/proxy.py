@@ -27,7 +27,7 @@ from telemetry.propagation import new_span_id, new_trace_id, parse_traceparent
 from telemetry.record import Trace
 
 NO_ASK: Final = AskFields()
-IDENTITY_ENCODING: Final = (b"Accept-Encoding", b"identity")
+IDENTITY_ENCODING: Final = b"Accept-Encoding: identity"
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -179,14 +179,15 @@ class Proxy:
             injected = wire.inject_usage(body)
             if injected is not None:
                 sent, hides_usage = injected, True
-                forward = [pair for pair in forward if pair[0].lower() != b"accept-encoding"]
+                forward = [line for line in forward if headers.name_of(line) != b"accept-encoding"]
                 forward.append(IDENTITY_ENCODING)
         request = headers.request_bytes(
-            head.method,
+            head.method.encode("ascii"),
             target.sent_target,
             target.authority,
             forward,
             _framing(head, len(sent), whole),
+            sent if whole else b"",
         )
         call = Call(
             call_id(started_ns),
@@ -198,7 +199,7 @@ class Proxy:
             attribution.who(head.scan.labels, ask),
             attribution.route(head.scan.labels),
             self._trace(seen),
-            request + (sent if whole else b""),
+            request,
             body,
             whole,
             not whole and head.content_length is None,
@@ -274,8 +275,8 @@ def _framing(head: RequestHead, held: int, whole: bool) -> bytes:
     """The header line that delimits the request body at the provider."""
     if whole:
         if held or head.content_length is not None or head.chunked:
-            return b"Content-Length: %d\r\n" % held
+            return b"Content-Length: %d" % held
         return b""
     if head.content_length is not None:
-        return b"Content-Length: %d\r\n" % head.content_length
-    return b"Transfer-Encoding: chunked\r\n"
+        return b"Content-Length: %d" % head.content_length
+    return b"Transfer-Encoding: chunked"

@@ -10,8 +10,7 @@ import enum
 from http import HTTPStatus
 from typing import Final
 
-from gateway.headers import passes_back
-from gateway.upstream import Connection
+from gateway.headers import NOTHING, AnswerHead, name_of
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -22,32 +21,33 @@ class Framing(enum.Enum):
     CHUNKED = "chunked"
 
 
+RAW: Final = Framing.RAW
 _REFRAMED: Final = {
-    Framing.RAW: frozenset[bytes](),
+    Framing.RAW: NOTHING,
     Framing.PLAIN: frozenset((b"transfer-encoding", b"trailer")),
     Framing.CHUNKED: frozenset((b"transfer-encoding", b"trailer", b"content-length")),
 }
+_STATUS_LINE: Final = b"HTTP/1.1 "
 
 
-def response_head(connection: Connection, framing: Framing, extra: bytes, *, close: bool) -> bytes:
+def response_head(head: AnswerHead, framing: Framing, extra: bytes, *, close: bool) -> bytes:
     """Status line and headers for the app.
 
     Hop-by-hop headers (also those named by ``Connection``) stay here; everything else keeps its bytes and
     order. ``extra`` is appended: whole header lines, each ended by CRLF.
     """
-    parts = [b"HTTP/1.1 %d %b\r\n" % (connection.status, connection.reason)]
-    for name, value in connection.headers:
-        if passes_back(name):
-            parts.append(b"%b: %b\r\n" % (name, value))
-    unwanted = _REFRAMED[framing] | connection.listed
-    if unwanted:
-        parts[1:] = [line for line in parts[1:] if line.partition(b":")[0].lower() not in unwanted]
+    raw = head.raw
+    if framing is RAW and not head.strip and not close and raw.startswith(_STATUS_LINE):
+        return raw[:-2] + extra + b"\r\n"
+    unwanted = _REFRAMED[framing] | head.strip
+    status, *lines = raw[:-4].split(b"\r\n")
+    parts = [_STATUS_LINE + status.partition(b" ")[2]]
+    parts += [line for line in lines if name_of(line) not in unwanted]
     if framing is Framing.CHUNKED:
-        parts.append(b"Transfer-Encoding: chunked\r\n")
+        parts.append(b"Transfer-Encoding: chunked")
     if close:
-        parts.append(b"Connection: close\r\n")
-    parts += (extra, b"\r\n")
-    return b"".join(parts)
+        parts.append(b"Connection: close")
+    return b"%b\r\n%b\r\n" % (b"\r\n".join(parts), extra)
 
 
 def chunk(data: bytes) -> bytes:

@@ -21,10 +21,10 @@ from aiohttp.http import HttpVersion10, RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
-from gateway.call import RequestHead
+from gateway.call import RequestHead, declared_length
 from gateway.errors import Code, error_body
 from gateway.exchange import Exchange
-from gateway.headers import scan
+from gateway.headers import MalformedHeader, scan
 from gateway.proxy import Ended, Proxy
 from gateway.relay import LAST_CHUNK, chunk
 
@@ -257,7 +257,11 @@ class ProxyServer(web.Server):
             own = api.request_factory(message, request.content, connection, request.writer, request.task)
             return await api.request_handler(own)
         assert isinstance(connection, AppConnection)
-        return await connection.carry(self._proxy, request_head(message, connection), request.content)
+        try:
+            head = request_head(message, connection)
+        except MalformedHeader:
+            return connection.handle_error(request, 400, message="A header line is not well-formed.")
+        return await connection.carry(self._proxy, head, request.content)
 
     def sweep(self, now: float) -> None:
         """Close connections of apps that are too slow with a head or a body."""
@@ -276,13 +280,15 @@ def is_own(target: bytes) -> bool:
 
 def request_head(message: RawRequestMessage, connection: AppConnection) -> RequestHead:
     """aiohttp's parsed head as ours; the raw target is kept byte for byte."""
+    found = scan(b"%b: %b" % pair for pair in message.raw_headers)
     peer = connection.peername
     return RequestHead(
         message.method,
         message.path.encode("utf-8", "surrogateescape"),
-        scan(message.raw_headers),
+        found,
         message.version <= HttpVersion10,
         not message.should_close,
         message.chunked,
+        declared_length(found.seen, chunked=message.chunked),
         peer[0] if isinstance(peer, tuple) else None,
     )

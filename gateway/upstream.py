@@ -15,8 +15,9 @@ from typing import Final, Protocol
 import httptools
 import msgspec
 
-NOTHING_LISTED: Final = frozenset[bytes]()
-_NEVER_LISTED: Final = frozenset((b"close", b"keep-alive", b"transfer-encoding", b"content-length", b""))
+from gateway.headers import AnswerHead, answer_head
+
+_NO_HEAD: Final = AnswerHead(b"")
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -53,21 +54,17 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_head_only",
-        "_junk",
         "_parser",
         "_skip_heads",
         "body_at",
-        "chunked",
         "complete",
-        "content_length",
-        "headers",
+        "head",
+        "junk",
         "keep",
-        "listed",
         "origin",
         "pieces",
         "pool",
         "raw",
-        "reason",
         "receiver",
         "served",
         "status",
@@ -90,24 +87,21 @@ class Connection(asyncio.Protocol):
 
     def _reset(self) -> None:
         self.status = 0
-        self.reason = b""
-        self.headers: list[tuple[bytes, bytes]] = []
+        """0 until the response head is complete."""
+        self.head = _NO_HEAD
         self.pieces: list[bytes] = []
         """De-chunked body bytes of this read."""
         self.raw = b""
         """Bytes read while the response head was incomplete."""
         self.body_at = -1
         """Where the body begins in ``raw``; -1 while the head is incomplete."""
-        self.content_length: int | None = None
-        self.chunked = False
-        self.listed: frozenset[bytes] = NOTHING_LISTED
-        """Headers that the provider's ``Connection`` header names: they stay here."""
         self.until_close = False
         """The body ends where the connection does."""
         self.complete = False
         self.keep = False
+        self.junk = False
+        """The provider sent more than its answer: nobody must read on from there."""
         self._skip_heads = 0
-        self._junk = False
 
     # ---- towards the provider
 
@@ -136,7 +130,7 @@ class Connection(asyncio.Protocol):
         """The answer is complete: back to the pool, or closed where it cannot serve again."""
         self.receiver = None
         self.served += 1
-        usable = self.keep and not self.until_close and not self._junk and self.transport is not None
+        usable = self.keep and not self.until_close and not self.junk and self.transport is not None
         if self._head_only:
             self._parser = httptools.HttpResponseParser(self)
         self._reset()
@@ -164,24 +158,37 @@ class Connection(asyncio.Protocol):
         self.pieces.clear()
         reading_head = self.body_at < 0
         if reading_head:
-            self.raw = self.raw + data if self.raw else data
+            self.raw = self.raw + data if self.raw else data.lstrip(b"\r\n")
         broken: httptools.HttpParserError | None = None
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             pass  # 101: the receiver sees the status and takes the raw bytes over
         except httptools.HttpParserError as error:
-            if not (self.complete and self._junk):
+            if not (self.complete and self.junk):
                 broken = error
-        if reading_head and self.status:
-            at = -1
-            for _ in range(self._skip_heads + 1):
-                at = self.raw.find(b"\r\n\r\n", at + 1 if at >= 0 else 0)
-            self.body_at = at + 4 if at >= 0 else len(self.raw)
+        if reading_head and self.status and not self._read_head():
+            broken = httptools.HttpParserError("the head's lines do not end in CRLF")
         if broken is None or self.status:  # what was good before it broke still goes to the app
             receiver.upstream_read(self, data)
         if broken is not None and self.receiver is receiver:
             receiver.upstream_broken(self, broken)
+
+    def _read_head(self) -> bool:
+        """The head is whole: find its end and see how the body is delimited. False if the end is not to be found."""
+        raw, start = self.raw, 0
+        at = raw.find(b"\r\n\r\n")
+        for _ in range(self._skip_heads):
+            start = at + 4
+            at = raw.find(b"\r\n\r\n", start)
+        if at < start:
+            self.status = 0
+            return False
+        self.body_at = at + 4
+        self.head = head = answer_head(raw[start : at + 4])
+        if head.content_length is None and not head.chunked:
+            self.until_close = not self._head_only and self.status not in (204, 304)
+        return True
 
     def eof_received(self) -> bool | None:
         return None  # the transport closes; connection_lost tells the receiver
@@ -212,36 +219,18 @@ class Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         if self.complete:
-            self._junk = True
-
-    def on_status(self, reason: bytes) -> None:
-        if not self.complete:
-            self.reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if not self.complete and self.status == 0:
-            self.headers.append((name, value))
+            self.junk = True
 
     def on_headers_complete(self) -> None:
         if self.complete:
             return
         status = self._parser.get_status_code()
-        if 100 <= status < 200 and status != 101:  # informational: the real head is yet to come
+        if status < 200 and status != 101:  # informational: the real head is yet to come
             return
         self.status = status
-        for name, value in self.headers:
-            lower = name.lower()
-            if lower == b"transfer-encoding":
-                self.chunked = value.lower().rstrip().endswith(b"chunked")
-            elif lower == b"content-length":
-                self.content_length = int(value)
-            elif lower == b"connection":
-                self.listed |= {part.strip() for part in value.lower().split(b",")} - _NEVER_LISTED
         self.keep = self._parser.should_keep_alive()
-        if self._head_only or status in (204, 304):
-            self.complete = self._head_only
-        elif not self.chunked and self.content_length is None:
-            self.until_close = True
+        if self._head_only:
+            self.complete = True
 
     def on_body(self, body: bytes) -> None:
         if not self.complete:
@@ -250,9 +239,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self.status == 0:
             self._skip_heads += 1
-            self.headers = []
-            self.reason = b""
-        elif not self.until_close:
+        else:
             self.complete = True
 
 

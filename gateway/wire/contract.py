@@ -6,7 +6,7 @@ caught and counted by the tap. A ``Reader`` lives for one call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
@@ -102,8 +102,8 @@ class Exchanged(msgspec.Struct, frozen=True, gc=False):
     query: str
     ask: AskFields
     status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    """Response headers, names lower-cased."""
+    headers: Iterable[tuple[bytes, bytes]]
+    """Response headers, names lower-cased; to be gone through anew each time."""
     request_body: bytes = b""
     """The request as far as it was held (for units that only the request tells, e.g. characters to speak)."""
     provider: str = ""

@@ -75,7 +75,18 @@ _UNREAD = Unread()
 class Tap:
     """Reads one answer. ``feed`` takes de-chunked body bytes as they come, still content-encoded."""
 
-    __slots__ = ("_call", "_frames", "_limits", "_reader", "_take", "_text", "_wire", "blind", "errors")
+    __slots__ = (
+        "_call",
+        "_dropped",
+        "_frames",
+        "_limits",
+        "_reader",
+        "_take",
+        "_text",
+        "_wire",
+        "blind",
+        "errors",
+    )
 
     def __init__(
         self,
@@ -93,6 +104,7 @@ class Tap:
         self._reader: Reader | None = None
         self._text: Text | None = None
         self._frames: Frames = _UNREAD
+        self._dropped = 0
         self._take = _UNREAD.feed
         try:
             self._open(content_type, content_encoding)
@@ -122,7 +134,7 @@ class Tap:
     @property
     def dropped(self) -> int:
         """Events or bodies that were too large (or damaged) to be read whole."""
-        return self._frames.dropped
+        return self._dropped + self._frames.dropped
 
     @property
     def text(self) -> str:
@@ -148,10 +160,14 @@ class Tap:
     def end(self) -> None:
         """The body is over, complete or not. Raises nothing; a second call does nothing."""
         self._take = _UNREAD.feed
+        frames = self._frames
         try:
-            self._frames.end()
+            frames.end()
         except Exception:  # noqa: BLE001
             self._fail(Blind.ERRORS)
+        # Frames and tap hold each other; letting go here frees the answer now and not at some collection later.
+        self._dropped = frames.dropped
+        self._frames = _UNREAD
 
     def reading(self) -> Reading:
         """What is known so far. Raises nothing."""

@@ -150,7 +150,12 @@ class Core:
         gear = Gear(loop, self.clock, self.pool, sinks, scale.weigh, self.live, self.defects.append)
         targets = ProviderTargets(ProviderTable.build(self._settings), WIRES)
         self.proxy = Proxy(
-            gear, targets, Identity(self._keys), self._limits, traces=self._traces, incoming=self._incoming
+            gear,
+            targets,
+            Identity({name: b"%b: %b" % pair for name, pair in self._keys.items()}),
+            self._limits,
+            traces=self._traces,
+            incoming=self._incoming,
         )
         self._runner = web.AppRunner(_own_paths())
         await self._runner.setup()
