@@ -40,7 +40,8 @@ _PLACES: Final = {
 _USER: Final = _ATTRIBUTES.index("user")
 _SESSION: Final = _ATTRIBUTES.index("session")
 _NOBODY: Final = Who()
-_NO_ROUTE: Final = Route()
+NO_ROUTE: Final = Route()
+"""The app says nothing of routing."""
 _ROUTE: Final = (
     b"x-weighbridge-route-policy",
     b"x-weighbridge-route-reason",
@@ -76,10 +77,10 @@ def who(labels: dict[bytes, bytes], ask: AskFields) -> Who:
 def route(labels: dict[bytes, bytes]) -> Route:
     """What an app that routes by itself says of its decision."""
     if not labels:
-        return _NO_ROUTE
+        return NO_ROUTE
     policy, reason, confidence, baseline, experiment, variant = [labels.get(name) for name in _ROUTE]
     if not (policy or reason or confidence or baseline or experiment or variant):
-        return _NO_ROUTE
+        return NO_ROUTE
     return Route(
         None,
         0,

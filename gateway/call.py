@@ -51,6 +51,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     """The path in it, without the query and without the base path of the settings: what wires recognise."""
     query: str
     wire: Wire | None
+    route: Route
+    """What is recorded of a call that goes there at the first attempt and says nothing of routing."""
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):

@@ -16,11 +16,11 @@ def call_id(now_ns: int | None = None) -> str:
     ns = time.time_ns() if now_ns is None else now_ns
     millis, rest = divmod(ns, 1_000_000)
     fraction = (rest << 12) // 1_000_000
-    value = (
-        ((millis & 0xFFFF_FFFF_FFFF) << 80)
-        | (0x7000 | fraction) << 64
-        | 0x8000_0000_0000_0000
-        | random.getrandbits(62)
+    chance = random.getrandbits(62)
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - half the time of the f-string
+        millis >> 16 & 0xFFFF_FFFF,
+        millis & 0xFFFF,
+        fraction,
+        0x8000 | chance >> 48,
+        chance & 0xFFFF_FFFF_FFFF,
     )
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
+from gateway.attribution import NO_ROUTE
 from gateway.call import Call, Progress, Target
 from gateway.wire.contract import AskFields, Reading
 from pricing.book import PriceBook, PriceQuery
@@ -14,15 +16,23 @@ from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, Wha
 
 NO_READING = Reading()
 
+# Bound once: reading a member off its class costs as much as a function call.
+_COMPLETED = Outcome.COMPLETED
+_PROVIDER_ERROR = Outcome.PROVIDER_ERROR
+_INTERRUPTED = Outcome.INTERRUPTED
+_REPORTED = UsageSource.PROVIDER
+_UNREPORTED = UsageSource.NONE
+
 _UNANSWERED = Answer(error_type=Outcome.INTERRUPTED.error_type)
+MICROS: Final = 1_000_000
 _FREE = frozenset((Outcome.REFUSED, Outcome.CONNECT_FAILED))
-_WHOLE = frozenset((Outcome.COMPLETED, Outcome.PROVIDER_ERROR))
 _SAFE_METHODS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 
 
 def cost_of(book: PriceBook, call: Call, reading: Reading, status: int | None, outcome: Outcome) -> Cost:
     """What the call cost, or why that is not known."""
-    if outcome in _FREE or (status is not None and status >= 400) or not reading.billable:
+    whole = outcome is _COMPLETED or outcome is _PROVIDER_ERROR
+    if (status is not None and status >= 400) or not reading.billable or (not whole and outcome in _FREE):
         return NOT_BILLABLE
     if reading.invalid:
         return INVALID_USAGE
@@ -40,8 +50,9 @@ def cost_of(book: PriceBook, call: Call, reading: Reading, status: int | None, o
             reading.service_tier,
             reading.speed,
             reading.geo,
-            charge=reading.charge,
-            estimated=outcome not in _WHOLE,
+            None,
+            reading.charge,
+            not whole,
         )
     )
 
@@ -63,18 +74,13 @@ class Scale:
         return record_of(call, progress, outcome, reading, cost)
 
 
-def _micros(seconds: float) -> int:
-    return round(seconds * 1_000_000)
-
-
 def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading, cost: Cost) -> CallRecord:
     """The record, by position (creation by keyword costs several times as much)."""
     start = progress.started_at
     end = progress.finished_at or start
-    last_read = progress.last_read_at
-    overhead = 0.0
-    if progress.sent_at:
-        overhead = progress.sent_at - start - progress.waited
+    last_read, sent = progress.last_read_at, progress.sent_at
+    if sent:
+        overhead = sent - start - progress.waited
         if last_read:
             overhead += end - last_read
     else:
@@ -83,9 +89,11 @@ def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading
     what, route = call.what, call.route
     if what.request_bytes != progress.request_bytes:  # more was uploaded than was held
         what = what_of(call.method, call.target, call.ask, progress.request_bytes)
-    if progress.attempts:
+    if progress.attempts == 1 and route is NO_ROUTE:
+        route = call.target.route
+    elif progress.attempts:
         route = Route(
-            call.target.authority.decode("ascii"),
+            call.target.route.host,
             progress.attempts,
             progress.attempt_reason,
             route.policy,
@@ -103,12 +111,12 @@ def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading
         route,
         Timing(
             call.started_ns,
-            _micros(end - start),
-            _micros(last_read - progress.sent_at) if last_read and progress.sent_at else None,
-            _micros(progress.first_byte_at - start) if progress.first_byte_at else None,
-            _micros(progress.first_chunk_at - start) if progress.first_chunk_at else None,
-            max(0, _micros(overhead)),
-            _micros(progress.sent_at - start) if progress.sent_at else None,
+            int((end - start) * MICROS),
+            int((last_read - sent) * MICROS) if last_read and sent else None,
+            int((progress.first_byte_at - start) * MICROS) if progress.first_byte_at else None,
+            int((progress.first_chunk_at - start) * MICROS) if progress.first_chunk_at else None,
+            int(overhead * MICROS) if overhead > 0 else 0,
+            int((sent - start) * MICROS) if sent else None,
         ),
         Answer(
             progress.status,
@@ -121,7 +129,7 @@ def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading
             reading.error_code,
         ),
         billed,
-        UsageSource.PROVIDER if billed is not None else UsageSource.NONE,
+        _REPORTED if billed is not None else _UNREPORTED,
         cost,
         call.trace,
         reading.usage_raw,
@@ -133,14 +141,14 @@ def opening_record(call: Call) -> CallRecord:
     """The record of a call that is about to go out, as it will have to stand if we die before its end."""
     return CallRecord(
         call.id,
-        Outcome.INTERRUPTED,
+        _INTERRUPTED,
         call.who,
         call.what,
         call.route,
         Timing(call.started_ns),
         _UNANSWERED,
         None,
-        UsageSource.NONE,
+        _UNREPORTED,
         UNPRICED,
         call.trace,
     )
@@ -158,7 +166,7 @@ def record_of_refusal(
     now: float,
 ) -> CallRecord:
     """The record of a call that we refused."""
-    spent = _micros(now - progress.started_at)
+    spent = int((now - progress.started_at) * MICROS)
     return CallRecord(
         call_id,
         Outcome.REFUSED,
@@ -191,16 +199,20 @@ def what_of(method: str, target: Target, ask: AskFields, request_bytes: int) -> 
 
 def cost_headers(record: CallRecord) -> bytes:
     """Header lines that tell the app what the call cost; no amount where none is known."""
-    usd = format_usd(record.cost.total).encode("ascii")
-    return b"%bx-weighbridge-cost-status: %b\r\nx-weighbridge-overhead-ms: %d.%03d\r\n" % (
-        b"x-weighbridge-cost-usd: %b\r\n" % usd if usd else b"",
-        record.cost.status.value.encode("ascii"),
-        *divmod(record.timing.overhead_us, 1000),
-    )
+    cost = record.cost
+    usd = format_usd(cost.total)
+    millis, micros = divmod(record.timing.overhead_us, 1000)
+    amount = f"x-weighbridge-cost-usd: {usd}\r\n" if usd else ""
+    status: str = cost.status
+    return (
+        f"{amount}x-weighbridge-cost-status: "
+        + status
+        + f"\r\nx-weighbridge-overhead-ms: {millis}.{micros:03d}\r\n"
+    ).encode("ascii")
 
 
 def _error_type(status: int | None, outcome: Outcome, reading: Reading) -> str | None:
-    if outcome.error_type is not None:
+    if outcome is not _COMPLETED and outcome.error_type is not None:
         return outcome.error_type
     if status is not None and status >= 400:
         return str(status)

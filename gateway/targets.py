@@ -10,6 +10,7 @@ from gateway.gear import Deadlines
 from gateway.providers.registry import WireFinder, wire_for
 from gateway.providers.table import Destination, ProviderTable
 from gateway.settings.choices import StreamUsage
+from telemetry.record import Route
 
 REMEMBERED: Final = 4096
 """Paths kept in memory; a path with a query is never kept, it may carry a key."""
@@ -37,14 +38,16 @@ class ProviderTargets:
         place = self._table.resolve(raw_target)
         sent = place.path if b"?" not in raw_target else f"{place.path}?{place.query}"
         provider = place.destination.provider
+        authority = place.origin.authority
         return Target(
             provider,
             place.origin,
-            place.origin.authority.encode("ascii"),
+            authority.encode("ascii"),
             sent.encode("latin-1"),
             place.path,
             place.query,
             wire_for(provider, method, place.path, self._wires),
+            Route(authority, 1),
         )
 
     def deadlines(self, target: Target) -> Deadlines:

@@ -325,12 +325,15 @@ def _add_up_scaled(lines: list[Line], scale: int) -> Amounts:
 
 def round_amounts(amounts: Amounts) -> tuple[int, list[int]]:
     """Total in nano-USD, rounded once, halves to even, and components that add up to it exactly."""
-    size = ATTO_PER_NANO * amounts.scale
-    exact = amounts.exact
+    return round_exact(amounts.exact, ATTO_PER_NANO * amounts.scale)
+
+
+def round_exact(exact: list[int], size: int) -> tuple[int, list[int]]:
+    """The same of amounts of which ``size`` make a nano-USD."""
     total, rest = divmod(sum(exact), size)
     if rest and (rest * 2 > size or (rest * 2 == size and total & 1)):
         total += 1
-    parts = [amount // size if amount else 0 for amount in exact]
+    parts = [amount // size for amount in exact]
     if sum(parts) != total:
         return total, share_out(total, exact, size)
     return total, parts

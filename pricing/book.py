@@ -20,15 +20,17 @@ from pricing.bill import (
     is_consistent,
     make_bill,
     round_amounts,
+    round_exact,
     share_out,
 )
 from pricing.cost import Cost, CostSource, CostStatus
 from pricing.match import Hit, Matcher
 from pricing.names import MAX_NAME, canonical_provider
 from pricing.overrides import Overrides, OverridesFile, parse_overrides
+from pricing.plain import plain_amounts
 from pricing.plan import Conditions, Plan, conditions_of
 from pricing.rates import Catalogue
-from pricing.units import COMPONENTS
+from pricing.units import ATTO_PER_NANO, COMPONENTS
 from pricing.usage import NOTHING, Usage
 
 REMEMBERED_NAMES = 4096
@@ -38,6 +40,12 @@ REMEMBERED_CONDITIONS = 256
 """Ways of saying a tier, speed, geography and region."""
 
 _NANO_PER_SECOND = 1_000_000_000
+# Bound once: reading a member off its class costs as much as a function call.
+_PRICED = CostStatus.PRICED
+_ESTIMATED = CostStatus.ESTIMATED
+_OVERRIDE = CostSource.OVERRIDE
+_PROVIDER = CostSource.PROVIDER
+_CATALOGUE = CostSource.CATALOGUE
 
 
 class PriceQuery(msgspec.Struct, frozen=True, gc=False):
@@ -148,10 +156,14 @@ class PriceBook:
     def price(self, query: PriceQuery) -> Cost:
         """Cost of one call. Never raises on a query."""
         usage = query.usage
+        if usage is not None and query.charge is None:
+            cost = self._plain(query, usage)
+            if cost is not None:
+                return cost
         if usage is not None and not is_consistent(usage):
             return Cost(CostStatus.INVALID_USAGE, snapshot=self.snapshot)
         tariff, source = self._tariff(query, usage)
-        if source is CostSource.PROVIDER and query.charge is not None:
+        if source is _PROVIDER and query.charge is not None:
             return self._charged(query.charge, usage, tariff)
         if usage is None or (usage.input is None and usage == NOTHING):
             return Cost(CostStatus.UNPRICED, snapshot=self.snapshot, rule="no usage reported")
@@ -170,6 +182,18 @@ class PriceBook:
         else:
             status = CostStatus.PRICED
         new, made, read, written, other = parts
+        return Cost(status, source, total, new, made, read, written, other, self.snapshot, tariff.rule)
+
+    def _plain(self, query: PriceQuery, usage: Usage) -> Cost | None:
+        """Nearly every call: text in, text out, all rates known. ``None``: it takes a bill."""
+        tariff, source = self._tariff(query, usage)
+        if tariff is None:
+            return None
+        exact = plain_amounts(usage, tariff)
+        if exact is None:
+            return None
+        total, (new, made, read, written, other) = round_exact(exact, ATTO_PER_NANO)
+        status = _ESTIMATED if query.estimated or tariff.estimated else _PRICED
         return Cost(status, source, total, new, made, read, written, other, self.snapshot, tariff.rule)
 
     def explain(self, query: PriceQuery) -> Explanation:
@@ -206,8 +230,8 @@ class PriceBook:
         if found.override is not None:
             tariff = found.override.tariff(at, conditions, total_input)
             if tariff is not None:
-                return tariff, CostSource.OVERRIDE
-        source = CostSource.CATALOGUE if query.charge is None or query.charge < 0 else CostSource.PROVIDER
+                return tariff, _OVERRIDE
+        source = _CATALOGUE if query.charge is None or query.charge < 0 else _PROVIDER
         return found.listed.tariff(at, conditions, total_input) if found.listed is not None else None, source
 
     def _conditions_of(self, query: PriceQuery) -> Conditions:

@@ -68,6 +68,8 @@ def format_usd(nano: int | None) -> str:
     """Decimal USD of a nano-USD amount, exact, without a float: ``1500`` -> ``"0.0000015"``; ``None`` -> ``""``."""
     if nano is None:
         return ""
+    if 0 <= nano < NANO_PER_USD:
+        return f"0.{nano:09d}".rstrip("0").rstrip(".")
     sign = "-" if nano < 0 else ""
     whole, fraction = divmod(abs(nano), NANO_PER_USD)
     text = f"{whole}.{fraction:09d}".rstrip("0").rstrip(".")
