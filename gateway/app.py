@@ -27,10 +27,13 @@ from gateway.targets import ProviderTargets
 from gateway.upstream import Pool
 from gateway.version import VERSION
 from gateway.wire.registry import WIRES
+from gateway.wire.tap import TapLimits
 from storage.ledger import Ledger, LedgerConfig
 from storage.writer import Pace
 from telemetry.config import Secrets, TelemetryConfig
 from telemetry.exporter import TelemetryExporter
+from telemetry.sampling import Sampler
+from telemetry.spans import CostStyle, SpanStyle
 
 UPSTREAM_IDLE_SECONDS: Final = 30.0
 """Idle connections to providers are closed after this."""
@@ -52,7 +55,7 @@ class Gateway:
         self.table = ProviderTable.build(settings)
         self.ledger = Ledger(ledger_config(settings))
         self.telemetry = TelemetryExporter.from_config(
-            telemetry_config(settings),
+            telemetry_config(settings, self.table),
             os.environ,
             version=VERSION,
             instance_id=f"{socket.gethostname()}-{os.getpid()}",
@@ -69,7 +72,9 @@ class Gateway:
         self._pool = Pool(loop, clock, idle_seconds=UPSTREAM_IDLE_SECONDS)
         self._scale = Scale(self.book, self.defects)
         sinks = Sinks(self.ledger, (self._observe,), self.defects)
-        gear = Gear(loop, clock, self._pool, sinks, self._scale.weigh, self.live, self.defects)
+        gear = Gear(
+            loop, clock, self._pool, sinks, self._scale.weigh, self.live, self.defects, tap_limits(settings)
+        )
         self.proxy = Proxy(
             gear,
             ProviderTargets(self.table, WIRES),
@@ -77,6 +82,8 @@ class Gateway:
             proxy_limits(settings),
             traces=self.telemetry.plan.enabled,
             incoming=settings.telemetry.incoming_trace,
+            sampler=self.telemetry.plan.sampler,
+            forward_trace=settings.proxy.forward_traceparent,
         )
         self._api = Answers(settings, self.table, self.book, self.ledger)
         http = http_limits(settings)
@@ -168,6 +175,11 @@ def proxy_limits(settings: Settings) -> Limits:
     return Limits(limits.hold_body_bytes, limits.body_bytes, limits.url_bytes)
 
 
+def tap_limits(settings: Settings) -> TapLimits:
+    most = settings.limits.tap_bytes
+    return TapLimits(event=most, document=most)
+
+
 def http_limits(settings: Settings) -> HttpLimits:
     limits, timeouts = settings.limits, settings.timeouts
     return HttpLimits(
@@ -195,8 +207,9 @@ def ledger_config(settings: Settings) -> LedgerConfig:
     )
 
 
-def telemetry_config(settings: Settings) -> TelemetryConfig:
+def telemetry_config(settings: Settings, table: ProviderTable) -> TelemetryConfig:
     telemetry = settings.telemetry
+    names = {name: one.provider.otel_name for name, one in table.destinations.items()}
     return TelemetryConfig(
         endpoint=telemetry.endpoint,
         protocol=telemetry.protocol,
@@ -204,7 +217,11 @@ def telemetry_config(settings: Settings) -> TelemetryConfig:
         service_name=telemetry.service_name,
         service_version=VERSION,
         incoming_trace=telemetry.incoming_trace,
+        sampler=Sampler(telemetry.sample_ratio) if telemetry.sample_ratio is not None else None,
         metrics_names=telemetry.metrics_names,
+        span_style=SpanStyle(
+            cost=frozenset({CostStyle.GEN_AI}) if telemetry.compat_cost else frozenset(), provider_names=names
+        ),
     )
 
 

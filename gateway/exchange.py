@@ -253,6 +253,7 @@ class Exchange:
             ),
             head.content_type,
             head.content_encoding,
+            self.gear.tap_limits,
         )
         if (
             call.hides_usage

@@ -11,6 +11,7 @@ import msgspec
 from gateway.call import Call, Progress
 from gateway.upstream import Pool
 from gateway.wire.contract import Reading
+from gateway.wire.tap import TapLimits
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
@@ -72,3 +73,4 @@ class Gear(msgspec.Struct, frozen=True):
     """The calls under way."""
     defect: Callable[[BaseException], None]
     """Counts and logs a defect of ours."""
+    tap_limits: TapLimits = TapLimits()

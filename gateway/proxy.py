@@ -23,8 +23,9 @@ from gateway.recording import record_of_refusal, what_of
 from gateway.relay import own_response
 from gateway.settings.choices import IncomingTrace
 from gateway.wire.contract import AskFields
-from telemetry.propagation import new_span_id, new_trace_id, parse_traceparent
+from telemetry.propagation import format_traceparent
 from telemetry.record import Trace
+from telemetry.sampling import Sampler, begin_trace
 
 NO_ASK: Final = AskFields()
 IDENTITY_ENCODING: Final = b"Accept-Encoding: identity"
@@ -88,6 +89,8 @@ class Proxy:
         *,
         traces: bool,
         incoming: IncomingTrace,
+        sampler: Sampler = Sampler(),  # noqa: B008 (frozen)
+        forward_trace: bool = False,
     ) -> None:
         self.limits = limits
         self.refused: dict[str, int] = {}
@@ -97,6 +100,8 @@ class Proxy:
         self._identity = identity
         self._traces = traces
         self._incoming = incoming
+        self._sampler = sampler
+        self._forward_trace = forward_trace
         self.closing = False
 
     def adopt(self, targets: Targets, identity: Identity, limits: Limits) -> None:
@@ -165,6 +170,9 @@ class Proxy:
     ) -> tuple[Call, bytes]:
         seen = head.scan.seen
         forward = caller.forward(head.scan.forward)
+        trace = self._trace(seen)
+        if self._forward_trace:
+            forward = [*forward, *self._trace_lines(seen, trace)]
         sent, hides_usage = body, False
         wire = target.wire
         if (
@@ -198,7 +206,7 @@ class Proxy:
             what_of(head.method, target, ask, len(body)),
             attribution.who(head.scan.labels, ask),
             attribution.route(head.scan.labels),
-            self._trace(seen),
+            trace,
             request,
             body,
             whole,
@@ -210,23 +218,19 @@ class Proxy:
     def _trace(self, seen: dict[bytes, bytes]) -> Trace | None:
         parent = seen.get(b"traceparent")
         incoming = self._incoming
-        if parent is None or incoming is IncomingTrace.IGNORE:
-            return Trace(new_trace_id(), new_span_id(), new_span_id()) if self._traces else None
-        parsed = parse_traceparent(parent)
-        if parsed is None:
-            return Trace(new_trace_id(), new_span_id(), new_span_id())
-        trace_id, span_id, sampled = parsed
-        if incoming is IncomingTrace.LINK:
-            return Trace(new_trace_id(), new_span_id(), new_span_id(), 0, True, None, trace_id, span_id)
-        state = seen.get(b"tracestate")
-        return Trace(
-            trace_id,
-            new_span_id(),
-            new_span_id(),
-            span_id,
-            sampled,
-            state.decode("latin-1")[:512] if state else None,
-        )
+        if not self._traces and (parent is None or incoming is IncomingTrace.IGNORE):
+            return None
+        return begin_trace(parent, seen.get(b"tracestate"), incoming=incoming, sampler=self._sampler)
+
+    def _trace_lines(self, seen: dict[bytes, bytes], trace: Trace | None) -> list[bytes]:
+        """Trace context for the provider: our CLIENT span where spans are exported, else the app's own."""
+        if self._traces and trace is not None:
+            span = format_traceparent(trace.trace_id, trace.client_span_id, trace.sampled)
+            lines = [b"traceparent: " + span]
+            if trace.state:
+                lines.append(b"tracestate: " + trace.state.encode("latin-1"))
+            return lines
+        return [b"%b: %b" % (name, seen[name]) for name in (b"traceparent", b"tracestate") if name in seen]
 
     # ---- refusals
 

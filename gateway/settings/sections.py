@@ -190,7 +190,9 @@ class Proxy(Section):
         description="inject: ask streams that would not report their usage for it, and hide the extra chunk; never.",
     )
     default_provider: ProviderName = Field(default="openai", description="Who gets bare /v1/... paths.")
-    forward_traceparent: bool = Field(default=False, description="Send traceparent to the provider.")
+    forward_traceparent: bool = Field(
+        default=False, description="Send traceparent and tracestate to the provider."
+    )
 
 
 class Auth(Section):
@@ -228,9 +230,10 @@ class Limits(Section):
         description="Above this a request body is streamed through and not read.",
     )
     tap_bytes: ByteSize = Field(
-        default=ByteSize(16 * _MIB),
+        default=ByteSize(4 * _MIB),
         ge=1024,
-        description="Most of one answer (inflated) that is looked at for usage.",
+        description="Most of one answer, or of one event of a stream, that is held to be read (inflated); "
+        "of a larger answer both ends are read.",
     )
     connections: int = Field(default=20_000, ge=1, description="Open connections from apps, per worker.")
 
@@ -293,7 +296,7 @@ class Telemetry(Section):
         description="Share of traces begun here that are exported.",
     )
     compat_cost: bool = Field(
-        default=False, description="Also write the cost under the names proposed for the conventions."
+        default=True, description="Also write the cost as gen_ai.usage.cost, where backends look for it."
     )
 
 
