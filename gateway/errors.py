@@ -24,6 +24,7 @@ class Code(enum.StrEnum):
     UPGRADE_UNSUPPORTED = "weighbridge_upgrade_unsupported"
     CANNOT_ACCOUNT = "weighbridge_cannot_account"
     SHUTTING_DOWN = "weighbridge_shutting_down"
+    TOO_MANY_CONNECTIONS = "weighbridge_too_many_connections"
     CONNECT_FAILED = "weighbridge_provider_unreachable"
     RESET = "weighbridge_provider_closed"
     TIMEOUT = "weighbridge_provider_timeout"

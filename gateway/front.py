@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -21,10 +22,12 @@ from gateway.exchange import Exchange
 from gateway.headers import MalformedHeader, scan
 from gateway.proxy import Ended, Proxy
 from gateway.relay import LAST_CHUNK, chunk, own_response
-from gateway.server import CONTINUE, HttpLimits, ProxyServer, is_own
+from gateway.server import CONTINUE, SLOWEST_BODY, HttpLimits, ProxyServer, is_own
 
 LINGER_SECONDS: Final = 5.0
 """How long the rest of a refused body is read and thrown away, so that the app gets to read the refusal."""
+TURNED_AWAY_AT_ONCE: Final = 256
+"""So many connections beyond the limit are told why; more are closed without a word."""
 
 
 class Lane(msgspec.Struct, frozen=True):
@@ -65,6 +68,7 @@ class FrontConnection(asyncio.Protocol):
 
     __slots__ = (
         "_body",
+        "_body_began",
         "_exchange",
         "_head",
         "_headed",
@@ -112,6 +116,7 @@ class FrontConnection(asyncio.Protocol):
         """Body bytes of this read; of all reads while the body is held."""
         self._held = 0
         self._received = 0
+        self._body_began = 0.0
         self._whole = False
         self._running = False
         """The proxy has the call."""
@@ -123,7 +128,11 @@ class FrontConnection(asyncio.Protocol):
         self._transport = transport  # type: ignore[assignment]
         peer = transport.get_extra_info("peername")
         self._peer = peer[0] if isinstance(peer, tuple) else None
-        self._lane.connections.add(self)
+        lane = self._lane
+        beyond = len(lane.connections) + lane.aiohttp.open - lane.limits.connections
+        lane.connections.add(self)
+        if beyond >= 0:
+            self._turn_away(beyond)
 
     def data_received(self, data: bytes) -> None:
         state = self._state
@@ -158,7 +167,8 @@ class FrontConnection(asyncio.Protocol):
                 self._raw = raw + data
             else:
                 self._raw = data if data[0] > 13 else data.lstrip(b"\r\n")
-                self._since = self._lane.clock()
+                if self._raw:  # empty lines in front of a request buy no time
+                    self._since = self._lane.clock()
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -229,6 +239,7 @@ class FrontConnection(asyncio.Protocol):
                 if self._state is _HEAD:
                     self._raw = b""
                     self._state = _BODY
+                    self._body_began = self._lane.clock()
                     if head.expects_continue:
                         self.write(CONTINUE)
                 self._since = self._lane.clock()
@@ -274,12 +285,26 @@ class FrontConnection(asyncio.Protocol):
         protocol.data_received(raw)
 
     def _reject(self, status: int, message: str) -> None:
-        self._lane.aiohttp.malformed += 1
+        self._lane.aiohttp.note_malformed(self._peer, message)
         if self._exchange is not None:  # a body that broke off in the middle of a call
             self._exchange.client_gone()
             self.cut()
             return
         self.write(own_response(status, error_body(None, status, Code.BAD_REQUEST, message), b"", close=True))
+        self.end(close=True)
+
+    def _turn_away(self, beyond: int) -> None:
+        server = self._lane.aiohttp
+        server.turned_away += 1
+        if beyond >= TURNED_AWAY_AT_ONCE:
+            self._state = _GONE
+            assert self._transport is not None
+            self._transport.abort()
+            return
+        body = error_body(
+            None, 503, Code.TOO_MANY_CONNECTIONS, "The gateway has too many connections; try again."
+        )
+        self.write(own_response(503, body, b"Retry-After: 1\r\n", close=True))
         self.end(close=True)
 
     # ---- httptools callbacks
@@ -327,17 +352,15 @@ class FrontConnection(asyncio.Protocol):
             transport.write_eof()
             self._resume()
         else:
-            self._state = _GONE
-            transport.close()
+            self.close()
 
     def cut(self) -> None:
         self._reset()
-        self._state = _GONE
-        if self._transport is not None:
-            self._transport.close()
+        self.close()
 
     def pause_upload(self) -> None:
         if self._state is _BODY:
+            self._since = math.inf  # it is not the app that is slow
             self._pause()
 
     def resume_upload(self) -> None:
@@ -371,7 +394,10 @@ class FrontConnection(asyncio.Protocol):
                 limits.keepalive_seconds if self._served and not self._raw else limits.head_seconds
             )
         if self._state is _BODY:
-            return waited > limits.body_seconds
+            if waited > limits.body_seconds:
+                return True
+            most = limits.body_seconds + self._received / SLOWEST_BODY
+            return not self._running and now - self._body_began > most
         return self._state is _LINGERING and waited > LINGER_SECONDS
 
     def idle(self) -> bool:
@@ -379,8 +405,9 @@ class FrontConnection(asyncio.Protocol):
         return self._state in (_HEAD, _LINGERING)
 
     def close(self) -> None:
+        self._state = _GONE
         if self._transport is not None:
-            self._transport.close()
+            self._lane.aiohttp.parting.close(self._transport)
 
 
 def sweep(lane: Lane, now: float) -> None:

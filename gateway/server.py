@@ -25,10 +25,17 @@ from gateway.call import RequestHead, declared_length
 from gateway.errors import Code, error_body
 from gateway.exchange import Exchange
 from gateway.headers import MalformedHeader, scan
+from gateway.parting import Parting
 from gateway.proxy import Ended, Proxy
 from gateway.relay import LAST_CHUNK, chunk
+from telemetry.notice import Notices
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+SLOWEST_BODY: Final = 1024
+"""Bytes per second; a body that is held back until it is whole must come faster on average."""
+MALFORMED_LOG_SECONDS: Final = 10.0
+"""One log line about malformed requests in this time."""
+_logger = logging.getLogger("gateway.server")
 _SILENT: Final = logging.getLogger("gateway.server.aiohttp")
 
 
@@ -64,7 +71,17 @@ class Relayed(web.StreamResponse):
 class AppConnection(RequestHandler):
     """One connection of an app. Is the :class:`gateway.gear.Client` of the call it carries."""
 
-    __slots__ = ("_body_since", "_clock", "_connected_at", "_done", "_exchange", "_may_upload", "http10")
+    __slots__ = (
+        "_body_began",
+        "_body_received",
+        "_body_since",
+        "_clock",
+        "_connected_at",
+        "_done",
+        "_exchange",
+        "_may_upload",
+        "http10",
+    )
 
     def __init__(self, manager: ProxyServer, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
@@ -75,6 +92,10 @@ class AppConnection(RequestHandler):
         self._clock = manager.clock
         self._connected_at = manager.clock()
         self._body_since = 0.0
+        """When the wait for the app's next body bytes began; 0: nothing is waited for."""
+        self._body_began = 0.0
+        """When the body that is held back began; 0: none is."""
+        self._body_received = 0
 
     # ---- Client
 
@@ -88,9 +109,14 @@ class AppConnection(RequestHandler):
             self._done.set_result(not close)
 
     def cut(self) -> None:
-        if self.transport is not None:
-            self.transport.close()
+        self.leave()
         self.end(close=True)
+
+    def leave(self) -> None:
+        """Close; what is written goes out first, as far as the app reads it."""
+        assert isinstance(self._manager, ProxyServer)
+        if self.transport is not None:
+            self._manager.parting.close(self.transport)
 
     def pause_upload(self) -> None:
         if self._may_upload is None:
@@ -124,7 +150,10 @@ class AppConnection(RequestHandler):
     def late(self, now: float, limits: HttpLimits) -> bool:
         """Has the app been too slow with its first request head, or with a body?"""
         if self._body_since:
-            return now - self._body_since > limits.body_seconds
+            if now - self._body_since > limits.body_seconds:
+                return True
+            most = limits.body_seconds + self._body_received / SLOWEST_BODY
+            return bool(self._body_began) and now - self._body_began > most
         return self._request_count == 0 and now - self._connected_at > limits.head_seconds
 
     # ---- one request
@@ -143,7 +172,7 @@ class AppConnection(RequestHandler):
         finally:
             self._exchange = None
             self._done = None
-            self._body_since = 0.0
+            self._body_since = self._body_began = 0.0
         return Relayed(keep_alive=keep and head.keep_alive)
 
     async def _hold(self, head: RequestHead, content: StreamReader, limit: int) -> tuple[bytes, bool]:
@@ -153,14 +182,25 @@ class AppConnection(RequestHandler):
         if head.expects_continue:
             self.write(CONTINUE)
         held = bytearray()
+        self._body_began = self._clock()
         while len(held) <= limit:
             self._body_since = self._clock()
+            self._body_received = len(held)
             data = await content.readany()
             held += data
             if content.at_eof():
                 break
-        self._body_since = 0.0
+        self._body_since = self._body_began = 0.0
         return bytes(held), content.at_eof()
+
+    def await_body(self, content: StreamReader) -> None:
+        """The API reads this body: as a whole it must come within the time of one pause."""
+        self._body_since = self._clock()
+
+        def arrived() -> None:
+            self._body_since = 0.0
+
+        content.on_eof(arrived)
 
     async def _upload(
         self, exchange: Exchange | Ended, head: RequestHead, content: StreamReader, sent: int, limit: int
@@ -195,7 +235,6 @@ class AppConnection(RequestHandler):
     ) -> web.StreamResponse:
         """A request that is not HTTP, too large a head, or a body that broke off: JSON, no trace, no log flood."""
         assert isinstance(self._manager, ProxyServer)
-        self._manager.malformed += 1
         if isinstance(exc, (RequestPayloadError, ConnectionError, web.RequestPayloadError)):
             status, message = 400, "The request body is malformed or incomplete."
         if status >= 500:
@@ -208,6 +247,8 @@ class AppConnection(RequestHandler):
         else:
             code = Code.BAD_REQUEST
             message = (message or "The request is not well-formed HTTP.").partition("\n")[0][:200]
+            peer = self.peername
+            self._manager.note_malformed(peer[0] if isinstance(peer, tuple) else None, f"status {status}")
         response = web.Response(
             status=status,
             body=error_body(None, status, code, message),
@@ -240,6 +281,10 @@ class ProxyServer(web.Server):
         )
         self.malformed = 0
         """Requests that were not well-formed HTTP."""
+        self.turned_away = 0
+        """Connections beyond the limit."""
+        self.parting = Parting()
+        self._notices = Notices(_logger, clock, MALFORMED_LOG_SECONDS)
         self.clock = clock
         self.defect = defect
         self._proxy = proxy
@@ -249,14 +294,26 @@ class ProxyServer(web.Server):
     def __call__(self) -> AppConnection:
         return AppConnection(self, loop=self._loop, **self._kwargs)
 
+    @property
+    def open(self) -> int:
+        """Connections in this lane."""
+        return len(self._connections)
+
+    def note_malformed(self, peer: str | None, why: str) -> None:
+        """Count a request that was not well-formed HTTP; log the first, then one line now and then."""
+        self.malformed += 1
+        self._notices.warn("malformed", f"malformed request from {peer or 'an unknown peer'}: {why}")
+
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         message = request._message
+        assert isinstance(connection, AppConnection)
         if is_own(message.path.encode("utf-8", "surrogateescape")):
+            if not request.content.is_eof():
+                connection.await_body(request.content)
             api = await self._api()
             own = api.request_factory(message, request.content, connection, request.writer, request.task)
             return await api.request_handler(own)
-        assert isinstance(connection, AppConnection)
         try:
             head = request_head(message, connection)
         except MalformedHeader:
@@ -266,8 +323,11 @@ class ProxyServer(web.Server):
     def sweep(self, now: float) -> None:
         """Close connections of apps that are too slow with a head or a body."""
         for connection in self.connections:
-            if connection.late(now, self._limits):  # type: ignore[attr-defined]
+            assert isinstance(connection, AppConnection)
+            if connection.late(now, self._limits):
+                connection.leave()
                 connection.force_close()
+        self.parting.sweep(now)
 
 
 _OWN: Final = re.compile(rb"/(?:(?:api|dashboard|healthz|readyz|metrics)(?:[/?]|$)|(?:\?|$))")
