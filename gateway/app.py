@@ -113,7 +113,7 @@ class Gateway:
         self._scale.book = book
         self.proxy.adopt(ProviderTargets(table, WIRES), identity(table), proxy_limits(settings))
         old, self.settings = self.settings, settings
-        return tuple(name for name in STARTUP_ONLY if getattr(old, name) != getattr(settings, name))
+        return needs_restart(old, settings)
 
     async def stop(self, drain_seconds: float | None = None) -> None:
         """Stop listening at once, let running calls finish, then flush records and spans."""
@@ -126,9 +126,12 @@ class Gateway:
             await asyncio.sleep(DRAIN_POLL_SECONDS)
         for exchange in list(self.live):
             exchange.shut_down()
-        self._sweeper.stop()
         for connection in list(self._lane.connections):
             connection.close()
+        while len(self.server.parting) and self._clock() < end:  # what is written must also arrive
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
+            self.server.parting.sweep(self._clock())
+        self._sweeper.stop()
         await self.server.shutdown(0.5)
         await self._api.close()
         self._pool.close()
@@ -157,6 +160,11 @@ class Gateway:
         return await loop.create_server(
             connection, server.host, server.port, backlog=backlog, reuse_address=True
         )
+
+
+def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
+    """Sections that differ and only count at the next start."""
+    return tuple(name for name in STARTUP_ONLY if getattr(old, name) != getattr(new, name))
 
 
 def identity(table: ProviderTable) -> Identity:

@@ -6,15 +6,18 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
-from gateway.app import Gateway
+from gateway.app import Gateway, needs_restart
+from gateway.presence import Presence
 from gateway.settings import Settings, SettingsError
-from gateway.supervisor import Supervisor
+from gateway.supervisor import HOPELESS, WATCHED, Post, Supervisor
+from storage.targets.contract import SchemaTooNew
 from telemetry.redact import Redactor, install
 
 Announce = Callable[[str], None]
@@ -22,102 +25,194 @@ Announce = Callable[[str], None]
 Reread = Callable[[], Settings]
 """Reads the settings again; raises :class:`SettingsError`."""
 
+SPARE_FILES: Final = 512
+"""Open files for everything that is not a call."""
 LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _logger = logging.getLogger("gateway")
 
 
-def serve(settings: Settings, announce: Announce, reread: Reread) -> int:
+def serve(settings: Settings, announce: Announce, reread: Reread, *, debug: bool = False) -> int:
     """Run until stopped; the process's exit code.
 
     Raises :class:`SettingsError` for what can only be seen when the parts are put together, and ``OSError`` when
     the address can't be bound or the data folder can't be written.
     """
-    log_to_stderr(settings)
-    Gateway(settings)  # what is wrong is said here, once, and not by each worker
+    redactor = log_to_stderr(debug=debug)
+    gateway = Gateway(settings)  # what is wrong is said here, once, and not by each worker
+    redactor.register(*secrets_of(gateway))
+    allow_open_files(settings.limits.connections)
+    folder = settings.storage.data_dir
+    presence = Presence.claim(folder)
+    if presence is None:
+        _logger.warning("another gateway runs on %s: 'weighbridge reload' reaches that one", folder)
+    try:
+        if settings.server.workers > 1:
+            return _supervise(settings, Worker(reread, presence, redactor), announce)
+        return Worker(reread, presence, redactor).run(settings, announce)
+    finally:
+        if presence is not None:
+            presence.release()
+
+
+def _supervise(settings: Settings, worker: Worker, announce: Announce) -> int:
     server = settings.server
-    if server.workers == 1:
-        return _run(settings, None, announce, reread)
 
-    def work(listener: socket.socket) -> int:
-        return _run(settings, listener, lambda url: None, reread)
+    def work(post: Post) -> int:
+        if worker.presence is not None:
+            worker.presence.forget()
+        return Worker(worker.reread, None, worker.redactor, post).run(settings, lambda url: post.ready())
 
+    def readable() -> bool:
+        try:
+            fresh = worker.reread()
+            Gateway(fresh)
+        except SettingsError as error:
+            worker.refused(error)
+            return False
+        worker.report((), needs_restart(settings, fresh))
+        return True
+
+    host = f"[{server.host}]" if ":" in server.host else server.host
     supervisor = Supervisor(
         work,
         host=server.host,
         port=server.port,
         workers=server.workers,
         drain_seconds=server.drain_seconds,
-        reload_ok=lambda: _readable(reread),
+        reload_ok=readable,
+        announce=lambda: announce(f"http://{host}:{supervisor.port}"),
     )
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    announce(f"http://{host}:{supervisor.port}")
     return supervisor.run()
 
 
-def log_to_stderr(settings: Settings) -> None:
-    """Log lines on stderr, every one through the redaction sink."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
-    logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    secrets = [
-        one.api_key.get_secret_value() for one in settings.providers.values() if one.api_key is not None
-    ]
-    if settings.auth.admin_secret is not None:
-        secrets.append(settings.auth.admin_secret.get_secret_value())
-    install(Redactor(secrets), [handler])
+class Worker:
+    """One serving process. ``post``: its place under a supervisor; ``None``: it is alone."""
 
+    def __init__(
+        self, reread: Reread, presence: Presence | None, redactor: Redactor, post: Post | None = None
+    ) -> None:
+        self.reread = reread
+        self.presence = presence
+        self.redactor = redactor
+        self._post = post
 
-def _run(settings: Settings, listener: socket.socket | None, announce: Announce, reread: Reread) -> int:
-    work = _until_signal(settings, listener, announce, reread)
-    if settings.server.uvloop:
-        import uvloop
-
-        uvloop.run(work)
-    else:
-        asyncio.run(work)
-    return 0
-
-
-async def _until_signal(
-    settings: Settings, listener: socket.socket | None, announce: Announce, reread: Reread
-) -> None:
-    """One worker until SIGTERM or SIGINT; a second signal exits at once, SIGHUP takes new settings over."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    gateway = Gateway(settings)
-
-    def on_stop() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
-
-    def on_reload() -> None:
+    def run(self, settings: Settings, announce: Announce) -> int:
+        work = self._until_signal(settings, announce)
         try:
-            waits = gateway.adopt(reread())
+            if settings.server.uvloop:
+                import uvloop
+
+                uvloop.run(work)
+            else:
+                asyncio.run(work)
+        except SchemaTooNew as error:
+            if self._post is None:
+                raise
+            _logger.error("%s", error)
+            return HOPELESS
+        return 0
+
+    async def _until_signal(self, settings: Settings, announce: Announce) -> None:
+        """Serve until SIGTERM or SIGINT; a second signal exits at once, SIGHUP takes new settings over."""
+        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        gateway = Gateway(settings)
+
+        def on_stop() -> None:
+            if stop.is_set() and self._post is None:
+                os._exit(1)
+            stop.set()
+
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._reload(gateway))
+        loop.add_signal_handler(signal.SIGTERM, on_stop)
+        # A terminal's Ctrl-C reaches every process of the group: under a supervisor, the parent decides.
+        loop.add_signal_handler(signal.SIGINT, on_stop if self._post is None else _ignore)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+        if self._post is not None:
+            self._watch_parent(loop, self._post.lifeline, stop)
+        await gateway.start(self._post.listener if self._post is not None else None)
+        settle_memory()
+        announce(gateway.url)
+        await stop.wait()
+        await gateway.stop()
+
+    def _watch_parent(self, loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Event) -> None:
+        def orphaned() -> None:
+            loop.remove_reader(lifeline)
+            _logger.error("the supervisor is gone; stopping")
+            stop.set()
+
+        loop.add_reader(lifeline, orphaned)
+
+    def _reload(self, gateway: Gateway) -> None:
+        try:
+            waits = gateway.adopt(self.reread())
         except SettingsError as error:
-            _logger.error("reload refused, the old settings stay: %s", error)
-        else:
+            self.refused(error)
+            return
+        self.redactor.register(*secrets_of(gateway))
+        self.report((), waits)
+
+    def refused(self, error: SettingsError) -> None:
+        _logger.error("reload refused, the old settings stay: %s", error)
+        self.report(tuple(str(problem) for problem in error.problems))
+
+    def report(self, problems: tuple[str, ...], waits: tuple[str, ...] = ()) -> None:
+        """Log a reload, and tell it to whoever asked for it."""
+        if not problems:
             _logger.info("settings reloaded")
             if waits:
                 _logger.warning("changes in %s take effect at the next start", ", ".join(waits))
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_stop)
-    loop.add_signal_handler(signal.SIGHUP, on_reload)
-    await gateway.start(listener)
-    settle_memory()
-    announce(gateway.url)
-    await stop.wait()
-    await gateway.stop()
+        if self.presence is not None:
+            try:
+                self.presence.note_reload(problems, waits)
+            except OSError as error:
+                _logger.warning("the outcome of the reload could not be noted: %s", error)
 
 
-def _readable(reread: Reread) -> bool:
-    try:
-        Gateway(reread())
-    except SettingsError as error:
-        _logger.error("reload refused, the old settings stay: %s", error)
-        return False
-    return True
+def _ignore() -> None:
+    """For a signal that somebody else answers."""
+
+
+def log_to_stderr(*, debug: bool = False) -> Redactor:
+    """Log lines on stderr, every one through the redaction sink that is returned."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    redactor = Redactor()
+    install(redactor, [handler])
+    return redactor
+
+
+def secrets_of(gateway: Gateway) -> set[str]:
+    """Every secret value this gateway was given, from the settings or the environment."""
+    settings, plan = gateway.settings, gateway.telemetry.plan
+    found = {one.key.get_secret_value() for one in gateway.table.destinations.values() if one.key is not None}
+    found |= {
+        value
+        for signal_ in (plan.traces, plan.metrics)
+        if signal_ is not None
+        for _, value in signal_.headers
+    }
+    if settings.auth.admin_secret is not None:
+        found.add(settings.auth.admin_secret.get_secret_value())
+    if settings.storage.url is not None:
+        found.add(unquote(urlsplit(settings.storage.url).password or ""))
+    return found - {""}
+
+
+def allow_open_files(connections: int) -> None:
+    """Raise the limit of open files as far as the system lets us; each call holds a connection on both sides."""
+    wanted = 2 * connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    if allowed > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed < wanted:
+        _logger.info("the system allows %d open files; limits.connections is up to %d", allowed, connections)
 
 
 def settle_memory() -> None:

@@ -34,8 +34,14 @@ SHOWN: Final = ("openai", "anthropic", "gemini")
     "--workers", "-w", type=click.IntRange(1, 256), help="Processes that share the port [server.workers]."
 )
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for records [storage.data_dir].")
+@click.option("--debug", is_flag=True, help="Log everything there is to tell, secrets masked.")
 def serve(
-    config: Path | None, host: str | None, port: int | None, workers: int | None, data_dir: Path | None
+    config: Path | None,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    data_dir: Path | None,
+    debug: bool,
 ) -> None:
     """Start the gateway.
 
@@ -52,7 +58,7 @@ def serve(
         click.echo(banner(settings, url, _whereabouts(config, changes, url)))
 
     try:
-        code = run(settings, announce, lambda: settings_or_error(config, changes))
+        code = run(settings, announce, lambda: settings_or_error(config, changes), debug=debug)
     except SettingsError as error:
         fail_with(error)
     except SchemaTooNew as error:

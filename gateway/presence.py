@@ -1,0 +1,87 @@
+"""Who runs on a data folder: a pid file that is locked while its process lives, and how the last reload went."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+PID_FILE: Final = "weighbridge.pid"
+"""Holds the decimal process id, as ``kill -HUP $(cat weighbridge.pid)`` wants it."""
+RELOAD_FILE: Final = "reload.json"
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What became of the last reload."""
+
+    at_ns: int
+    """UTC nanoseconds."""
+    problems: tuple[str, ...] = ()
+    """Why it was refused; empty: it was taken over."""
+    waits: tuple[str, ...] = ()
+    """Sections whose changes take effect at the next start."""
+
+
+class Presence:
+    """The mark of a running gateway on its data folder."""
+
+    def __init__(self, folder: Path, fd: int) -> None:
+        self._folder = folder
+        self._fd = fd
+
+    @classmethod
+    def claim(cls, folder: Path) -> Presence | None:
+        """Mark the folder; ``None`` if another gateway runs on it already. Raises ``OSError``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        fd = os.open(folder / PID_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            return None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        return cls(folder, fd)
+
+    def note_reload(self, problems: tuple[str, ...] = (), waits: tuple[str, ...] = ()) -> None:
+        """Tell whoever asked for the reload. Raises ``OSError``."""
+        made = self._folder / f"{RELOAD_FILE}.new"
+        made.write_bytes(msgspec.json.encode(Reloaded(time.time_ns(), problems, waits)))
+        made.replace(self._folder / RELOAD_FILE)
+
+    def forget(self) -> None:
+        """In a forked worker: leave the mark to the parent alone."""
+        os.close(self._fd)
+
+    def release(self) -> None:
+        (self._folder / PID_FILE).unlink(missing_ok=True)
+        (self._folder / RELOAD_FILE).unlink(missing_ok=True)
+        os.close(self._fd)
+
+
+def running_pid(folder: Path) -> int | None:
+    """Process id of the gateway that runs on this data folder. Raises ``OSError`` for a file that can't be read."""
+    try:
+        fd = os.open(folder / PID_FILE, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        text = os.pread(fd, 32, 0).strip()
+        return int(text) if text.isdigit() else None
+    finally:
+        os.close(fd)
+    return None
+
+
+def last_reload(folder: Path) -> Reloaded | None:
+    """How the last reload went; ``None`` if there was none since the start."""
+    try:
+        return msgspec.json.decode((folder / RELOAD_FILE).read_bytes(), type=Reloaded)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
