@@ -125,7 +125,7 @@ class ServeProcess:
         """Replaces its settings file."""
         (self.folder / "weighbridge.toml").write_text(text)
 
-    def rows(self, columns: str = "id, outcome, status_code") -> list[tuple[object, ...]]:
+    def rows(self, columns: str = "id, outcome, http_status") -> list[tuple[object, ...]]:
         """What its database holds."""
         with contextlib.closing(sqlite3.connect(self.data / "weighbridge.db")) as db:
             return db.execute(f"SELECT {columns} FROM model_requests ORDER BY id").fetchall()
