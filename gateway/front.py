@@ -22,10 +22,11 @@ from gateway.exchange import Exchange
 from gateway.headers import MalformedHeader, scan
 from gateway.proxy import Ended, Proxy
 from gateway.relay import LAST_CHUNK, chunk, own_response
-from gateway.server import CONTINUE, SLOWEST_BODY, HttpLimits, ProxyServer, is_own
+from gateway.server import CONTINUE, SLOWEST_BODY, UNSPOKEN, HttpLimits, ProxyServer, is_own
 
 LINGER_SECONDS: Final = 5.0
 """How long the rest of a refused body is read and thrown away, so that the app gets to read the refusal."""
+SPOKEN: Final = (b"HTTP/1.1", b"HTTP/1.0")
 TURNED_AWAY_AT_ONCE: Final = 256
 """So many connections beyond the limit are told why; more are closed without a word."""
 
@@ -210,6 +211,9 @@ class FrontConnection(asyncio.Protocol):
             length = declared_length(seen, chunked=chunked)
         except ValueError:  # also MalformedHeader: what the parser lets through and we do not
             self._reject(400, "The request is not well-formed HTTP.")
+            return False
+        if version not in SPOKEN:
+            self._reject(400, UNSPOKEN)
             return False
         self.http10 = version != b"HTTP/1.1"
         if (

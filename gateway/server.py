@@ -17,7 +17,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpVersion10, RawRequestMessage
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 
@@ -31,6 +31,7 @@ from gateway.relay import LAST_CHUNK, chunk
 from telemetry.notice import Notices
 
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
+UNSPOKEN: Final = "Only HTTP/1.1 and HTTP/1.0 are spoken here."
 SLOWEST_BODY: Final = 1024
 """Bytes per second; a body that is held back until it is whole must come faster on average."""
 MALFORMED_LOG_SECONDS: Final = 10.0
@@ -308,6 +309,8 @@ class ProxyServer(web.Server):
         connection = request.protocol
         message = request._message
         assert isinstance(connection, AppConnection)
+        if message.version not in (HttpVersion11, HttpVersion10):
+            return connection.handle_error(request, 400, message=UNSPOKEN)
         if is_own(message.path.encode("utf-8", "surrogateescape")):
             if not request.content.is_eof():
                 connection.await_body(request.content)
