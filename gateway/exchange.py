@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 from gateway.call import Call, Progress
 from gateway.errors import Code, error_body, reason_of
@@ -35,6 +35,13 @@ STREAMED = (
 """Media types of answers that are never held."""
 STALE_SECONDS = 0.25
 """A reused connection that closes this soon after the request, without a byte, was stale: nothing was processed."""
+
+# Bound once: reading a member off its class costs as much as a function call.
+_RAW: Final = Framing.RAW
+_PLAIN: Final = Framing.PLAIN
+_CHUNKED: Final = Framing.CHUNKED
+_COMPLETED: Final = Outcome.COMPLETED
+_PROVIDER_ERROR: Final = Outcome.PROVIDER_ERROR
 
 
 class Exchange:
@@ -77,7 +84,7 @@ class Exchange:
         self.connecting: asyncio.Task[None] | None = None
         self.tap: Tap | None = None
         self.filter: UsageFilter | None = None
-        self.framing = Framing.RAW
+        self.framing = _RAW
         self.head_sent = False
         self.settled = False
         """The record is published."""
@@ -87,7 +94,7 @@ class Exchange:
         self._holder: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._blocked_since = 0.0
-        self._backlog: list[bytes] = []
+        self._backlog: list[bytes] | None = None
         """Pieces of the request body that wait for a connection."""
         self._cost_headers = b""
 
@@ -118,7 +125,7 @@ class Exchange:
         gear.sink.opened(opening_record(self.call))
         gear.live.add(self)
         if held:
-            self._backlog.append(chunk(held) if self.call.chunked else held)
+            self._backlog = [chunk(held) if self.call.chunked else held]
         self._attempt()
 
     def _attempt(self) -> None:
@@ -157,9 +164,9 @@ class Exchange:
         if self.call.whole:
             progress.uploaded_at = progress.sent_at
         else:
-            for piece in self._backlog:
+            for piece in self._backlog or ():
                 connection.write(piece)
-            self._backlog.clear()
+            self._backlog = None
             self.client.resume_upload()
 
     # ---- the app uploads more than was held
@@ -170,6 +177,8 @@ class Exchange:
         if self.connection is not None:
             self.connection.write(data)
         elif not self.over:
+            if self._backlog is None:
+                self._backlog = []
             self._backlog.append(data)
             self.client.pause_upload()  # until there is a connection
 
@@ -205,18 +214,19 @@ class Exchange:
             rest = connection.raw[connection.body_at :]
             connection.raw = b""
             self._start_answer(connection)
+        tap = self.tap
         pieces = connection.pieces
         if pieces:
             if not progress.first_chunk_at:
                 progress.first_chunk_at = now
             for piece in pieces:
                 progress.response_bytes += len(piece)
-                if self.tap is not None:
-                    self.tap.feed(piece)
+                if tap is not None:
+                    tap.feed(piece)
         waiter = None
-        if connection.complete or (self.tap is not None and self.tap.finished):
-            waiter = self._settle(self._good_end())
-        body = self._framed(connection, rest)
+        if connection.complete or (tap is not None and tap.finished):
+            waiter = self._settle(_PROVIDER_ERROR if connection.status >= 400 else _COMPLETED)
+        body = rest if self.framing is _RAW else self._framed(connection)
         if waiter is not None and not waiter.done():
             connection.pause()
             waiter.add_done_callback(lambda _: self._deliver(connection, body))
@@ -232,8 +242,9 @@ class Exchange:
             )
             return
         if self.client.http10 and connection.head.chunked:
-            self.framing = Framing.PLAIN
-        if self.framing is Framing.PLAIN or connection.until_close:
+            self.framing = _PLAIN
+            self.close_client = True
+        elif connection.until_close:
             self.close_client = True
         wire = call.target.wire
         if wire is None:
@@ -262,22 +273,20 @@ class Exchange:
         ):
             self.filter = UsageFilter()
             if not self.client.http10:
-                self.framing = Framing.CHUNKED
+                self.framing = _CHUNKED
         streamed = call.ask.stream or head.content_type.startswith(STREAMED)
         if not streamed and not connection.complete:
             self._held = []
             self._holder = self.gear.loop.call_later(HOLD_SECONDS, self._release_held)
 
-    def _framed(self, connection: Connection, rest: bytes) -> bytes:
-        """Body bytes of this read as they go to the app."""
-        if self.framing is Framing.RAW:
-            return rest
+    def _framed(self, connection: Connection) -> bytes:
+        """Body bytes of this read as they go to the app, framed anew."""
         body = b"".join(connection.pieces)
         if self.filter is not None:
             body = self.filter.feed(body)
             if connection.complete:
                 body += self.filter.end()
-        if self.framing is Framing.PLAIN:
+        if self.framing is _PLAIN:
             return body
         return chunk(body) + (LAST_CHUNK if connection.complete else b"")
 
@@ -302,7 +311,7 @@ class Exchange:
             self.client.write(body)
         if complete:
             self._end(connection)
-        elif connection.transport is not None:
+        elif connection.paused and not self._blocked_since:
             connection.resume()
 
     def _end(self, connection: Connection) -> None:
@@ -343,7 +352,7 @@ class Exchange:
             return
         if self.filter is not None and self.head_sent:  # a cut shows as much as the provider sent
             rest = self.filter.end()
-            self.client.write(chunk(rest) if self.framing is Framing.CHUNKED else rest)
+            self.client.write(chunk(rest) if self.framing is _CHUNKED else rest)
         if error is not None:
             self._give_up(
                 Outcome.PROTOCOL_ERROR, 502, Code.PROTOCOL_ERROR, "answered with something that is not HTTP"
@@ -453,10 +462,6 @@ class Exchange:
 
     # ---- the record
 
-    def _good_end(self) -> Outcome:
-        status = self.progress.status
-        return Outcome.PROVIDER_ERROR if status is not None and status >= 400 else Outcome.COMPLETED
-
     def _settle(self, outcome: Outcome) -> asyncio.Future[None] | None:
         """Build the record and append it to the spool, once."""
         if self.settled:
@@ -467,8 +472,8 @@ class Exchange:
         if self.tap is not None:
             self.tap.end()
             reading = self.tap.reading()
-            if reading.failed and outcome is Outcome.COMPLETED:
-                outcome = Outcome.PROVIDER_ERROR
+            if reading.failed and outcome is _COMPLETED:
+                outcome = _PROVIDER_ERROR
         progress.finished_at = self.gear.clock()
         record = self.gear.weigh(call, progress, outcome, reading)
         if not self.head_sent and not call.ask.stream:

@@ -76,15 +76,6 @@ class Scale:
 
 def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading, cost: Cost) -> CallRecord:
     """The record, by position (creation by keyword costs several times as much)."""
-    start = progress.started_at
-    end = progress.finished_at or start
-    last_read, sent = progress.last_read_at, progress.sent_at
-    if sent:
-        overhead = sent - start - progress.waited
-        if last_read:
-            overhead += end - last_read
-    else:
-        overhead = end - start - progress.waited
     billed: Usage | None = None if reading.invalid or not reading.billable else reading.usage
     what, route = call.what, call.route
     if what.request_bytes != progress.request_bytes:  # more was uploaded than was held
@@ -109,15 +100,7 @@ def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading
         call.who,
         what,
         route,
-        Timing(
-            call.started_ns,
-            int((end - start) * MICROS),
-            int((last_read - sent) * MICROS) if last_read and sent else None,
-            int((progress.first_byte_at - start) * MICROS) if progress.first_byte_at else None,
-            int((progress.first_chunk_at - start) * MICROS) if progress.first_chunk_at else None,
-            int(overhead * MICROS) if overhead > 0 else 0,
-            int((sent - start) * MICROS) if sent else None,
-        ),
+        _timing(call.started_ns, progress),
         Answer(
             progress.status,
             reading.model,
@@ -134,6 +117,28 @@ def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading
         call.trace,
         reading.usage_raw,
         reading.also,
+    )
+
+
+def _timing(started_ns: int, progress: Progress) -> Timing:
+    start = progress.started_at
+    end = progress.finished_at or start
+    last_read, sent = progress.last_read_at, progress.sent_at
+    if sent:
+        overhead = sent - start - progress.waited
+        if last_read:
+            overhead += end - last_read
+    else:
+        overhead = end - start - progress.waited
+    first_byte, first_chunk = progress.first_byte_at, progress.first_chunk_at
+    return Timing(
+        started_ns,
+        int((end - start) * MICROS),
+        int((last_read - sent) * MICROS) if last_read and sent else None,
+        int((first_byte - start) * MICROS) if first_byte else None,
+        int((first_chunk - start) * MICROS) if first_chunk else None,
+        int(overhead * MICROS) if overhead > 0 else 0,
+        int((sent - start) * MICROS) if sent else None,
     )
 
 

@@ -62,6 +62,7 @@ class Connection(asyncio.Protocol):
         "junk",
         "keep",
         "origin",
+        "paused",
         "pieces",
         "pool",
         "raw",
@@ -82,6 +83,7 @@ class Connection(asyncio.Protocol):
         """Answers this connection has completed before the current one."""
         self._parser = httptools.HttpResponseParser(self)
         self._head_only = False
+        self.paused = False
         self.written_at = 0.0
         self._reset()
 
@@ -120,16 +122,20 @@ class Connection(asyncio.Protocol):
 
     def pause(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
+            self.paused = True
             self.transport.pause_reading()
 
     def resume(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
+            self.paused = False
             self.transport.resume_reading()
 
     def release(self) -> None:
         """The answer is complete: back to the pool, or closed where it cannot serve again."""
         self.receiver = None
         self.served += 1
+        if self.paused:
+            self.resume()
         usable = self.keep and not self.until_close and not self.junk and self.transport is not None
         if self._head_only:
             self._parser = httptools.HttpResponseParser(self)

@@ -44,7 +44,7 @@ class Damage(enum.StrEnum):
     """What is wrong with a stretch of a file."""
 
     TORN = "torn"
-    """The file ends inside a frame whose header is sound: a write that never finished."""
+    """A frame at the end that was never finished: the file ends inside it, or nothing but zeros follow."""
     BROKEN = "broken"
     """Bytes that are no frame, or a frame whose checksum does not fit."""
 
@@ -78,8 +78,8 @@ def pack(kind: int, payload: bytes) -> bytes:
 def scan(data: bytes, base: int = 0, *, final: bool = True) -> Iterator[Frame | Gap]:
     """Frames and gaps of ``data`` in order; ``base`` is the file offset of its first byte.
 
-    With ``final=False`` more bytes may follow: the scan stops before an unfinished frame at the end and says
-    nothing about it.
+    Zeros up to the end are room that was never written, and no gap. With ``final=False`` more bytes may follow: the
+    scan stops before an unfinished frame at the end and says nothing about it.
     """
     at, end = 0, len(data)
     while at < end:
@@ -92,11 +92,29 @@ def scan(data: bytes, base: int = 0, *, final: bool = True) -> Iterator[Frame | 
         if cut and not final:
             return
         sound = _next_sound(data, at + 1, base)
-        if sound == end and not final:
+        if sound == end:
+            if final:
+                yield from _tail(data, at, base, cut=cut)
             return
-        torn = cut and sound == end
-        yield Gap(Damage.TORN if torn else Damage.BROKEN, base + at, base + sound, data[at:sound])
+        yield Gap(Damage.BROKEN, base + at, base + sound, data[at:sound])
         at = sound
+
+
+def _tail(data: bytes, at: int, base: int, *, cut: bool) -> Iterator[Gap]:
+    """The end of a file behind its last sound frame."""
+    written = data[at:] if cut else data[at:].rstrip(b"\0")
+    if written:
+        zeros = len(data) - at > len(written)
+        damage = Damage.TORN if cut or (zeros and _is_unfinished(written)) else Damage.BROKEN
+        yield Gap(damage, base + at, base + at + len(written), written)
+
+
+def _is_unfinished(written: bytes) -> bool:
+    """Whether these bytes, with nothing but zeros behind them, are a frame that was being copied in."""
+    if len(written) < HEADER_SIZE:
+        return MAGIC.startswith(written[:2])
+    magic, _, _, size, complement, _ = HEADER.unpack_from(written, 0)
+    return bool(magic == MAGIC and size ^ _MASK == complement and len(written) < HEADER_SIZE + size)
 
 
 def _frame_at(data: bytes, at: int, base: int) -> Frame | None:

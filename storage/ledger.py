@@ -1,7 +1,7 @@
 """The ledger: every call leaves exactly one row, whatever happens to the process, the disk or the database.
 
 ``opened`` and ``closed`` run on the event loop for every call and cost a few microseconds: encode, checksum, one
-``write(2)``. Everything else happens on the writer's thread. This module imports neither SQLAlchemy nor a network
+copy into a mapped file. Everything else happens on the writer's thread. This module imports neither SQLAlchemy nor a network
 driver: the proxy starts without them.
 """
 
@@ -38,7 +38,8 @@ class LedgerConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Database; none means a SQLite file in ``data_dir``."""
     durability: Durability = Durability.GROUP
     sync_interval_s: float = 0.05
-    segment_bytes: int = 16 * 1024 * 1024
+    segment_bytes: int = 4 * 1024 * 1024
+    """Room a worker takes on the disk at once; the segments of dead workers go as their records reach the database."""
     spool_max_bytes: int = 8 * 1024 * 1024 * 1024
     """All spools under ``data_dir`` together."""
     reserve_bytes: int = 4 * 1024 * 1024

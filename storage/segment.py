@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import mmap
 import os
 import struct
 import threading
@@ -20,36 +22,50 @@ _ACK = struct.Struct("<QQI")
 
 
 class Segment:
-    """A segment file open for appending. ``size`` counts whole frames only."""
+    """A segment file open for appending. ``size`` counts whole frames only.
 
-    __slots__ = ("_dirty", "_fd", "_lock", "broken", "number", "path", "size")
+    Its room is taken on the disk when it is made, and mapped: an append is a copy in memory that the death of the
+    process cannot take back, that cannot run out of disk, and that does not hand the interpreter to another thread
+    on the way. What is not written yet reads as zeros.
+    """
 
-    def __init__(self, folder: Path, number: int) -> None:
+    __slots__ = ("_dirty", "_fd", "_lock", "_map", "number", "path", "room", "size")
+
+    def __init__(self, folder: Path, number: int, room: int) -> None:
+        """Takes ``room`` bytes of disk; raises ``OSError`` (and leaves no file) where they are not to be had."""
         self.path = folder / f"{number:08d}{SUFFIX}"
         self.number = number
+        self.room = room
         self.size = 0
-        self.broken = False
-        """A failed write could not be undone: the file ends in half a frame and must not grow."""
         self._dirty = False
         self._lock = threading.Lock()
-        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(self.path, flags, 0o600)
+        self._fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            os.posix_fallocate(self._fd, 0, room)
+            self._map = mmap.mmap(self._fd, room)
+        except OSError:
+            os.close(self._fd)
+            self.path.unlink(missing_ok=True)
+            raise
 
     def append(self, frame: bytes) -> int:
-        """Append one frame, whole or not at all; returns the offset behind it. Raises ``OSError``."""
-        written = os.write(self._fd, frame)
-        if written != len(frame):
-            self._undo()
+        """Append one frame, whole or not at all; returns the offset behind it. Raises ``OSError`` without room."""
+        start = self.size
+        end = start + len(frame)
+        if end > self.room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._map[start:end] = frame
+        self.size = end
         self._dirty = True
-        self.size += written
-        return self.size
+        return end
 
-    def _undo(self) -> None:
-        try:
-            os.ftruncate(self._fd, self.size)
-        except OSError:
-            self.broken = True
+    def finish(self) -> None:
+        """Nothing more will be appended: give back the room that was not used."""
+        if not self._map.closed:
+            self._map.close()
+            self.room = self.size
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self.size)
 
     def sync(self) -> None:
         """Put what was appended so far onto the disk itself. Any thread; raises ``OSError``."""
@@ -66,6 +82,7 @@ class Segment:
         """Close the file; waits for a running :meth:`sync`. Any thread."""
         with self._lock:
             if self._fd >= 0:
+                self.finish()
                 os.close(self._fd)
                 self._fd = -1
 

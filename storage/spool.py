@@ -1,7 +1,7 @@
 """The spool: where every record of this process lies until the database has it.
 
-Appends run on the event loop, one ``write(2)`` each: what was written survives the death of the process. Syncing,
-reading back and deleting run on other threads. Segments are deleted strictly in order, and calls still open in
+Appends run on the event loop and are copies into mapped files: what was written survives the death of the process.
+Syncing, reading back and deleting run on other threads. Segments are deleted strictly in order, and calls still open in
 the oldest one are first written again to the newest, so that a replay that sees a call opened also sees it closed
 if it ever was.
 """
@@ -27,6 +27,8 @@ from telemetry.record import SPOOL_FORMAT, CallRecord
 _CLOSING_BYTES = 2048
 """Room kept under the size cap for the final frame of each call in flight, in bytes."""
 _CARRY_AT_ONCE = 500
+_SLACK_BYTES = 64 * 1024
+"""Room of a segment beyond the size at which the next one is begun: the last frame must fit, whatever its size."""
 
 
 class WhenFull(enum.StrEnum):
@@ -166,34 +168,33 @@ class Spool:
 
     def _append(self, frame: bytes) -> Segment:
         segment = self._current
-        if segment.size >= self._segment_bytes or segment.broken:
-            segment = self._rotate()
-        try:
-            segment.append(frame)
-        except OSError:
-            self.write_failures += 1
-            raise
-        self._appended += len(frame)
+        size = len(frame)
+        if segment.size >= self._segment_bytes or segment.size + size > segment.room:
+            segment = self._rotate(size)
+        segment.append(frame)
+        self._appended += size
         return segment
 
-    def _rotate(self) -> Segment:
+    def _rotate(self, size: int) -> Segment:
+        """Go on in a new segment; in the old one as long as there is none to be had and ``size`` bytes fit."""
         current = self._current
         try:
             self._current = self._new_segment(current.number + 1)
         except OSError:
             self.rotation_failures += 1
-            if current.broken:
+            if current.size + size > current.room:
+                self.write_failures += 1
                 raise
+        else:
+            current.finish()
         return self._current
 
     def _new_segment(self, number: int) -> Segment:
-        segment = Segment(self.folder, number)
+        """While the reserve is spent the disk is full: what it held has to do."""
+        wanted = min(self._segment_bytes, self._reserve_bytes) if self._reserve_spent else self._segment_bytes
+        segment = Segment(self.folder, number, wanted + _SLACK_BYTES)
         note = {"format": SPOOL_FORMAT, "pid": os.getpid(), "created_ns": time.time_ns()}
-        try:
-            segment.append(pack(Kind.NOTE, msgspec.msgpack.encode(note)))
-        except OSError:
-            segment.remove()
-            raise
+        segment.append(pack(Kind.NOTE, msgspec.msgpack.encode(note)))
         self._appended += segment.size
         self._segments[number] = segment
         self._folder_dirty = True
