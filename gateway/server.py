@@ -81,12 +81,15 @@ class AppConnection(RequestHandler):
         "_done",
         "_exchange",
         "_may_upload",
+        "_server",
         "http10",
     )
 
     def __init__(self, manager: ProxyServer, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self.http10 = False
+        self._server = manager
+        """Outlasts aiohttp's own reference, which goes with the connection."""
         self._exchange: Exchange | Ended | None = None
         self._done: asyncio.Future[bool] | None = None
         self._may_upload: asyncio.Future[None] | None = None
@@ -115,9 +118,8 @@ class AppConnection(RequestHandler):
 
     def leave(self) -> None:
         """Close; what is written goes out first, as far as the app reads it."""
-        assert isinstance(self._manager, ProxyServer)
         if self.transport is not None:
-            self._manager.parting.close(self.transport)
+            self._server.parting.close(self.transport)
 
     def pause_upload(self) -> None:
         if self._may_upload is None:
@@ -235,12 +237,11 @@ class AppConnection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """A request that is not HTTP, too large a head, or a body that broke off: JSON, no trace, no log flood."""
-        assert isinstance(self._manager, ProxyServer)
         if isinstance(exc, (RequestPayloadError, ConnectionError, web.RequestPayloadError)):
             status, message = 400, "The request body is malformed or incomplete."
         if status >= 500:
             if exc is not None:
-                self._manager.defect(exc)
+                self._server.defect(exc)
             code, message = (
                 Code.GATEWAY_ERROR,
                 "The gateway failed on this request; it was not sent to a provider.",
@@ -249,7 +250,7 @@ class AppConnection(RequestHandler):
             code = Code.BAD_REQUEST
             message = (message or "The request is not well-formed HTTP.").partition("\n")[0][:200]
             peer = self.peername
-            self._manager.note_malformed(peer[0] if isinstance(peer, tuple) else None, f"status {status}")
+            self._server.note_malformed(peer[0] if isinstance(peer, tuple) else None, f"status {status}")
         response = web.Response(
             status=status,
             body=error_body(None, status, code, message),
