@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check format bench conformance catalogue clean
+.PHONY: help run demo test soak check format bench conformance catalogue clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ demo: $(VENV)/.run ## start it with a built-in demo provider and sample traffic
 
 test: $(VENV)/.dev ## run every test, real PostgreSQL included
 	$(BIN)/python -m pytest $(ARGS)
+
+soak: $(VENV)/.dev ## run the long forms of the tests (faults, load, hostile input)
+	$(BIN)/python -m pytest -m soak $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint and types
 	$(BIN)/ruff format --check .
