@@ -11,6 +11,12 @@ from gateway.wire.contract import AskFields, Wire
 from telemetry.record import Route, Trace, What, Who
 
 
+class Recall(msgspec.Struct):
+    """Where the proxy keeps what it made of a head that comes again (:mod:`gateway.familiar`)."""
+
+    plan: Plan | None = None
+
+
 class RequestHead(msgspec.Struct, frozen=True, gc=False):
     """A request head as the server read it."""
 
@@ -26,16 +32,26 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     content_length: int | None
     """Length the app declared; ``None`` for a chunked body or none. The server has checked the digits."""
     peer: str | None
+    recall: Recall | None = None
+    """Set once the head has come before."""
 
     @property
     def expects_continue(self) -> bool:
         return self.scan.seen.get(b"expect", b"").lower() == b"100-continue"
 
 
-def declared_length(seen: dict[bytes, bytes], *, chunked: bool) -> int | None:
-    """``Content-Length`` as far as it counts."""
+def declared_length(seen: dict[bytes, bytes], *, chunked: bool, http10: bool) -> int | None:
+    """``Content-Length`` as far as it counts.
+
+    Raises ``ValueError`` for a body whose end another server might see elsewhere: a transfer coding beside
+    ``chunked``, or any in HTTP/1.0.
+    """
+    if chunked:
+        if http10 or seen.get(b"transfer-encoding", b"").lower() != b"chunked":
+            raise ValueError("ambiguous transfer coding")
+        return None
     value = seen.get(b"content-length")
-    return int(value) if value is not None and not chunked else None
+    return int(value) if value is not None else None
 
 
 class Target(msgspec.Struct, frozen=True, gc=False):
@@ -53,6 +69,21 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     wire: Wire | None
     route: Route
     """What is recorded of a call that goes there at the first attempt and says nothing of routing."""
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What follows from a request's head alone."""
+
+    epoch: object
+    """The settings it was made under."""
+    target: Target
+    opening: bytes
+    """The request as it goes upstream: request line and headers, without framing, body and the empty line."""
+    who: Who
+    """Attribution by headers."""
+    route: Route
+    injects_usage: bool
+    """Streams of this target are asked for their usage in the app's place."""
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):

@@ -19,6 +19,7 @@ import msgspec
 from gateway.call import RequestHead, declared_length
 from gateway.errors import Code, error_body
 from gateway.exchange import Exchange
+from gateway.familiar import MOST_STRANGE, Familiar, familiar
 from gateway.headers import MalformedHeader, scan
 from gateway.proxy import Ended, Proxy
 from gateway.relay import LAST_CHUNK, chunk, own_response
@@ -71,6 +72,7 @@ class FrontConnection(asyncio.Protocol):
         "_body",
         "_body_began",
         "_exchange",
+        "_familiar",
         "_head",
         "_headed",
         "_held",
@@ -85,6 +87,7 @@ class FrontConnection(asyncio.Protocol):
         "_served",
         "_since",
         "_state",
+        "_strange",
         "_transport",
         "_whole",
         "http10",
@@ -98,6 +101,10 @@ class FrontConnection(asyncio.Protocol):
         self.http10 = False
         self._pending: list[bytes] = []
         """Bytes that came while a call was running (pipelining)."""
+        self._familiar: Familiar | None = None
+        """The last plain head of this connection."""
+        self._strange = 0
+        """Heads in a row that were not the familiar one."""
         self._served = False
         """At least one request of this connection was answered."""
         self._state = _HEAD
@@ -198,6 +205,11 @@ class FrontConnection(asyncio.Protocol):
     def _take_head(self) -> bool:
         """Make the head of what was read; false if that ended the matter."""
         raw = self._raw
+        if self._familiar is not None:
+            self._head = self._familiar.again(raw)
+            if self._head is not None:
+                self._strange = 0
+                return True
         end = raw.find(b"\r\n\r\n")
         request_line, *lines = raw[:end].split(b"\r\n")
         limits = self._lane.limits
@@ -208,14 +220,14 @@ class FrontConnection(asyncio.Protocol):
             found = scan(lines)
             seen = found.seen
             chunked = b"transfer-encoding" in seen
-            length = declared_length(seen, chunked=chunked)
+            self.http10 = version != b"HTTP/1.1"
+            length = declared_length(seen, chunked=chunked, http10=self.http10)
         except ValueError:  # also MalformedHeader: what the parser lets through and we do not
             self._reject(400, "The request is not well-formed HTTP.")
             return False
         if version not in SPOKEN:
             self._reject(400, UNSPOKEN)
             return False
-        self.http10 = version != b"HTTP/1.1"
         if (
             self.http10
             or end > limits.head_bytes
@@ -228,9 +240,12 @@ class FrontConnection(asyncio.Protocol):
         connection = seen.get(b"connection")
         keep_alive = connection is None or b"close" not in connection.lower()
         method_name = method.decode("ascii")
-        self._head = RequestHead(
+        self._head = head = RequestHead(
             method_name, target, found, self.http10, keep_alive, chunked, length, self._peer
         )
+        if self._served and not self._odd and self._strange < MOST_STRANGE:
+            self._strange += 1
+            self._familiar = familiar(raw, end, head)
         return True
 
     def _advance(self) -> None:

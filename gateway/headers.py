@@ -91,17 +91,19 @@ def _fate(lower: bytes) -> _Fate:
     return _Fate.DROP if stays else _Fate.FORWARD
 
 
-@functools.lru_cache(maxsize=2048)
-def _known(line: bytes) -> tuple[_Fate, bytes, bytes]:
-    """Fate, lower-cased name and value of a header line; apps send the same few lines over and over.
-
-    Raises :class:`MalformedHeader`.
-    """
+def _judge(line: bytes) -> tuple[_Fate, bytes, bytes]:
+    """Fate, lower-cased name and value of a header line. Raises :class:`MalformedHeader`."""
     name, colon, value = line.partition(b":")
     if not colon or not name or name[-1:] in b" \t" or b"\r" in line or b"\n" in line:
         raise MalformedHeader
     lower = name.lower()
     return _fate(lower), lower, value.strip(b" \t")
+
+
+_known: Final = functools.lru_cache(maxsize=2048)(_judge)
+"""Apps send the same few lines over and over."""
+_REMEMBERED_BYTES: Final = 512
+"""Longer lines are judged anew each time: remembered, they would let anybody fill our memory."""
 
 
 def scan(lines: Iterable[bytes]) -> Scan:
@@ -115,7 +117,7 @@ def scan(lines: Iterable[bytes]) -> Scan:
     labels: dict[bytes, bytes] = {}
     listed = b""
     for line in lines:
-        fate, lower, value = _known(line)
+        fate, lower, value = _known(line) if len(line) < _REMEMBERED_BYTES else _judge(line)
         if fate is _FORWARD:
             forward.append(line)
         elif fate is _FORWARD_SEEN:
@@ -142,13 +144,18 @@ def name_of(line: bytes) -> bytes:
     return line.partition(b":")[0].lower()
 
 
-def request_bytes(
-    method: bytes, target: bytes, host: bytes, lines: Iterable[bytes], framing: bytes, body: bytes
-) -> bytes:
-    """A request as it goes upstream; ``framing`` is a header line or empty."""
+def request_opening(method: bytes, target: bytes, host: bytes, lines: Iterable[bytes]) -> bytes:
+    """A request head as it goes upstream, as far as the framing: the line of the body's length is still to come."""
     start = b"%b %b HTTP/1.1\r\nHost: %b" % (method, target, host)
-    head = [start, *lines, framing] if framing else [start, *lines]
-    return b"%b\r\n\r\n%b" % (b"\r\n".join(head), body)
+    return b"%b\r\n" % b"\r\n".join([start, *lines])
+
+
+def uncompressed(opening: bytes) -> bytes:
+    """The same, asking for an answer without compression."""
+    lines = opening.split(b"\r\n")
+    kept = [line for line in lines if name_of(line) != b"accept-encoding"]
+    kept.insert(-1, b"Accept-Encoding: identity")
+    return b"\r\n".join(kept)
 
 
 # ---- answers

@@ -24,7 +24,7 @@ from aiohttp.web_protocol import RequestHandler, RequestPayloadError
 from gateway.call import RequestHead, declared_length
 from gateway.errors import Code, error_body
 from gateway.exchange import Exchange
-from gateway.headers import MalformedHeader, scan
+from gateway.headers import scan
 from gateway.parting import Parting
 from gateway.proxy import Ended, Proxy
 from gateway.relay import LAST_CHUNK, chunk
@@ -320,7 +320,7 @@ class ProxyServer(web.Server):
             return await api.request_handler(own)
         try:
             head = request_head(message, connection)
-        except MalformedHeader:
+        except ValueError:  # also MalformedHeader
             return connection.handle_error(request, 400, message="A header line is not well-formed.")
         return await connection.carry(self._proxy, head, request.content)
 
@@ -345,14 +345,16 @@ def is_own(target: bytes) -> bool:
 def request_head(message: RawRequestMessage, connection: AppConnection) -> RequestHead:
     """aiohttp's parsed head as ours; the raw target is kept byte for byte."""
     found = scan(b"%b: %b" % pair for pair in message.raw_headers)
+    http10 = message.version <= HttpVersion10
+    chunked = b"transfer-encoding" in found.seen
     peer = connection.peername
     return RequestHead(
         message.method,
         message.path.encode("utf-8", "surrogateescape"),
         found,
-        message.version <= HttpVersion10,
+        http10,
         not message.should_close,
         message.chunked,
-        declared_length(found.seen, chunked=message.chunked),
+        declared_length(found.seen, chunked=chunked, http10=http10),
         peer[0] if isinstance(peer, tuple) else None,
     )

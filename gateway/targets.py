@@ -14,6 +14,8 @@ from telemetry.record import Route
 
 REMEMBERED: Final = 4096
 """Paths kept in memory; a path with a query is never kept, it may carry a key."""
+REMEMBERED_BYTES: Final = 512
+"""Longer paths are never kept: they would let anybody fill our memory."""
 
 
 class ProviderTargets:
@@ -30,7 +32,7 @@ class ProviderTargets:
 
     def resolve(self, method: str, raw_target: bytes) -> Target:
         """Raises :class:`gateway.errors.Refusal` for a path that leads nowhere."""
-        if b"?" in raw_target:
+        if b"?" in raw_target or len(raw_target) > REMEMBERED_BYTES:
             return self._resolve(method, raw_target)
         return self._remembered(method, raw_target)
 

@@ -134,6 +134,10 @@ class Core:
         self.clock.ahead += seconds
         self.sweep()
 
+    async def turn(self) -> None:
+        """Let the gateway read what was sent."""
+        await asyncio.sleep(0.005)
+
     def sweep(self) -> None:
         now = self.clock()
         self.server.sweep(now)
