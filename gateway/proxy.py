@@ -13,11 +13,11 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway import attribution, headers
-from gateway.call import Call, Progress, RequestHead, Target
+from gateway.call import Call, Plan, Progress, RequestHead, Target
 from gateway.errors import Code, Refusal, error_body
 from gateway.exchange import Exchange
 from gateway.gear import Client, Deadlines, Gear
-from gateway.identity import Caller, Identity
+from gateway.identity import Identity
 from gateway.ids import call_id
 from gateway.recording import record_of_refusal, what_of
 from gateway.relay import own_response
@@ -28,7 +28,6 @@ from telemetry.record import Trace
 from telemetry.sampling import Sampler, begin_trace
 
 NO_ASK: Final = AskFields()
-IDENTITY_ENCODING: Final = b"Accept-Encoding: identity"
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -102,6 +101,8 @@ class Proxy:
         self._incoming = incoming
         self._sampler = sampler
         self._forward_trace = forward_trace
+        self._epoch = object()
+        """Stands for the settings: what was worked out under others counts no more."""
         self.closing = False
 
     def adopt(self, targets: Targets, identity: Identity, limits: Limits) -> None:
@@ -109,6 +110,7 @@ class Proxy:
         self._targets = targets
         self._identity = identity
         self.limits = limits
+        self._epoch = object()
 
     def handle(self, head: RequestHead, body: bytes, whole: bool, client: Client) -> Exchange | Ended:
         """Take one call through its stages and send it on its way.
@@ -121,17 +123,25 @@ class Proxy:
         target: Target | None = None
         ask = NO_ASK
         try:
-            self._check_head(head)
-            target = self._targets.resolve(head.method, head.target)
+            recall = head.recall
+            plan = recall.plan if recall is not None else None
+            if plan is None or plan.epoch is not self._epoch:
+                self._check_head(head)
+                target = self._targets.resolve(head.method, head.target)
+                plan = self._plan(head, target)
+                if recall is not None:
+                    recall.plan = plan
+            target = plan.target
             self._check_body(head, len(body))
-            caller = self._identity.identify(head.scan.seen, target.provider)
-            ask = target.wire.read_ask(target.path, target.query, body) if target.wire is not None else NO_ASK
-            call, exchange_body = self._call(started_ns, head, target, ask, caller, body, whole)
+            wire = target.wire
+            if wire is not None:
+                ask = wire.read_ask(target.path, target.query, body)
+            call, rest = self._call(started_ns, head, plan, ask, body, whole)
             progress.request_bytes = len(body)
             exchange = Exchange(
                 self._gear, client, call, progress, self._targets.deadlines(target), close=not head.keep_alive
             )
-            exchange.dispatch(exchange_body)
+            exchange.dispatch(rest)
         except Refusal as refusal:
             self._refuse(refusal, head, target, ask, progress, started_ns, len(body), whole, client)
             return ENDED
@@ -140,8 +150,6 @@ class Proxy:
     # ---- the stages
 
     def _check_head(self, head: RequestHead) -> None:
-        if self.closing:
-            raise Refusal(503, Code.SHUTTING_DOWN, "The gateway is shutting down; try again.", retry_after=1)
         if len(head.target) > self.limits.url:
             raise Refusal(
                 414, Code.TOO_LARGE, f"The URL is longer than {self.limits.url} bytes (limits.url_bytes)."
@@ -149,54 +157,60 @@ class Proxy:
         if b"upgrade" in head.scan.seen:
             raise Refusal(501, Code.UPGRADE_UNSUPPORTED, "Protocol upgrades (WebSocket) are not passed on.")
 
+    def _plan(self, head: RequestHead, target: Target) -> Plan:
+        """What follows from the head alone: who calls, what goes upstream, for whom."""
+        scan = head.scan
+        caller = self._identity.identify(scan.seen, target.provider)
+        wire = target.wire
+        return Plan(
+            self._epoch,
+            target,
+            headers.request_opening(
+                head.method.encode("ascii"),
+                target.sent_target,
+                target.authority,
+                caller.forward(scan.forward),
+            ),
+            attribution.who(scan.labels, NO_ASK),
+            attribution.route(scan.labels),
+            wire is not None
+            and wire.inject_usage is not None
+            and b"content-encoding" not in scan.seen
+            and self._targets.injects_usage(target),
+        )
+
     def _check_body(self, head: RequestHead, held: int) -> None:
-        length = head.content_length
-        if held > self.limits.body or (length is not None and length > self.limits.body):
+        if self.closing:
+            raise Refusal(503, Code.SHUTTING_DOWN, "The gateway is shutting down; try again.", retry_after=1)
+        limit, length = self.limits.body, head.content_length
+        if held > limit or (length is not None and length > limit):
             raise Refusal(
-                413,
-                Code.TOO_LARGE,
-                f"The request body is larger than {self.limits.body} bytes (limits.body_bytes).",
+                413, Code.TOO_LARGE, f"The request body is larger than {limit} bytes (limits.body_bytes)."
             )
 
     def _call(
-        self,
-        started_ns: int,
-        head: RequestHead,
-        target: Target,
-        ask: AskFields,
-        caller: Caller,
-        body: bytes,
-        whole: bool,
+        self, started_ns: int, head: RequestHead, plan: Plan, ask: AskFields, body: bytes, whole: bool
     ) -> tuple[Call, bytes]:
-        seen = head.scan.seen
-        forward = caller.forward(head.scan.forward)
-        trace = self._trace(seen)
-        if self._forward_trace:
-            forward = [*forward, *self._trace_lines(seen, trace)]
-        sent, hides_usage = body, False
-        wire = target.wire
-        if (
-            wire is not None
-            and wire.inject_usage is not None
-            and whole
-            and ask.stream
-            and not ask.wants_usage
-            and b"content-encoding" not in seen
-            and self._targets.injects_usage(target)
-        ):
-            injected = wire.inject_usage(body)
+        """The call, and what of its body goes up behind the request head where the body is not whole yet."""
+        target, opening, sent, hides_usage = plan.target, plan.opening, body, False
+        trace = None
+        if self._traces or b"traceparent" in head.scan.seen:
+            trace = self._trace(head.scan.seen)
+            if self._forward_trace:
+                opening += self._trace_lines(head.scan.seen, trace)
+        if ask.stream and plan.injects_usage and whole and not ask.wants_usage:
+            assert target.wire is not None
+            assert target.wire.inject_usage is not None
+            injected = target.wire.inject_usage(body)
             if injected is not None:
                 sent, hides_usage = injected, True
-                forward = [line for line in forward if headers.name_of(line) != b"accept-encoding"]
-                forward.append(IDENTITY_ENCODING)
-        request = headers.request_bytes(
-            head.method.encode("ascii"),
-            target.sent_target,
-            target.authority,
-            forward,
-            _framing(head, len(sent), whole),
-            sent if whole else b"",
-        )
+                opening = headers.uncompressed(opening)
+        size = len(sent)
+        if whole and size:
+            request = b"%bContent-Length: %d\r\n\r\n%b" % (opening, size, sent)
+        else:
+            request = b"%b%b\r\n" % (opening, _framing(head, size, whole))
+        said = ask.user is not None or ask.session is not None or ask.tags
         call = Call(
             call_id(started_ns),
             started_ns,
@@ -204,8 +218,8 @@ class Proxy:
             target,
             ask,
             what_of(head.method, target, ask, len(body)),
-            attribution.who(head.scan.labels, ask),
-            attribution.route(head.scan.labels),
+            attribution.who(head.scan.labels, ask) if said else plan.who,
+            plan.route,
             trace,
             request,
             body,
@@ -222,15 +236,14 @@ class Proxy:
             return None
         return begin_trace(parent, seen.get(b"tracestate"), incoming=incoming, sampler=self._sampler)
 
-    def _trace_lines(self, seen: dict[bytes, bytes], trace: Trace | None) -> list[bytes]:
+    def _trace_lines(self, seen: dict[bytes, bytes], trace: Trace | None) -> bytes:
         """Trace context for the provider: our CLIENT span where spans are exported, else the app's own."""
         if self._traces and trace is not None:
             span = format_traceparent(trace.trace_id, trace.client_span_id, trace.sampled)
-            lines = [b"traceparent: " + span]
-            if trace.state:
-                lines.append(b"tracestate: " + trace.state.encode("latin-1"))
-            return lines
-        return [b"%b: %b" % (name, seen[name]) for name in (b"traceparent", b"tracestate") if name in seen]
+            state = b"tracestate: %b\r\n" % trace.state.encode("latin-1") if trace.state else b""
+            return b"traceparent: %b\r\n%b" % (span, state)
+        told = [name for name in (b"traceparent", b"tracestate") if name in seen]
+        return b"".join([b"%b: %b\r\n" % (name, seen[name]) for name in told])
 
     # ---- refusals
 
@@ -276,11 +289,9 @@ class Proxy:
 
 
 def _framing(head: RequestHead, held: int, whole: bool) -> bytes:
-    """The header line that delimits the request body at the provider."""
+    """The header line that delimits the request body at the provider; empty where there is no body."""
     if whole:
-        if held or head.content_length is not None or head.chunked:
-            return b"Content-Length: %d" % held
-        return b""
+        return b"Content-Length: %d\r\n" % held if head.content_length is not None or head.chunked else b""
     if head.content_length is not None:
-        return b"Content-Length: %d" % head.content_length
-    return b"Transfer-Encoding: chunked"
+        return b"Content-Length: %d\r\n" % head.content_length
+    return b"Transfer-Encoding: chunked\r\n"
