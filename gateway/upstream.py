@@ -17,6 +17,8 @@ import msgspec
 
 from gateway.headers import AnswerHead, answer_head
 
+HEAD_BYTES: Final = 256 * 1024
+"""Largest head of an answer, informational ones before it included."""
 _NO_HEAD: Final = AnswerHead(b"")
 
 
@@ -173,7 +175,9 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if not (self.complete and self.junk):
                 broken = error
-        if reading_head and self.status and not self._read_head():
+        if reading_head and not self.status and len(self.raw) > HEAD_BYTES:
+            broken = httptools.HttpParserError("the head has no end")
+        elif reading_head and self.status and not self._read_head():
             broken = httptools.HttpParserError("the head's lines do not end in CRLF")
         if broken is None or self.status:  # what was good before it broke still goes to the app
             receiver.upstream_read(self, data)
