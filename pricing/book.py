@@ -78,6 +78,8 @@ class Found(msgspec.Struct, frozen=True):
     override: Plan | None
     listed: Plan | None
     hit: Hit | None
+    fixed: Tariff | None = None
+    """The one tariff of calls without conditions, where neither date nor size changes it."""
 
 
 class ExplainedLine(msgspec.Struct, frozen=True):
@@ -186,9 +188,12 @@ class PriceBook:
 
     def _plain(self, query: PriceQuery, usage: Usage) -> Cost | None:
         """Nearly every call: text in, text out, all rates known. ``None``: it takes a bill."""
-        tariff, source = self._tariff(query, usage)
-        if tariff is None:
-            return None
+        tariff = self.find(query.provider, query.model, query.asked).fixed
+        source = _CATALOGUE
+        if tariff is None or self._has_conditions(query):
+            tariff, source = self._tariff(query, usage)
+            if tariff is None:
+                return None
         exact = plain_amounts(usage, tariff)
         if exact is None:
             return None
@@ -223,7 +228,7 @@ class PriceBook:
     def _tariff(self, query: PriceQuery, usage: Usage | None) -> tuple[Tariff | None, CostSource]:
         found = self.find(query.provider, query.model, query.asked)
         conditions: Conditions = ()
-        if query.batch or query.service_tier or query.speed or query.geo or query.region:
+        if self._has_conditions(query):
             conditions = self._conditions_of(query)
         at = query.at_ns // _NANO_PER_SECOND
         total_input = (usage.billed_input or usage.input or 0) if usage is not None else 0
@@ -233,6 +238,10 @@ class PriceBook:
                 return tariff, _OVERRIDE
         source = _CATALOGUE if query.charge is None or query.charge < 0 else _PROVIDER
         return found.listed.tariff(at, conditions, total_input) if found.listed is not None else None, source
+
+    def _has_conditions(self, query: PriceQuery) -> bool:
+        tier = query.service_tier
+        return bool(query.batch or (tier and tier != "default") or query.speed or query.geo or query.region)
 
     def _conditions_of(self, query: PriceQuery) -> Conditions:
         said = (query.service_tier, query.speed, query.geo, query.region, query.batch)
@@ -286,10 +295,12 @@ class PriceBook:
         if hit is not None:
             spelled.append(hit.entry.id.lower())
         override = self._overrides.find(seller, tuple(spelled))
+        listed = self._plan(hit) if hit else None
         return Found(
             Plan(override, seller, seller, (), override.corrected or "your override") if override else None,
-            self._plan(hit) if hit else None,
+            listed,
             hit,
+            listed.only if listed is not None and override is None else None,
         )
 
     def _find_target(self, seller: str, target: str) -> Hit | None:

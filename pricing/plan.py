@@ -135,6 +135,11 @@ class Plan:
     def entry(self) -> Entry:
         return self._entry
 
+    @property
+    def only(self) -> Tariff | None:
+        """The tariff of every call without conditions, if there is just one."""
+        return self._only[0] if self._only is not None and len(self._only) == 1 else None
+
     def tariff(self, at: int, conditions: Conditions, total_input: int) -> Tariff | None:
         """Rates at ``at`` (seconds since 1970) for a request of ``total_input`` tokens; ``None``: none hold."""
         if self._only is not None and not conditions:

@@ -9,9 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
+from msgspec.structs import astuple
+
 from pricing.usage import MAX_COUNT, Usage
 
 NO_PART: Mapping[str, object] = {}
+_KINDS = Usage.__struct_fields__.index("input_audio")
+"""From this field on a usage tells of more than text."""
 
 
 class Counts:
@@ -76,12 +80,16 @@ def exceeds(usage: Usage) -> bool:
     """True where a subset is larger than what it is part of."""
     cached = (usage.cache_read or 0) + (usage.cache_write_5m or 0) + (usage.cache_write_1h or 0)
     whole = usage.input or 0
-    if cached > whole or (usage.tool_input or 0) > whole:
+    if cached > whole or (usage.reasoning or 0) > (usage.output or 0):
+        return True
+    if not any(astuple(usage)[_KINDS:]):
+        return False
+    if (usage.tool_input or 0) > whole:
         return True
     if (usage.input_audio or 0) + (usage.input_image or 0) + (usage.input_video or 0) > whole:
         return True
     made = usage.output or 0
-    if (usage.reasoning or 0) > made or (usage.citation or 0) > made:
+    if (usage.citation or 0) > made:
         return True
     if (usage.output_audio or 0) + (usage.output_image or 0) + (usage.output_video or 0) > made:
         return True

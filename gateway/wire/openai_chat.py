@@ -17,7 +17,7 @@ from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_usage import openai_charge, openai_usage, usual_usage
 from gateway.wire.paths import ends
 from gateway.wire.seen import Seen
-from gateway.wire.shapes import Shape, anything, text
+from gateway.wire.shapes import Shape, text
 from gateway.wire.usage_injection import inject_usage
 
 
@@ -36,7 +36,7 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] | None = None
     service_tier: object = None
     x_groq: _Groq | None = None
-    error: msgspec.Raw = msgspec.Raw(b"")
+    error: object = None
 
 
 class _Call(msgspec.Struct):
@@ -67,7 +67,6 @@ class _Words(msgspec.Struct):
 
 _CHUNK = Shape(_Chunk)
 _WORDS = Shape(_Words)
-_NULL = (b"", b"null")
 _TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b'"error"')
 _SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b'"error"')
 _ODD_SPACE = re.compile(rb'"\s+:|:\s\s|:[\t\r\n]')
@@ -100,7 +99,7 @@ class ChatReader:
         chunk = _CHUNK.read(data)
         if chunk is None:
             return
-        if name == b"error" or bytes(chunk.error) not in _NULL:
+        if name == b"error" or chunk.error is not None:
             self._seen.error(body_code(data))
         else:
             self._seen.began = True
@@ -117,8 +116,8 @@ class ChatReader:
             return
         if chunk is None:
             return
-        if bytes(chunk.error) not in _NULL:
-            self._seen.error(code_in(anything(bytes(chunk.error))))
+        if chunk.error is not None:
+            self._seen.error(code_in(chunk.error))
         else:
             self._seen.began = True
         self._take(chunk)

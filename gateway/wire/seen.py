@@ -14,37 +14,23 @@ MOST_FINISHES = 16
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
-class Seen:
+class Seen(msgspec.Struct, gc=False):
     """Collects facts of one answer: of each, the last that was not null."""
 
-    __slots__ = (
-        "_usage",
-        "began",
-        "error_code",
-        "failed",
-        "finish",
-        "geo",
-        "model",
-        "raw",
-        "response_id",
-        "service_tier",
-        "speed",
-    )
-
-    def __init__(self) -> None:
-        self.began = False
-        """Something other than an error came: the provider has begun to work."""
-        self.failed = False
-        self._usage: dict[str, object] | None = None
-        self.raw: bytes | None = None
-        """The usage object as sent, while there was only one."""
-        self.model: str | None = None
-        self.response_id: str | None = None
-        self.service_tier: str | None = None
-        self.speed: str | None = None
-        self.geo: str | None = None
-        self.error_code: str | None = None
-        self.finish: list[str] = []
+    began: bool = False
+    """Something other than an error came: the provider has begun to work."""
+    failed: bool = False
+    known: dict[str, object] | None = None
+    """The usage reported so far, once it was decoded."""
+    raw: bytes | None = None
+    """The usage object as sent, while there was only one."""
+    model: str | None = None
+    response_id: str | None = None
+    service_tier: str | None = None
+    speed: str | None = None
+    geo: str | None = None
+    error_code: str | None = None
+    finish: list[str] = []
 
     def identity(self, model: object, response_id: object) -> None:
         if model:
@@ -62,15 +48,15 @@ class Seen:
     @property
     def usage(self) -> dict[str, object] | None:
         """The usage reported so far, decoded when first asked for."""
-        if self._usage is None and self.raw is not None:
-            self._usage = exact_object(self.raw)
-            if self._usage is None:
+        if self.known is None and self.raw is not None:
+            self.known = exact_object(self.raw)
+            if self.known is None:
                 self.raw = None
-        return self._usage
+        return self.known
 
     def usage_is(self, found: dict[str, object], raw: bytes | None) -> None:
         """Takes a usage object (and its bytes) in place of any earlier one."""
-        self._usage, self.raw = found, raw
+        self.known, self.raw = found, raw
 
     def usage_adds(self, raw: msgspec.Raw | bytes) -> None:
         """Takes the fields of a usage object that are not null over the earlier ones (counts are cumulative).
@@ -78,7 +64,7 @@ class Seen:
         sent = bytes(raw)
         if not sent.startswith(b"{"):
             return
-        known = self.usage if self.raw is not None or self._usage is not None else None
+        known = self.usage if self.raw is not None or self.known is not None else None
         if known is None:
             self.raw = sent
             return
