@@ -281,10 +281,10 @@ class FrontConnection(asyncio.Protocol):
         """Pass on what this read brought of a body that is too large to be held."""
         chunked = head.content_length is None
         limit = self._lane.proxy.limits.body
+        self._since = self._lane.clock()  # before the pieces: passing them on may pause the upload
         for piece in self._body:
             exchange.upload(chunk(piece) if chunked else piece, len(piece))
         self._body.clear()
-        self._since = self._lane.clock()
         if self._received > limit:
             exchange.client_exceeded(limit)
         elif self._whole:
