@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from gateway.attribution import NO_ROUTE
 from gateway.call import Call, Progress, Target
+from gateway.echo import without_echo
 from gateway.wire.contract import AskFields, Reading
 from pricing.book import PriceBook, PriceQuery
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, format_usd
@@ -71,6 +74,10 @@ class Scale:
         except Exception as error:  # the app's answer must not depend on our price data
             self._defect(error)
             cost = UNPRICED
+        if reading.error_code is not None:
+            reading = msgspec.structs.replace(
+                reading, error_code=without_echo(reading.error_code, call.request)
+            )
         return record_of(call, progress, outcome, reading, cost)
 
 
