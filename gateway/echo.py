@@ -9,7 +9,7 @@ UNTOLD: Final = "error"
 """Stands for a code that is not fit to be kept."""
 _CODE: Final = re.compile(r"[\w.:/#-]{1,96}", re.ASCII)
 """Codes are single words; anything longer is a message, and messages quote what was sent."""
-_LONG_WORD: Final = re.compile(rb"[\w.~+/=-]{12,}")
+_LONG_WORD: Final = re.compile(rb"[\w.~+/-]{12,}")
 """What may be a key."""
 
 
