@@ -17,6 +17,7 @@ from gateway.front import FrontConnection, Lane, sweep
 from gateway.gear import Gear, Running
 from gateway.identity import Identity
 from gateway.prices import price_book
+from gateway.open_files import connections_that_fit
 from gateway.providers.table import ProviderTable
 from gateway.proxy import Limits, Proxy
 from gateway.recording import Scale
@@ -86,7 +87,7 @@ class Gateway:
             forward_trace=settings.proxy.forward_traceparent,
         )
         self._api = Answers(settings, self.table, self.book, self.ledger)
-        http = http_limits(settings)
+        http = http_limits(settings, connections_that_fit(settings.limits.connections))
         self.server = ProxyServer(self.proxy, self._api.server, http, clock, self.defects)
         self._lane = Lane(loop, clock, self.proxy, self.server, http, set())
         self._sweeper = Sweeper(loop, clock, (self._sweep,), self.defects)
@@ -188,7 +189,7 @@ def tap_limits(settings: Settings) -> TapLimits:
     return TapLimits(event=most, document=most)
 
 
-def http_limits(settings: Settings) -> HttpLimits:
+def http_limits(settings: Settings, connections: int) -> HttpLimits:
     limits, timeouts = settings.limits, settings.timeouts
     return HttpLimits(
         line_bytes=max(limits.url_bytes, limits.header_bytes),
@@ -197,7 +198,7 @@ def http_limits(settings: Settings) -> HttpLimits:
         head_seconds=timeouts.client_head,
         body_seconds=timeouts.client_body,
         keepalive_seconds=timeouts.keepalive,
-        connections=limits.connections,
+        connections=connections,
     )
 
 

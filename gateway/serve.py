@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import os
-import resource
 import signal
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from gateway.app import Gateway, needs_restart
+from gateway.open_files import connections_that_fit, raise_limit
 from gateway.presence import Presence
 from gateway.settings import Settings, SettingsError
 from gateway.supervisor import HOPELESS, WATCHED, Post, Supervisor
@@ -25,8 +25,6 @@ Announce = Callable[[str], None]
 Reread = Callable[[], Settings]
 """Reads the settings again; raises :class:`SettingsError`."""
 
-SPARE_FILES: Final = 512
-"""Open files for everything that is not a call."""
 LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _logger = logging.getLogger("gateway")
@@ -41,7 +39,12 @@ def serve(settings: Settings, announce: Announce, reread: Reread, *, debug: bool
     redactor = log_to_stderr(debug=debug)
     gateway = Gateway(settings)  # what is wrong is said here, once, and not by each worker
     redactor.register(*secrets_of(gateway))
-    allow_open_files(settings.limits.connections)
+    raise_limit(settings.limits.connections)
+    if connections_that_fit(settings.limits.connections) < settings.limits.connections:
+        _logger.info(
+            "the system's limit of open files leaves room for %d connections",
+            connections_that_fit(settings.limits.connections),
+        )
     folder = settings.storage.data_dir
     presence = Presence.claim(folder)
     if presence is None:
@@ -200,19 +203,6 @@ def secrets_of(gateway: Gateway) -> set[str]:
     if settings.storage.url is not None:
         found.add(unquote(urlsplit(settings.storage.url).password or ""))
     return found - {""}
-
-
-def allow_open_files(connections: int) -> None:
-    """Raise the limit of open files as far as the system lets us; each call holds a connection on both sides."""
-    wanted = 2 * connections + SPARE_FILES
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= wanted:
-        return
-    allowed = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-    if allowed > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
-    if allowed < wanted:
-        _logger.info("the system allows %d open files; limits.connections is up to %d", allowed, connections)
 
 
 def settle_memory() -> None:
