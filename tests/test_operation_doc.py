@@ -1,0 +1,40 @@
+"""What docs/operation.md names exists, and its figures are those of the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from gateway.app import FLUSH_SECONDS, STARTUP_ONLY
+from gateway.parting import STUCK_SECONDS
+from gateway.presence import PID_FILE
+from gateway.server import MALFORMED_LOG_SECONDS, SLOWEST_BODY
+from gateway.settings import Settings
+from gateway.supervisor import BACKOFF_SECONDS
+from gateway.upstream import HEAD_BYTES
+from gateway.wire.inflate import RATIO, TOTAL
+
+TEXT = (Path(__file__).parent.parent / "docs" / "operation.md").read_text(encoding="utf-8")
+
+
+def test_every_setting_exists() -> None:
+    named = re.findall(r"`(\w+)\.(\w+)`", TEXT)
+    assert len(named) > 12
+    for section, key in named:
+        assert key in type(getattr(Settings(), section)).model_fields, f"{section}.{key}"
+
+
+def test_sections_that_wait_for_the_next_start() -> None:
+    told = TEXT.partition("Changes in ")[2].partition(" wait ")[0]
+    assert tuple(re.findall(r"`\[(\w+)\]`", told)) == STARTUP_ONLY
+
+
+def test_figures() -> None:
+    assert f"after {BACKOFF_SECONDS[0]:g} s at first and up to {BACKOFF_SECONDS[-1]:g} s" in TEXT
+    assert f"`DATA_DIR/{PID_FILE}`" in TEXT
+    assert f"flushed ({FLUSH_SECONDS:g} s at most)" in TEXT
+    assert f"{SLOWEST_BODY // 1024} KiB/s" in TEXT
+    assert f"| {HEAD_BYTES // 1024} KiB |" in TEXT
+    assert f"{RATIO} bytes a byte, {TOTAL // 1_048_576} MiB" in TEXT
+    assert f"then {STUCK_SECONDS:g} s |" in TEXT
+    assert MALFORMED_LOG_SECONDS == 10
