@@ -13,11 +13,12 @@ from typing import Final
 from gateway.answers import Answers
 from gateway.deadlines import Sweeper
 from gateway.defects import Defects
+from gateway.estimation import Estimator
 from gateway.front import FrontConnection, Lane, sweep
 from gateway.gear import Gear, Running
 from gateway.identity import Identity
-from gateway.prices import price_book
 from gateway.open_files import connections_that_fit
+from gateway.prices import price_book
 from gateway.providers.table import ProviderTable
 from gateway.proxy import Limits, Proxy
 from gateway.recording import Scale
@@ -73,8 +74,17 @@ class Gateway:
         self._pool = Pool(loop, clock, idle_seconds=UPSTREAM_IDLE_SECONDS)
         self._scale = Scale(self.book, self.defects)
         sinks = Sinks(self.ledger, (self._observe,), self.defects)
+        self._estimator = Estimator(loop, self.defects)
         gear = Gear(
-            loop, clock, self._pool, sinks, self._scale.weigh, self.live, self.defects, tap_limits(settings)
+            loop,
+            clock,
+            self._pool,
+            sinks,
+            self._scale.weigh,
+            self.live,
+            self.defects,
+            tap_limits(settings),
+            self._estimator,
         )
         self.proxy = Proxy(
             gear,
@@ -136,6 +146,8 @@ class Gateway:
         await self.server.shutdown(0.5)
         await self._api.close()
         self._pool.close()
+        await self._estimator.idle()
+        self._estimator.close()
         await asyncio.gather(self.ledger.stop(FLUSH_SECONDS), self.telemetry.stop(FLUSH_SECONDS))
 
     def _observe(self, record: object) -> None:

@@ -120,6 +120,7 @@ class Progress:
         "first_byte_at",
         "first_chunk_at",
         "last_read_at",
+        "read_whole",
         "request_bytes",
         "response_bytes",
         "sent_at",
@@ -142,6 +143,8 @@ class Progress:
         """Seconds spent waiting for a connection (not our overhead)."""
         self.attempts = 0
         self.attempt_reason: str | None = None
+        self.read_whole = False
+        """The app went away, but the provider's answer was read to its end all the same."""
         self.status: int | None = None
         """Status the app saw or is about to see."""
         self.request_bytes = 0

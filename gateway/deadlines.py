@@ -1,4 +1,4 @@
-"""One timer for all calls: a sweep every second instead of a timer per call."""
+"""When a call has run out of time. One timer for all calls: a sweep every second instead of a timer per call."""
 
 from __future__ import annotations
 
@@ -6,8 +6,32 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from gateway.call import Progress
+from gateway.gear import Deadlines
+from telemetry.outcome import Outcome
+
 INTERVAL: Final = 1.0
 """Seconds between sweeps; a deadline is kept to within this."""
+
+
+def overdue(
+    progress: Progress, deadlines: Deadlines, blocked_since: float, idle_since: float, now: float
+) -> tuple[Outcome, str] | None:
+    """How a call has run out of time, and what the provider did or did not do; ``None`` while it has not.
+
+    ``CANCELLED`` stands for an app that stopped reading (since ``blocked_since``, 0.0: it reads).
+    """
+    if now - progress.started_at > deadlines.total:
+        return Outcome.TIMEOUT, f"did not finish within {deadlines.total:g} s"
+    if not progress.first_byte_at:
+        if progress.uploaded_at and now - progress.uploaded_at > deadlines.response_head:
+            return Outcome.TIMEOUT, f"sent no response head within {deadlines.response_head:g} s"
+        return None
+    if blocked_since:
+        return (Outcome.CANCELLED, "") if now - blocked_since > deadlines.idle else None
+    if now - idle_since > deadlines.idle:
+        return Outcome.STALLED, f"paused for more than {deadlines.idle:g} s"
+    return None
 
 
 class Sweeper:

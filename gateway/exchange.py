@@ -12,10 +12,13 @@ from types import TracebackType
 from typing import Final, Self
 
 from gateway.call import Call, Progress
+from gateway.deadlines import overdue
+from gateway.draining import GONE
 from gateway.errors import Code, error_body, reason_of
 from gateway.gear import Client, Deadlines, Gear
-from gateway.recording import NO_READING, cost_headers, opening_record
+from gateway.recording import opening_record
 from gateway.relay import LAST_CHUNK, Framing, chunk, own_response, response_head
+from gateway.ticket import Ticket
 from gateway.upstream import Connection
 from gateway.wire.contract import Exchanged
 from gateway.wire.tap import Tap
@@ -42,6 +45,7 @@ _PLAIN: Final = Framing.PLAIN
 _CHUNKED: Final = Framing.CHUNKED
 _COMPLETED: Final = Outcome.COMPLETED
 _PROVIDER_ERROR: Final = Outcome.PROVIDER_ERROR
+_CANCELLED: Final = Outcome.CANCELLED
 
 
 class Exchange:
@@ -50,7 +54,7 @@ class Exchange:
     __slots__ = (
         "_backlog",
         "_blocked_since",
-        "_cost_headers",
+        "_drain_until",
         "_held",
         "_holder",
         "_idle_since",
@@ -66,8 +70,8 @@ class Exchange:
         "head_sent",
         "over",
         "progress",
-        "settled",
         "tap",
+        "ticket",
     )
 
     def __init__(
@@ -86,17 +90,17 @@ class Exchange:
         self.filter: UsageFilter | None = None
         self.framing = _RAW
         self.head_sent = False
-        self.settled = False
-        """The record is published."""
+        self.ticket = Ticket(gear, call, progress)
         self.over = False
         """Nothing more will be written to the app."""
         self._held: list[bytes] | None = None
         self._holder: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._blocked_since = 0.0
+        self._drain_until = 0.0
+        """The app has gone; until then the answer is read on."""
         self._backlog: list[bytes] | None = None
         """Pieces of the request body that wait for a connection."""
-        self._cost_headers = b""
 
     # ---- one record, whatever happens
 
@@ -106,7 +110,7 @@ class Exchange:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if not self.settled:
+        if not self.ticket.issued and not self._drain_until:
             if isinstance(error, Exception):
                 self.gear.defect(error)
             self._fail(
@@ -260,7 +264,7 @@ class Exchange:
                 connection.status,
                 head,
                 call.body,
-                call.target.provider.name,
+                call.target.provider.canonical,
             ),
             head.content_type,
             head.content_encoding,
@@ -375,9 +379,17 @@ class Exchange:
         )
 
     def client_gone(self) -> None:
-        """The app closed its connection: the provider's work is cancelled."""
-        if not self.over:
-            self._fail(Outcome.CANCELLED)
+        """The app closed its connection: the provider's work is cancelled, or read on for its usage."""
+        if self.over:
+            return
+        connection = self.connection
+        if not self.deadlines.drain or connection is None or not self.head_sent or self.tap is None:
+            self._fail(_CANCELLED)
+        elif not self._drain_until:
+            self._drain_until = self.gear.clock() + self.deadlines.drain
+            self._blocked_since = 0.0
+            self.client = GONE
+            connection.resume()
 
     def client_paused(self) -> None:
         """The app reads slower than the provider sends."""
@@ -393,21 +405,20 @@ class Exchange:
 
     def expire(self, now: float) -> None:
         """Enforce the deadlines; called by the sweeper."""
-        progress, deadlines = self.progress, self.deadlines
         if self.over:
             return
-        if now - progress.started_at > deadlines.total:
-            self._give_up(Outcome.TIMEOUT, 504, Code.TIMEOUT, f"did not finish within {deadlines.total:g} s")
-        elif not progress.first_byte_at:
-            if progress.uploaded_at and now - progress.uploaded_at > deadlines.response_head:
-                what = f"sent no response head within {deadlines.response_head:g} s"
-                self._give_up(Outcome.TIMEOUT, 504, Code.TIMEOUT, what)
-        elif self._blocked_since:
-            if now - self._blocked_since > deadlines.idle:  # the app stopped reading
-                self._fail(Outcome.CANCELLED)
-                self.client.cut()
-        elif now - self._idle_since > deadlines.idle:
-            self._give_up(Outcome.STALLED, 504, Code.TIMEOUT, f"paused for more than {deadlines.idle:g} s")
+        if self._drain_until and now > self._drain_until:
+            self._fail(_CANCELLED)
+            return
+        verdict = overdue(self.progress, self.deadlines, self._blocked_since, self._idle_since, now)
+        if verdict is None:
+            return
+        outcome, what = verdict
+        if outcome is _CANCELLED:  # the app stopped reading
+            self._fail(outcome)
+            self.client.cut()
+        else:
+            self._give_up(outcome, 504, Code.TIMEOUT, what)
 
     def shut_down(self) -> None:
         """The drain time is over."""
@@ -463,22 +474,12 @@ class Exchange:
     # ---- the record
 
     def _settle(self, outcome: Outcome) -> asyncio.Future[None] | None:
-        """Build the record and append it to the spool, once."""
-        if self.settled:
-            return None
-        self.settled = True
-        call, progress = self.call, self.progress
-        reading = NO_READING
-        if self.tap is not None:
-            self.tap.end()
-            reading = self.tap.reading()
-            if reading.failed and outcome is _COMPLETED:
-                outcome = _PROVIDER_ERROR
-        progress.finished_at = self.gear.clock()
-        record = self.gear.weigh(call, progress, outcome, reading)
-        if not self.head_sent and not call.ask.stream:
-            self._cost_headers = cost_headers(record)
-        return self.gear.sink.closed(record)
+        """Publish the record, once; the last byte waits for the future."""
+        if self._drain_until and outcome is not _CANCELLED:
+            self.progress.read_whole = outcome is _COMPLETED or outcome is _PROVIDER_ERROR
+            outcome = _CANCELLED
+        with_cost = not self.head_sent and not self.call.ask.stream
+        return self.ticket.issue(outcome, self.tap, with_cost=with_cost)
 
     def _extra_headers(self) -> bytes:
-        return b"x-weighbridge-request-id: %b\r\n%b" % (self.call.id.encode("ascii"), self._cost_headers)
+        return b"x-weighbridge-request-id: %b\r\n%b" % (self.call.id.encode("ascii"), self.ticket.cost_lines)

@@ -11,7 +11,7 @@ import msgspec
 from gateway.call import Call, Progress
 from gateway.upstream import Pool
 from gateway.wire.contract import Reading
-from gateway.wire.tap import TapLimits
+from gateway.wire.tap import Tap, TapLimits
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
@@ -49,6 +49,8 @@ class Deadlines(msgspec.Struct, frozen=True):
     response_head: float
     idle: float
     total: float
+    drain: float = 0.0
+    """How long an answer is read on for its usage after the app has gone."""
 
 
 class Running(Protocol):
@@ -57,6 +59,18 @@ class Running(Protocol):
     def expire(self, now: float) -> None: ...
 
     def shut_down(self) -> None: ...
+
+
+class Counter(Protocol):
+    """Counts tokens where the provider reported none (:class:`gateway.estimation.Estimator`)."""
+
+    def wants(self, call: Call, progress: Progress, outcome: Outcome, reading: Reading) -> bool: ...
+
+    def estimate(
+        self, call: Call, progress: Progress, outcome: Outcome, reading: Reading, tap: Tap | None
+    ) -> asyncio.Future[Reading]: ...
+
+    def watch(self, call: Call, reading: Reading, tap: Tap) -> None: ...
 
 
 class Gear(msgspec.Struct, frozen=True):
@@ -74,3 +88,4 @@ class Gear(msgspec.Struct, frozen=True):
     defect: Callable[[BaseException], None]
     """Counts and logs a defect of ours."""
     tap_limits: TapLimits = TapLimits()
+    counter: Counter | None = None

@@ -55,7 +55,7 @@ def _joined(file: OverridesFile, inline: OverridesFile) -> OverridesFile:
         name: {**file.alias.get(name, {}), **inline.alias.get(name, {})}
         for name in {**file.alias, **inline.alias}
     }
-    return OverridesFile((*inline.price, *file.price), alias, {**file.serves, **inline.serves})
+    return OverridesFile((*file.price, *inline.price), alias, {**file.serves, **inline.serves})
 
 
 def _wrong_price(what: str) -> Problem:

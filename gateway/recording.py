@@ -24,6 +24,7 @@ _COMPLETED = Outcome.COMPLETED
 _PROVIDER_ERROR = Outcome.PROVIDER_ERROR
 _INTERRUPTED = Outcome.INTERRUPTED
 _REPORTED = UsageSource.PROVIDER
+_COUNTED = UsageSource.ESTIMATED
 _UNREPORTED = UsageSource.NONE
 
 _UNANSWERED = Answer(error_type=Outcome.INTERRUPTED.error_type)
@@ -32,9 +33,10 @@ _FREE = frozenset((Outcome.REFUSED, Outcome.CONNECT_FAILED))
 _SAFE_METHODS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 
 
-def cost_of(book: PriceBook, call: Call, reading: Reading, status: int | None, outcome: Outcome) -> Cost:
+def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, outcome: Outcome) -> Cost:
     """What the call cost, or why that is not known."""
-    whole = outcome is _COMPLETED or outcome is _PROVIDER_ERROR
+    status = progress.status
+    whole = outcome is _COMPLETED or outcome is _PROVIDER_ERROR or progress.read_whole
     if (status is not None and status >= 400) or not reading.billable or (not whole and outcome in _FREE):
         return NOT_BILLABLE
     if reading.invalid:
@@ -55,7 +57,7 @@ def cost_of(book: PriceBook, call: Call, reading: Reading, status: int | None, o
             reading.geo,
             None,
             reading.charge,
-            not whole,
+            not whole or reading.estimated,
         )
     )
 
@@ -70,7 +72,7 @@ class Scale:
     def weigh(self, call: Call, progress: Progress, outcome: Outcome, reading: Reading) -> CallRecord:
         """The final record of a call; never raises."""
         try:
-            cost = cost_of(self.book, call, reading, progress.status, outcome)
+            cost = cost_of(self.book, call, progress, reading, outcome)
         except Exception as error:  # the app's answer must not depend on our price data
             self._defect(error)
             cost = UNPRICED
@@ -119,7 +121,7 @@ def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading
             reading.error_code,
         ),
         billed,
-        _REPORTED if billed is not None else _UNREPORTED,
+        _UNREPORTED if billed is None else _COUNTED if reading.estimated else _REPORTED,
         cost,
         call.trace,
         reading.usage_raw,

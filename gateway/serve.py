@@ -209,4 +209,6 @@ def settle_memory() -> None:
     """Take the start-up heap out of the garbage collector: a full collection of it pauses for 20 to 65 ms."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 50, 100)  # calls leave no cycles behind: looking for some at every turn costs 3 us a call
+    gc.set_threshold(
+        20_000, 50, 100
+    )  # calls leave no cycles behind: looking for some at every turn costs 3 us a call

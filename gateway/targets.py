@@ -60,4 +60,10 @@ class ProviderTargets:
 
 
 def _deadlines(place: Destination) -> Deadlines:
-    return Deadlines(place.connect_timeout, place.header_timeout, place.idle_timeout, place.total_timeout)
+    return Deadlines(
+        place.connect_timeout,
+        place.header_timeout,
+        place.idle_timeout,
+        place.total_timeout,
+        place.drain_seconds,
+    )

@@ -59,6 +59,7 @@ class Destination(msgspec.Struct, frozen=True):
     header_timeout: float
     idle_timeout: float
     total_timeout: float
+    drain_seconds: float
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -222,6 +223,9 @@ def _destination(
         header_timeout=section.header_timeout or timeouts.response_head,
         idle_timeout=section.idle_timeout or timeouts.idle,
         total_timeout=section.total_timeout or timeouts.total,
+        drain_seconds=settings.proxy.drain_seconds
+        if section.drain_seconds is None
+        else section.drain_seconds,
     )
 
 

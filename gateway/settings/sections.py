@@ -180,6 +180,9 @@ class ProviderSection(Section):
     header_timeout: Seconds | None = Field(default=None, description="Overrides timeouts.response_head.")
     idle_timeout: Seconds | None = Field(default=None, description="Overrides timeouts.idle.")
     total_timeout: Seconds | None = Field(default=None, description="Overrides timeouts.total.")
+    drain_seconds: float | None = Field(
+        default=None, ge=0, le=3_600, allow_inf_nan=False, description="Overrides proxy.drain_seconds."
+    )
 
 
 class Proxy(Section):
@@ -188,6 +191,14 @@ class Proxy(Section):
     stream_usage: StreamUsage = Field(
         default=StreamUsage.INJECT,
         description="inject: ask streams that would not report their usage for it, and hide the extra chunk; never.",
+    )
+    drain_seconds: float = Field(
+        default=0,
+        ge=0,
+        le=3_600,
+        allow_inf_nan=False,
+        description="How long an answer is read on for its usage when the app has gone; 0: the provider's work is "
+        "cancelled at once and the cost estimated.",
     )
     default_provider: ProviderName = Field(default="openai", description="Who gets bare /v1/... paths.")
     forward_traceparent: bool = Field(

@@ -32,8 +32,24 @@ class TapLimits(msgspec.Struct, frozen=True):
     """One event, line or element; larger ones are dropped."""
     document: int = 4 * 1_048_576
     """One whole body; of larger ones only both ends are read."""
+    sample: int = 4096
+    """Bytes of the answer as it came that are kept until its end, so that tokens can be counted where none are
+    reported."""
     keep_text: int = 0
     """Characters of the answer's text to keep for token estimation; 0 keeps none."""
+
+
+class Sample(msgspec.Struct, gc=False):
+    """The first bytes of an answer, and what it takes to read them again."""
+
+    wire: Wire
+    call: Exchanged
+    content_type: str
+    content_encoding: str
+    room: int
+    """Bytes that may still be kept."""
+    pieces: list[bytes] = []
+    size: int = 0
 
 
 class Blind(enum.StrEnum):
@@ -86,6 +102,7 @@ class Tap:
         "_wire",
         "blind",
         "errors",
+        "sample",
     )
 
     def __init__(
@@ -106,6 +123,8 @@ class Tap:
         self._frames: Frames = _UNREAD
         self._dropped = 0
         self._take = _UNREAD.feed
+        room = 0 if limits.keep_text else limits.sample
+        self.sample = Sample(wire, call, content_type, content_encoding, room)
         try:
             self._open(content_type, content_encoding)
         except Exception:  # noqa: BLE001
@@ -137,6 +156,11 @@ class Tap:
         return self._dropped + self._frames.dropped
 
     @property
+    def sample_is_whole(self) -> bool:
+        """Was the whole answer small enough to be kept?"""
+        return self.sample.room >= 0
+
+    @property
     def text(self) -> str:
         """The answer's text as far as it was kept."""
         return str(self._text) if self._text is not None else ""
@@ -148,6 +172,12 @@ class Tap:
 
     def feed(self, data: bytes) -> None:
         """Raises nothing."""
+        sample = self.sample
+        if sample.room > 0:
+            piece = data[: sample.room]
+            sample.pieces.append(piece)
+            sample.size += len(piece)
+            sample.room -= len(data)
         try:
             self._take(data)
         except ExpansionError:

@@ -16,6 +16,7 @@ from typing import Any
 from aiohttp import web
 
 from gateway.deadlines import Sweeper
+from gateway.estimation import Estimator
 from gateway.exchange import Exchange
 from gateway.front import FrontConnection, Lane, sweep
 from gateway.gear import Gear
@@ -97,6 +98,7 @@ class Core:
         traces: bool = False,
         incoming: IncomingTrace = IncomingTrace.PARENT,
         keys: dict[str, tuple[bytes, bytes]] | None = None,
+        counts: bool = False,
     ) -> None:
         known = ("openai", "anthropic", "gemini", "mistral")
         self._settings = load(
@@ -113,6 +115,7 @@ class Core:
         self._traces = traces
         self._incoming = incoming
         self._keys = keys or {}
+        self._counts = counts
         self.ledger = MemoryLedger()
         self.defects: list[BaseException] = []
         self.live: set[Exchange] = set()
@@ -151,7 +154,17 @@ class Core:
         self.pool = Pool(loop, self.clock, idle_seconds=30)
         scale = Scale(PriceBook.load(), self.defects.append)
         sinks = Sinks(self.ledger, (), self.defects.append)
-        gear = Gear(loop, self.clock, self.pool, sinks, scale.weigh, self.live, self.defects.append)
+        self.estimator = Estimator(loop, self.defects.append)
+        gear = Gear(
+            loop,
+            self.clock,
+            self.pool,
+            sinks,
+            scale.weigh,
+            self.live,
+            self.defects.append,
+            counter=self.estimator if self._counts else None,
+        )
         targets = ProviderTargets(ProviderTable.build(self._settings), WIRES)
         self.proxy = Proxy(
             gear,
@@ -185,6 +198,8 @@ class Core:
             exchange.shut_down()
         for connection in list(self.lane.connections):
             connection.close()
+        await self.estimator.idle()
+        self.estimator.close()
         await self.server.shutdown(0.1)
         await self._runner.cleanup()
         self.pool.close()

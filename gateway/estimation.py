@@ -1,0 +1,224 @@
+"""Counts tokens where the provider reported none: off the loop, offline, and always marked as an estimate.
+
+The prompt is counted from the held request, the answer from the text the tap kept a sample of. A count takes a few
+milliseconds in a thread of its own; the app's last bytes wait for it at most :data:`PATIENCE_S`, then a ratio of
+bytes has to do. Now and then a call whose usage was reported is counted too, so that the ratio between our
+vocabulary and the model's is learned. No text outlives the count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+import msgspec
+
+from gateway.call import Call, Progress
+from gateway.wire.contract import Reading
+from gateway.wire.shapes import anything
+from gateway.wire.tap import Sample, Tap, TapLimits
+from pricing.tokens import Ratios, TokenCounter
+from pricing.usage import Usage
+from telemetry.outcome import Outcome
+
+PATIENCE_S: Final = 0.25
+"""Longest wait for a count; the first one loads a vocabulary, which takes about as long."""
+BYTES_PER_TOKEN: Final = 4
+"""Where there is no time to count."""
+LEARN_EVERY: Final = 128
+"""One reported call in so many is counted to learn from."""
+MOST_TEXT: Final = 1_000_000
+"""Characters of one prompt or answer that are looked at."""
+LONGEST_WORD: Final = 2_000
+"""A string without a space that is longer is data (an image, a file), not text."""
+
+_TEXTUAL: Final = frozenset(("chat", "text_completion", "generate_content", "embeddings"))
+_WITHOUT_OUTPUT: Final = frozenset(("embeddings",))
+_UNSENT: Final = frozenset((Outcome.REFUSED, Outcome.CONNECT_FAILED))
+_COMPLETED: Final = Outcome.COMPLETED
+_NOT_TEXT: Final = frozenset(
+    ("model", "role", "type", "id", "tool_call_id", "data", "url", "file_data", "bytes")
+)
+_LATER: Final = frozenset(("tools", "functions", "response_format"))
+
+
+class Estimator:
+    """Made once per worker. Methods run on the event loop unless they say otherwise."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, defect: Callable[[BaseException], None]) -> None:
+        self._loop = loop
+        self._defect = defect
+        self._thread: ThreadPoolExecutor | None = None
+        self._counter = TokenCounter()
+        self._ratios = Ratios()
+        self._turns = itertools.count(1)
+        self._under_way: set[asyncio.Future[Reading]] = set()
+        self.estimated = 0
+        """Calls whose usage we counted."""
+        self.hurried = 0
+        """... of these, those for which there was no time to count."""
+
+    def wants(self, call: Call, progress: Progress, outcome: Outcome, reading: Reading) -> bool:
+        """Does the usage of this call have to be counted, wholly or in part?"""
+        wire = call.target.wire
+        if wire is None or wire.operation not in _TEXTUAL or call.method != "POST" or not progress.sent_at:
+            return False
+        status = progress.status if progress.first_byte_at else None
+        if (status is not None and status >= 400) or reading.invalid or not reading.billable:
+            return False
+        if reading.charge is not None or outcome in _UNSENT:
+            return False
+        if outcome is _COMPLETED or progress.read_whole:
+            return reading.usage is None and reading.model is not None
+        return True
+
+    def estimate(
+        self, call: Call, progress: Progress, outcome: Outcome, reading: Reading, tap: Tap | None
+    ) -> asyncio.Future[Reading]:
+        """The reading with counts of ours where the provider's are missing; the future never fails."""
+        self.estimated += 1
+        found: asyncio.Future[Reading] = self._loop.create_future()
+        sample = tap.sample if tap is not None else None
+        received = progress.response_bytes
+        counting = self._loop.run_in_executor(self._worker(), self._count, call, reading, sample, received)
+        hurry = self._loop.call_later(PATIENCE_S, self._hurry, found, call, reading, received)
+
+        def counted(done: asyncio.Future[Reading]) -> None:
+            hurry.cancel()
+            if found.done():
+                return
+            if done.cancelled() or done.exception() is not None:
+                self._hurry(found, call, reading, received)
+            else:
+                found.set_result(done.result())
+
+        counting.add_done_callback(counted)
+        self._under_way.add(found)
+        found.add_done_callback(self._under_way.discard)
+        return found
+
+    def watch(self, call: Call, reading: Reading, tap: Tap) -> None:
+        """A call whose usage was reported: now and then one is counted to learn from."""
+        if next(self._turns) % LEARN_EVERY or reading.usage is None or not tap.sample_is_whole:
+            return
+        learning = self._loop.run_in_executor(self._worker(), self._learn, call, reading, tap.sample)
+        learning.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+    async def idle(self) -> None:
+        """Wait until nothing is being counted."""
+        while self._under_way:
+            await asyncio.wait(list(self._under_way))
+
+    def close(self) -> None:
+        if self._thread is not None:
+            self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _worker(self) -> ThreadPoolExecutor:
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "token-count")
+        return self._thread
+
+    def _hurry(self, found: asyncio.Future[Reading], call: Call, reading: Reading, received: int) -> None:
+        if not found.done():
+            self.hurried += 1
+            made = received // (BYTES_PER_TOKEN * (16 if call.ask.stream else 1))
+            found.set_result(_completed(call, reading, len(call.body) // BYTES_PER_TOKEN, made))
+
+    # ---- in the thread
+
+    def _count(self, call: Call, reading: Reading, sample: Sample | None, received: int) -> Reading:
+        try:
+            model = reading.model or call.ask.model
+            provider = call.target.provider.canonical
+            asked = made = 0
+            if reading.usage is None or reading.usage.input is None:
+                asked = self._ratios.estimate(provider, model, self._prompt(call, model))
+            text = _text_of(sample)
+            if text:
+                made = self._ratios.estimate(provider, model, self._counter.count(text, model))
+                if sample is not None and 0 < sample.size < received:
+                    made = made * received // sample.size
+            return _completed(call, reading, asked, made)
+        except Exception as error:  # an estimate is ours: it may fail, the call may not
+            self._loop.call_soon_threadsafe(self._defect, error)
+            raise
+
+    def _prompt(self, call: Call, model: str | None) -> int:
+        """Tokens of the request: messages with their overhead, and whatever else is said in it."""
+        body = anything(call.body)
+        if not isinstance(body, dict):
+            return len(call.body) // BYTES_PER_TOKEN
+        texts: list[str] = []
+        for name, value in body.items():
+            if name == "messages" and isinstance(value, list):
+                texts += [" ".join(_strings(message)) for message in value[:10_000]]
+            elif name in _LATER:
+                texts.append(msgspec.json.encode(value).decode())
+            elif name in (
+                "input",
+                "prompt",
+                "system",
+                "contents",
+                "systemInstruction",
+                "instructions",
+                "message",
+            ):
+                texts.append("\n".join(_strings(value)))
+        return self._counter.count_chat([text[:MOST_TEXT] for text in texts if text], model)
+
+    def _learn(self, call: Call, reading: Reading, sample: Sample | None) -> None:
+        try:
+            usage = reading.usage
+            assert usage is not None
+            text = _text_of(sample)
+            if text and usage.output and reading.model:
+                said = usage.output - (usage.reasoning or 0)
+                counted = self._counter.count(text, reading.model)
+                self._ratios.learn(call.target.provider.canonical, reading.model, said, counted)
+        except Exception as error:  # as above
+            self._loop.call_soon_threadsafe(self._defect, error)
+
+
+def _text_of(sample: Sample | None) -> str:
+    """The text in the sample, by reading it once more with a tap that keeps it."""
+    if sample is None:
+        return ""
+    again = Tap(
+        sample.wire, sample.call, sample.content_type, sample.content_encoding, TapLimits(keep_text=MOST_TEXT)
+    )
+    for piece in sample.pieces:
+        again.feed(piece)
+    again.end()
+    return again.text
+
+
+def _strings(value: object) -> list[str]:
+    """Every text in a piece of a request; names, ids and embedded data are none."""
+    found: list[str] = []
+    waiting = [value]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, str):
+            if len(one) <= LONGEST_WORD or " " in one[:LONGEST_WORD]:
+                found.append(one)
+        elif isinstance(one, list):
+            waiting += reversed(one)
+        elif isinstance(one, dict):
+            waiting += [inner for name, inner in reversed(one.items()) if name not in _NOT_TEXT]
+    return found
+
+
+def _completed(call: Call, reading: Reading, asked: int, made: int) -> Reading:
+    """The reading with our counts in place of those that are missing; what was reported stays."""
+    usage = reading.usage or Usage()
+    wire = call.target.wire
+    output = usage.output
+    if wire is None or wire.operation not in _WITHOUT_OUTPUT:
+        output = max(output or 0, made)
+    counted = msgspec.structs.replace(
+        usage, input=asked if usage.input is None else usage.input, output=output
+    )
+    return msgspec.structs.replace(reading, usage=counted, estimated=True)
