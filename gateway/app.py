@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from gateway.answers import Answers
+from gateway.background import Jobs
 from gateway.deadlines import Sweeper
 from gateway.defects import Defects
 from gateway.estimation import Estimator
@@ -42,6 +43,8 @@ UPSTREAM_IDLE_SECONDS: Final = 30.0
 FLUSH_SECONDS: Final = 3.0
 """How long spans and records may take to be flushed at the end; what is left stays in the spool."""
 DRAIN_POLL_SECONDS: Final = 0.05
+FAREWELL_SECONDS: Final = 1.0
+"""How long the last word to calls that did not finish may take (it waits for their record)."""
 STARTUP_ONLY: Final = ("server", "storage", "auth", "timeouts", "telemetry", "capture")
 """Sections that a reload does not change."""
 
@@ -85,6 +88,7 @@ class Gateway:
             self.defects,
             tap_limits(settings),
             self._estimator,
+            Jobs(self._scale, self.defects).ended,
         )
         self.proxy = Proxy(
             gear,
@@ -132,11 +136,15 @@ class Gateway:
         self.proxy.closing = True
         for connection in [one for one in self._lane.connections if one.idle()]:
             connection.close()
+        self.server.close_idle()
         end = self._clock() + (self.settings.server.drain_seconds if drain_seconds is None else drain_seconds)
         while self.live and self._clock() < end:
             await asyncio.sleep(DRAIN_POLL_SECONDS)
         for exchange in list(self.live):
             exchange.shut_down()
+        farewell = self._clock() + FAREWELL_SECONDS
+        while any(one.busy() for one in self._lane.connections) and self._clock() < farewell:
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
         for connection in list(self._lane.connections):
             connection.close()
         while len(self.server.parting) and self._clock() < end:  # what is written must also arrive

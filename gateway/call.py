@@ -69,6 +69,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     wire: Wire | None
     route: Route
     """What is recorded of a call that goes there at the first attempt and says nothing of routing."""
+    region: str | None = None
+    """The provider's region, where the path names it (Vertex): it may change the price."""
 
 
 class Plan(msgspec.Struct, frozen=True):

@@ -423,6 +423,10 @@ class FrontConnection(asyncio.Protocol):
         """Nothing is under way: may be closed at once when the gateway stops."""
         return self._state in (_HEAD, _LINGERING)
 
+    def busy(self) -> bool:
+        """An answer is still to come."""
+        return self._state in (_BODY, _CARRIED)
+
     def close(self) -> None:
         self._state = _GONE
         if self._transport is not None:

@@ -89,3 +89,5 @@ class Gear(msgspec.Struct, frozen=True):
     """Counts and logs a defect of ours."""
     tap_limits: TapLimits = TapLimits()
     counter: Counter | None = None
+    job_ended: Callable[[Call, Reading], CallRecord | None] | None = None
+    """The record of a background job that an answer tells of (:class:`gateway.background.Jobs`)."""

@@ -12,7 +12,7 @@ from gateway.call import Call, Progress, Target
 from gateway.echo import without_echo
 from gateway.wire.contract import AskFields, Reading
 from pricing.book import PriceBook, PriceQuery
-from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, format_usd
+from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, added, format_usd
 from pricing.usage import Usage
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, What, Who
@@ -45,7 +45,7 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
         if call.target.wire is None and call.method in _SAFE_METHODS:
             return NOT_BILLABLE
         return UNPRICED
-    return book.price(
+    cost = book.price(
         PriceQuery(
             call.target.provider.price_as,
             reading.model,
@@ -55,11 +55,32 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
             reading.service_tier,
             reading.speed,
             reading.geo,
-            None,
+            call.target.region,
             reading.charge,
             not whole or reading.estimated,
         )
     )
+    if not reading.also:
+        return cost
+    return added((cost, *[book.price(query) for query in further(call, reading)]))
+
+
+def further(call: Call, reading: Reading) -> list[PriceQuery]:
+    """What is billed beside the main usage: each part by its own model."""
+    return [
+        PriceQuery(
+            call.target.provider.price_as,
+            model,
+            None,
+            usage,
+            call.started_ns,
+            reading.service_tier,
+            reading.speed,
+            reading.geo,
+            call.target.region,
+        )
+        for model, usage in reading.also
+    ]
 
 
 class Scale:

@@ -82,12 +82,15 @@ class AppConnection(RequestHandler):
         "_exchange",
         "_may_upload",
         "_server",
+        "busy",
         "http10",
     )
 
     def __init__(self, manager: ProxyServer, **kwargs: Any) -> None:
         super().__init__(manager, **kwargs)
         self.http10 = False
+        self.busy = False
+        """A request is being answered."""
         self._server = manager
         """Outlasts aiohttp's own reference, which goes with the connection."""
         self._exchange: Exchange | Ended | None = None
@@ -308,8 +311,15 @@ class ProxyServer(web.Server):
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
-        message = request._message
         assert isinstance(connection, AppConnection)
+        connection.busy = True
+        try:
+            return await self._route(request, connection)
+        finally:
+            connection.busy = False
+
+    async def _route(self, request: web.BaseRequest, connection: AppConnection) -> web.StreamResponse:
+        message = request._message
         if message.version not in (HttpVersion11, HttpVersion10):
             return connection.handle_error(request, 400, message=UNSPOKEN)
         if is_own(message.path.encode("utf-8", "surrogateescape")):
@@ -323,6 +333,14 @@ class ProxyServer(web.Server):
         except ValueError:  # also MalformedHeader
             return connection.handle_error(request, 400, message="A header line is not well-formed.")
         return await connection.carry(self._proxy, head, request.content)
+
+    def close_idle(self) -> None:
+        """The gateway stops: connections without a request are closed at once."""
+        for connection in self.connections:
+            assert isinstance(connection, AppConnection)
+            if not connection.busy:
+                connection.leave()
+                connection.force_close()
 
     def sweep(self, now: float) -> None:
         """Close connections of apps that are too slow with a head or a body."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Final
 
 from gateway.call import Target
@@ -12,6 +13,7 @@ from gateway.providers.table import Destination, ProviderTable
 from gateway.settings.choices import StreamUsage
 from telemetry.record import Route
 
+_LOCATION: Final = re.compile(r"/projects/[^/]+/locations/([a-z0-9-]+)/")
 REMEMBERED: Final = 4096
 """Paths kept in memory; a path with a query is never kept, it may carry a key."""
 REMEMBERED_BYTES: Final = 512
@@ -50,6 +52,7 @@ class ProviderTargets:
             place.query,
             wire_for(provider, method, place.path, self._wires),
             Route(authority, 1),
+            region_of(place.path),
         )
 
     def deadlines(self, target: Target) -> Deadlines:
@@ -57,6 +60,12 @@ class ProviderTargets:
 
     def injects_usage(self, target: Target) -> bool:
         return target.provider.name in self._injects
+
+
+def region_of(path: str) -> str | None:
+    """The location in a Vertex path."""
+    found = _LOCATION.search(path)
+    return found.group(1) if found is not None else None
 
 
 def _deadlines(place: Destination) -> Deadlines:

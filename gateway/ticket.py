@@ -78,6 +78,10 @@ class Ticket:
 
     def _publish(self, outcome: Outcome, reading: Reading) -> asyncio.Future[None] | None:
         record = self._gear.weigh(self._call, self._progress, outcome, reading)
+        if reading.job is not None and self._gear.job_ended is not None:
+            job = self._gear.job_ended(self._call, reading)
+            if job is not None:
+                self._gear.sink.closed(job)
         if self._with_cost:
             self.cost_lines = cost_headers(record)
         return self._gear.sink.closed(record)

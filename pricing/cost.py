@@ -7,6 +7,8 @@ exactly in atto-USD and rounded once, half to even. A price that is not known is
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
@@ -62,6 +64,40 @@ class Cost(msgspec.Struct, frozen=True, gc=False, array_like=True):
 UNPRICED = Cost(CostStatus.UNPRICED)
 NOT_BILLABLE = Cost(CostStatus.NOT_BILLABLE, CostSource.NONE, 0, 0, 0, 0, 0, 0)
 INVALID_USAGE = Cost(CostStatus.INVALID_USAGE)
+
+
+_DOUBT: Final = (
+    CostStatus.PRICED,
+    CostStatus.NOT_BILLABLE,
+    CostStatus.ESTIMATED,
+    CostStatus.PARTIAL,
+)
+"""In rising order of doubt."""
+
+
+def added(costs: Sequence[Cost]) -> Cost:
+    """One cost of several parts of a call; the first is the main one and gives snapshot, source and rule.
+
+    A part whose price is not known makes the sum partial, a lower bound; with no part known there is no sum.
+    """
+    main = costs[0]
+    known = [cost for cost in costs if cost.total is not None]
+    if not known:
+        return main
+    sums = [sum(values) for values in zip(*[_amounts(cost) for cost in known], strict=True)]
+    status = max((cost.status for cost in known), key=_DOUBT.index)
+    if len(known) < len(costs):
+        status = CostStatus.PARTIAL
+    rules = dict.fromkeys(cost.rule for cost in costs if cost.rule)
+    total, new, made, read, written, other = sums
+    rule = " + ".join(rules) or None
+    return Cost(status, main.source, total, new, made, read, written, other, main.snapshot, rule)
+
+
+def _amounts(cost: Cost) -> tuple[int, ...]:
+    total = cost.total or 0
+    parts = (cost.input or 0, cost.output or 0, cost.cache_read or 0, cost.cache_write or 0, cost.other or 0)
+    return (total, *parts)
 
 
 def format_usd(nano: int | None) -> str:

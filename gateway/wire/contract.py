@@ -63,6 +63,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     job_usage: Usage | None = None
     """Usage of ``job`` so far. It belongs to the job, not to this call: every poll repeats it, so it may be
     billed at most once per ``job``. Set only where ``billable`` is false."""
+    job_at_s: int | None = None
+    """When the job began, seconds since 1970 (UTC), as the provider tells it."""
     estimated: bool = False
     """Some of ``usage`` is our own count (:mod:`gateway.estimation`); never set by a reader."""
 

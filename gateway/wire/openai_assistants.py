@@ -27,6 +27,7 @@ class _Run(msgspec.Struct):
     model: object = None
     status: object = None
     usage: msgspec.Raw = msgspec.Raw(b"")
+    created_at: object = None
     last_error: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -55,6 +56,7 @@ class RunReader(AnswerReader):
         seen.began = True
         seen.identity(run.model, run.id)
         seen.usage_adds(run.usage)
+        seen.created_at(run.created_at)
         if run.status not in _OPEN:
             seen.finish.clear()
             seen.finished_with(run.status)
@@ -73,7 +75,9 @@ class RunReader(AnswerReader):
         usage = self.usage(counts)
         of_job = counts.accept(usage) if usage is not None else None
         read = self.seen.with_usage(self.call, None, counts, billable=False)
-        return msgspec.structs.replace(read, job=self.seen.response_id, job_usage=of_job)
+        return msgspec.structs.replace(
+            read, job=self.seen.response_id, job_usage=of_job, job_at_s=self.seen.created
+        )
 
 
 def matches(method: str, path: str) -> bool:

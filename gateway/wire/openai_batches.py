@@ -23,9 +23,11 @@ class _Batch(msgspec.Struct):
     model: object = None
     status: object = None
     usage: msgspec.Raw = msgspec.Raw(b"")
+    created_at: object = None
 
 
 _BATCH = Shape(_Batch)
+_ENDED = ("completed", "expired", "cancelled", "failed")
 _BATCHES = re.compile(r"(?<!/messages)/batches(?:/[^/]+(?:/cancel)?)?$")
 
 
@@ -42,7 +44,9 @@ class BatchReader(AnswerReader):
         self.seen.began = True
         self.seen.identity(batch.model, batch.id)
         self.seen.usage_adds(batch.usage)
-        self.seen.finished_with(batch.status)
+        self.seen.created_at(batch.created_at)
+        if batch.status in _ENDED:
+            self.seen.finished_with(batch.status)
 
     def usage(self, counts: Counts) -> Usage | None:
         return (
@@ -57,7 +61,11 @@ class BatchReader(AnswerReader):
             of_job = None
         read = self.seen.with_usage(self.call, None, counts, billable=False)
         return msgspec.structs.replace(
-            read, service_tier="batch", job=self.seen.response_id, job_usage=of_job
+            read,
+            service_tier="batch",
+            job=self.seen.response_id,
+            job_usage=of_job,
+            job_at_s=self.seen.created,
         )
 
 

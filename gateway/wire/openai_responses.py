@@ -38,6 +38,7 @@ class _Response(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw(b"")
     service_tier: object = None
     background: object = None
+    created_at: object = None
     error: msgspec.Raw = msgspec.Raw(b"")
     incomplete_details: _Incomplete | None = None
     output: list[_Item] | None = None
@@ -115,6 +116,7 @@ class ResponsesReader:
         if response.background is True:
             self._background = True
         seen.usage_adds(response.usage)
+        seen.created_at(response.created_at)
         status = response.status
         if status and status not in _RUNNING:
             reason = response.incomplete_details.reason if response.incomplete_details is not None else None
@@ -144,11 +146,11 @@ class ResponsesReader:
                 usage, web_searches=self._searches or None, file_searches=self._files or None
             )
         poll = self._call.method != "POST" or plain(self._call.path).endswith("/cancel")
-        if poll or (self._background and usage is None):
+        if poll or self._background:
             read = seen.with_usage(self._call, None, counts, billable=False)
             job = seen.response_id if self._background else None
             of_job = counts.accept(usage) if usage is not None and job is not None else None
-            return msgspec.structs.replace(read, job=job, job_usage=of_job)
+            return msgspec.structs.replace(read, job=job, job_usage=of_job, job_at_s=seen.created if job else None)
         return seen.with_usage(self._call, usage, counts, charge=charge)
 
 

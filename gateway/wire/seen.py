@@ -31,12 +31,21 @@ class Seen(msgspec.Struct, gc=False):
     geo: str | None = None
     error_code: str | None = None
     finish: list[str] = []
+    created: int | None = None
+    """When what is answered about was created, seconds since 1970."""
 
     def identity(self, model: object, response_id: object) -> None:
         if model:
             self.model = text(model) or self.model
         if response_id:
             self.response_id = text(response_id) or self.response_id
+
+    def created_at(self, told: object) -> None:
+        """Takes a time in whole seconds since 1970; anything else is passed over."""
+        if type(told) is int:
+            self.created = told
+        elif type(told) is float and 0 <= told < 2**40:
+            self.created = int(told)
 
     def finished_with(self, reason: object) -> None:
         """Adds one finish reason; one per choice, at most 16."""

@@ -1,0 +1,89 @@
+"""Background jobs (runs, background responses, batches): billed once, however often they are asked after.
+
+A job works on after the call that began it; its usage is told by every later poll, of whichever worker, for months.
+So a job leaves a record of its own, whose id is made from the job's: whoever writes it again writes the same row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Final
+
+import msgspec
+
+from gateway.call import Call
+from gateway.recording import Scale, what_of
+from gateway.wire.contract import Reading
+from pricing.book import PriceBook, PriceQuery
+from telemetry.outcome import Outcome
+from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource
+
+_BATCH: Final = "batch"
+_NANO: Final = 1_000_000_000
+_DAY_S: Final = 86_400
+_EARLIEST_S: Final = 1_577_836_800
+"""2020-01-01: no provider's job is older."""
+
+
+class Jobs:
+    """Makes the records of jobs; a defect is counted and never reaches the call that asked after the job."""
+
+    def __init__(self, scale: Scale, defect: Callable[[BaseException], None]) -> None:
+        self._scale = scale
+        self._defect = defect
+
+    def ended(self, call: Call, reading: Reading) -> CallRecord | None:
+        """The record of the job that this answer tells of, if it has ended; never raises."""
+        try:
+            return job_record(self._scale.book, call, reading)
+        except Exception as error:  # the app's answer must not depend on our price data
+            self._defect(error)
+            return None
+
+
+def job_record(book: PriceBook, call: Call, reading: Reading) -> CallRecord | None:
+    """The record of the job that ``reading`` tells of; ``None`` while it tells of none, or of one still at work."""
+    usage = reading.job_usage
+    if reading.job is None or usage is None or not reading.finish_reasons:
+        return None
+    now_s = call.started_ns // _NANO
+    began_s = reading.job_at_s
+    if began_s is None or not _EARLIEST_S <= began_s <= now_s + _DAY_S:
+        began_s = now_s // _DAY_S * _DAY_S  # not told: the same all day at least
+    target = call.target
+    query = PriceQuery(
+        target.provider.price_as,
+        reading.model,
+        call.ask.model,
+        usage,
+        began_s * _NANO,
+        None if reading.service_tier == _BATCH else reading.service_tier,
+        batch=reading.service_tier == _BATCH,
+    )
+    what = what_of(call.method, target, call.ask, 0)
+    return CallRecord(
+        job_id(target.provider.name, reading.job, began_s),
+        Outcome.COMPLETED,
+        call.who,
+        msgspec.structs.replace(what, operation="background_job", path=""),
+        Route(target.route.host),
+        Timing(began_s * _NANO, max(0, call.started_ns - began_s * _NANO) // 1000),
+        Answer(None, reading.model, reading.job, reading.finish_reasons, reading.service_tier),
+        usage,
+        UsageSource.PROVIDER,
+        book.price(query),
+        None,
+        reading.usage_raw,
+    )
+
+
+def job_id(provider: str, job: str, began_s: int) -> str:
+    """A UUIDv7 that anyone makes alike: the time the job began, and a digest of its name instead of chance."""
+    digest = int.from_bytes(hashlib.sha256(f"{provider}\0{job}".encode()).digest()[:10], "big")
+    millis = began_s * 1000
+    low = digest & 0x3FFF_FFFF_FFFF_FFFF
+    return (
+        f"{millis >> 16 & 0xFFFF_FFFF:08x}-{millis & 0xFFFF:04x}-7{digest >> 62 & 0xFFF:03x}"
+        f"-{0x8000 | low >> 48:04x}-{low & 0xFFFF_FFFF_FFFF:012x}"
+    )
