@@ -32,6 +32,7 @@ class Syncer:
         self._thread = ThreadPoolExecutor(1, "spool-sync")
         self._planned = False
         self._running = False
+        self._stopped = False
         self._waiting: list[asyncio.Future[None]] = []
         self.failures = 0
         """Syncs the disk refused: until one succeeds, records survive the process only."""
@@ -56,6 +57,8 @@ class Syncer:
         return future
 
     def _begin(self) -> None:
+        if self._stopped:  # a timer that outlasted the thread; the spool has been synced for the last time
+            return
         if self._running:
             self._loop.call_later(self._interval_s, self._begin)
             return
@@ -79,6 +82,7 @@ class Syncer:
     def stop(self) -> None:
         """End the thread once it has nothing left to do; whoever still waits is released."""
         self._active = False
+        self._stopped = True
         self._thread.shutdown(wait=False)
         for future in self._waiting:
             if not future.done():
