@@ -56,6 +56,7 @@ def test_fields_of_a_connection() -> None:
         "_limits",
         "_notices",
         "_serve",
+        "_route",
         "_hold",
         "_upload",
     }

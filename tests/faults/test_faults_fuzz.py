@@ -69,7 +69,7 @@ async def _fuzz(port: int, count: int, seed: int) -> Counter[int]:
 async def _survives(gateway: ServeProcess, upstream: ScriptedUpstream, count: int, seed: int) -> Counter[int]:
     port = await asyncio.to_thread(gateway.started)
     await _fuzz(port, 300, seed + 1)  # every path of the code has been seen once
-    before = gateway.rss()
+    before = await asyncio.to_thread(gateway.settled_rss)
     statuses = await _fuzz(port, count, seed)
     grown = gateway.rss() - before
     _logger.info("%d requests: %s; %+.1f MiB", count, dict(statuses), grown / MIB)

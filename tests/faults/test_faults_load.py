@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from rig.bodies import openai_chat, openai_events
 from rig.client import RawClient, call
-from rig.process import ServeProcess, serving
+from rig.process import serving
 from rig.script import body_read, chunked, chunked_end, hang, head, reply, sse, steps, wait
 from rig.upstream import ScriptedUpstream
 
@@ -35,11 +35,6 @@ async def _warm(port: int) -> None:
     """The paths of the code have been seen once, so that what grows later is per connection."""
     for _ in range(20):
         assert (await call(port, "POST", CHAT, json=STREAM)).status == 200
-
-
-async def _settled_rss(gateway: ServeProcess) -> int:
-    await asyncio.sleep(0.5)
-    return gateway.rss()
 
 
 STREAMS = [
@@ -64,7 +59,7 @@ async def test_open_streams_all_complete(tmp_path: Path, count: int, most: int) 
         with serving(tmp_path, upstream.base) as gateway:
             port = await asyncio.to_thread(gateway.started)
             await _warm(port)
-            idle = await _settled_rss(gateway)
+            idle = await asyncio.to_thread(gateway.settled_rss)
             upstream.default = stream
             clients: list[RawClient] = []
             for start in range(0, count, 100):
@@ -73,7 +68,7 @@ async def test_open_streams_all_complete(tmp_path: Path, count: int, most: int) 
                     client.request("POST", CHAT, json=STREAM)
                 await asyncio.gather(*(client.until(EVENTS[0]) for client in batch))
                 clients += batch
-            grown = await _settled_rss(gateway) - idle
+            grown = await asyncio.to_thread(gateway.settled_rss) - idle
             _logger.info("%d open streams: %+.1f MiB, %.1f KB each", count, grown / MIB, grown / count / 1000)
             go.set()
             answers = await asyncio.gather(*(client.answer() for client in clients))
@@ -98,11 +93,11 @@ async def test_idle_connections_cost_little(tmp_path: Path, count: int) -> None:
         ) as gateway:
             port = await asyncio.to_thread(gateway.started)
             await _warm(port)
-            empty = await _settled_rss(gateway)
+            empty = await asyncio.to_thread(gateway.settled_rss)
             clients = []
             for start in range(0, count, 100):
                 clients += [await RawClient.open(port) for _ in range(min(100, count - start))]
-            used = await _settled_rss(gateway) - empty
+            used = await asyncio.to_thread(gateway.settled_rss) - empty
             _logger.info("%d idle connections: %.2f KB each", count, used / count / 1000)
             assert used < count * 10_000 + 2 * MIB
             assert (await call(port, "POST", CHAT, json=STREAM)).status == 200

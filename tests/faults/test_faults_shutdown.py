@@ -59,10 +59,14 @@ async def test_fifty_open_streams_all_finish(tmp_path: Path, workers: int) -> No
         with serving(tmp_path, upstream.base, f"--workers={workers}") as gateway:
             port = await asyncio.to_thread(gateway.started)
             idle = await RawClient.open(port)
+            probe = await RawClient.open(port)
+            probe.request("GET", "/healthz")
+            assert (await probe.answer("GET")).status == 200
             streams = [await _open_stream(port) for _ in range(STREAMS)]
             gateway.signal(signal.SIGTERM)
             await _listener_is_closed(port)
             await idle.closed()
+            await probe.closed()
             assert gateway.process.poll() is None
             go.set()
             for stream in streams:

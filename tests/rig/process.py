@@ -107,6 +107,15 @@ class ServeProcess:
         parent = psutil.Process(self.pid)
         return int(parent.memory_info().rss + sum(child.memory_info().rss for child in parent.children()))
 
+    def settled_rss(self) -> int:
+        """The same, once it has stopped moving (something may still be loading in a thread)."""
+        before, now = 0, self.rss()
+        end = time.monotonic() + DEADLINE
+        while abs(now - before) > 512 * 1024 and time.monotonic() < end:
+            time.sleep(0.4)
+            before, now = now, self.rss()
+        return now
+
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
