@@ -103,7 +103,7 @@ def _rows(folder: Path) -> list[tuple[str, int | None]]:
         return db.execute("SELECT outcome, http_status FROM model_requests ORDER BY id").fetchall()
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(40, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("rounds", [1, pytest.param(15, marks=pytest.mark.soak)])
 async def test_as_many_rows_as_calls(tmp_path: Path, rounds: int) -> None:
     limits = {"body_bytes": 50_000, "hold_body_bytes": 50_000}
     async with ScriptedUpstream() as upstream:
