@@ -11,9 +11,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from rig.client import RawClient
+from rig.bodies import openai_chat
+from rig.client import RawClient, call
 from rig.hostile import hostile_requests
 from rig.process import ServeProcess, serving
+from rig.script import reply
 from rig.upstream import ScriptedUpstream
 
 SETTINGS = "[timeouts]\nclient_head = 1\nclient_body = 1\nkeepalive = 1\n[limits]\nhold_body_bytes = 262144\nbody_bytes = 1048576\n"
@@ -68,6 +70,13 @@ async def _fuzz(port: int, count: int, seed: int) -> Counter[int]:
 
 async def _survives(gateway: ServeProcess, upstream: ScriptedUpstream, count: int, seed: int) -> Counter[int]:
     port = await asyncio.to_thread(gateway.started)
+    for model in (
+        "gpt-4o",
+        "gpt-4",
+    ):  # loads the vocabularies of the token counter: 80 MiB, once in a lifetime
+        answer = {**openai_chat(model), "usage": None}
+        upstream.play(reply(json=answer))
+        assert (await call(port, "POST", "/openai/v1/chat/completions", json={"model": model})).status == 200
     await _fuzz(port, 300, seed + 1)  # every path of the code has been seen once
     before = await asyncio.to_thread(gateway.settled_rss)
     statuses = await _fuzz(port, count, seed)
