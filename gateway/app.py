@@ -56,7 +56,7 @@ class Gateway:
         """Reads all that can be wrong in the settings; raises :class:`gateway.settings.SettingsError`."""
         self.settings = settings
         self.defects = Defects(clock)
-        self.book = price_book(settings.pricing)
+        self.book = price_book(settings.pricing, settings.storage.data_dir)
         self.table = ProviderTable.build(settings)
         self.ledger = Ledger(ledger_config(settings))
         self.telemetry = TelemetryExporter.from_config(
@@ -123,7 +123,7 @@ class Gateway:
         Returns the sections that changed but only count at the next start. Raises ``SettingsError`` and changes
         nothing when the new settings don't fit together.
         """
-        book, table = price_book(settings.pricing), ProviderTable.build(settings)
+        book, table = price_book(settings.pricing, settings.storage.data_dir), ProviderTable.build(settings)
         self.book, self.table = book, table
         self._scale.book = book
         self.proxy.adopt(ProviderTargets(table, WIRES), identity(table), proxy_limits(settings))

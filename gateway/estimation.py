@@ -101,8 +101,13 @@ class Estimator:
         return found
 
     def watch(self, call: Call, reading: Reading, tap: Tap) -> None:
-        """A call whose usage was reported: now and then one is counted to learn from."""
-        if next(self._turns) % LEARN_EVERY or reading.usage is None or not tap.sample_is_whole:
+        """A call whose usage was reported: now and then one is counted to learn from.
+
+        Not before the first estimate was needed: a vocabulary takes some 70 MB that most gateways never need.
+        """
+        if not self.estimated or next(self._turns) % LEARN_EVERY:  # nothing to learn for, or not its turn
+            return
+        if reading.usage is None or not tap.sample_is_whole:
             return
         learning = self._loop.run_in_executor(self._worker(), self._learn, call, reading, tap.sample)
         learning.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -14,11 +15,24 @@ from pricing.catalogue import CatalogueError
 from pricing.overrides import Overrides, OverridesFile
 from pricing.table import PriceTableError, parse_toml
 
+INSTALLED: Final = "prices.json"
+"""Snapshot in the data folder, put there by ``weighbridge prices refresh``."""
 
-def price_book(settings: Pricing) -> PriceBook:
-    """Reads what the settings name; raises :class:`SettingsError`."""
+
+def installed_snapshot(data_dir: Path) -> Path | None:
+    """The snapshot that was installed, if there is one."""
+    path = data_dir / INSTALLED
+    return path if path.is_file() else None
+
+
+def price_book(settings: Pricing, data_dir: Path | None = None) -> PriceBook:
+    """Reads what the settings name, else what was installed in ``data_dir``, else what ships.
+
+    Raises :class:`SettingsError`.
+    """
+    installed = installed_snapshot(data_dir) if data_dir is not None else None
     try:
-        snapshot = catalogue.load(settings.snapshot)
+        snapshot = catalogue.load(settings.snapshot or installed)
     except (CatalogueError, OSError) as error:
         raise SettingsError(
             [Problem("pricing.snapshot", f"can't be used: {error}", "Leave it out for the built-in prices")]

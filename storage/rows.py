@@ -177,6 +177,14 @@ COLUMNS: tuple[str, ...] = (
     *_rare(TRACE_COLUMNS).values(),
 )
 
+LATER_COLUMNS: tuple[str, ...] = (
+    "repriced_nano",
+    "repriced_status",
+    "repriced_snapshot",
+    "repriced_rule",
+)
+"""Columns that are empty when a row is written and filled by jobs."""
+
 Row = tuple[Any, ...]
 NOTHING_RARE: Row = (None,) * (len(COLUMNS) - len(COMMON_COLUMNS))
 

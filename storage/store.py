@@ -80,7 +80,7 @@ class Store:
         if query is None:
             return None
         rows = await self._rows(query)
-        return _served(dict(rows[0]._mapping)) if rows else None
+        return served(dict(rows[0]._mapping)) if rows else None
 
     async def list_calls(
         self, wanted: CallFilter | None = None, cursor: str | None = None, limit: int = 50
@@ -88,7 +88,7 @@ class Store:
         """One page of calls, newest first. Raises :class:`CursorError`; ``limit`` is held within 1 and 1000."""
         limit = max(1, min(limit, MAX_LIMIT))
         rows = await self._rows(calls.page(wanted or CallFilter(), cursor, limit + 1))
-        items = [_served(dict(found._mapping)) for found in rows[:limit]]
+        items = [served(dict(found._mapping)) for found in rows[:limit]]
         more = len(rows) > limit
         return CallPage(items, calls.make_cursor(items[-1].id) if more else None)
 
@@ -112,7 +112,7 @@ class Store:
             follower.seen(found, clock())
             if found:
                 for fresh in await self._rows(calls.numbered(wanted or CallFilter(), found)):
-                    yield _served(dict(fresh._mapping))
+                    yield served(dict(fresh._mapping))
             if len(found) < _LOOK_AT_ONCE:
                 await pause(poll_s)
 
@@ -133,7 +133,8 @@ class Store:
         await self._engine.dispose()
 
 
-def _served(values: dict[str, Any]) -> CallRow:
+def served(values: dict[str, Any]) -> CallRow:
+    """Columns as they came from the database as the row the API serves."""
     raw = values.get("usage_raw")
     values["usage_raw"] = None if raw is None else bytes(raw).decode("utf-8", "replace")
     return CallRow.model_construct(**values)
@@ -145,7 +146,7 @@ def pending_row(record: CallRecord) -> CallRow:
     for name in ("tags", "attribute_sources", "finish_reasons", "usage_also"):
         if values[name] is not None:
             values[name] = msgspec.json.decode(values[name])
-    return _served(values | {"seq": 0})
+    return served(values | {"seq": 0})
 
 
 def _name(error: BaseException) -> str:

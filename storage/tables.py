@@ -161,6 +161,11 @@ class CallFields(SQLModel):
     trace_state: str | None = None
     link_trace_id: str | None = None
     link_span_id: str | None = None
+    repriced_nano: int | None = Field(default=None, sa_type=BigInteger)
+    """What the call costs by later prices (``weighbridge prices reprice``); the recorded cost stays as it was."""
+    repriced_status: str | None = None
+    repriced_snapshot: str | None = None
+    repriced_rule: str | None = None
 
 
 class ModelRequest(CallFields, table=True):

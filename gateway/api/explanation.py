@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Context, Decimal
-from typing import Any, Final
+from typing import Final
 
 from gateway.api.models import CostLineOut, ExplanationOut
 from gateway.api.views import cost_out, counts_of, recorded_cost, usage_of
-from pricing.book import ExplainedLine, PriceBook, PriceQuery
-from pricing.cost import CostSource, CostStatus
+from gateway.repricing import queries_of
+from pricing.book import ExplainedLine, PriceBook
+from pricing.cost import CostStatus, added
 from pricing.units import table_size
 from storage.tables import CallRow
+from telemetry.record import UsageSource
 
 _ATTO_DIGITS: Final = 18
 _EXACT: Final = Context(prec=60)
 _UNPRICED_NOTE: Final = (
     "Nothing was billed: the call failed, was refused, or is of a kind that costs nothing."
+)
+_COUNTED_NOTE: Final = (
+    "The provider did not report all of the usage: what is missing was counted here, an estimate."
+)
+_PARTS_NOTE: Final = (
+    "The provider billed further usage within this call; its lines follow those of the main usage."
 )
 _CHANGED_NOTE: Final = "Prices were changed since: the call would cost something else today."
 
@@ -39,29 +46,21 @@ def explanation_of(row: CallRow, book: PriceBook, price_as: Callable[[str], str]
     )
     if row.cost_status == CostStatus.NOT_BILLABLE:
         return out.model_copy(update={"notes": [_UNPRICED_NOTE]})
-    raw = _raw(row.usage_raw)
-    explanation = book.explain(
-        PriceQuery(
-            provider=price_as(row.provider),
-            model=row.response_model,
-            asked=row.request_model,
-            usage=usage if out.counts else None,
-            at_ns=row.started_ns,
-            service_tier=row.service_tier,
-            speed=_text(raw.get("speed")),
-            geo=_text(raw.get("inference_geo")),
-            charge=row.cost_nano if row.cost_source == CostSource.PROVIDER else None,
-            estimated=row.cost_status == CostStatus.ESTIMATED,
-        )
-    )
+    parts = [book.explain(query) for query in queries_of(row, price_as)]
+    explanation = parts[0]
+    cost = explanation.cost if len(parts) == 1 else added([part.cost for part in parts])
     notes = list(explanation.notes)
-    if explanation.cost.total != row.cost_nano:
+    if row.usage_source == UsageSource.ESTIMATED:
+        notes.append(_COUNTED_NOTE)
+    if len(parts) > 1:
+        notes.append(_PARTS_NOTE)
+    if cost.total != row.cost_nano:
         notes.append(_CHANGED_NOTE)
     since = explanation.rates_since
     return out.model_copy(
         update={
-            "lines": [line_out(line, explanation.scale) for line in explanation.lines],
-            "explained": cost_out(explanation.cost),
+            "lines": [line_out(line, part.scale) for part in parts for line in part.lines],
+            "explained": cost_out(cost),
             "rates_since": None if since is None else f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d}",
             "rates_source": explanation.rates_source,
             "notes": notes,
@@ -89,16 +88,3 @@ def plain(amount: Decimal) -> str:
     """Without an exponent and without zeros at the end: ``0.0000015``."""
     text = f"{amount:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _raw(reported_usage: str | None) -> Mapping[str, Any]:
-    """The reported usage; nothing where it is not an object."""
-    try:
-        value = json.loads(reported_usage or "{}")
-    except ValueError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None

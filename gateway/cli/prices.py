@@ -1,4 +1,4 @@
-"""Show what models cost."""
+"""Show what models cost; refresh the price book; price history again."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from rich.table import Table
 
 from gateway.api.explanation import plain
 from gateway.cli.options import config_option, fail, fail_with, settings_from
+from gateway.cli.prices_history import reprice, unpriced
+from gateway.cli.prices_snapshot import check, refresh
 from gateway.cli.screen import console
 from gateway.prices import price_book
 from gateway.settings import SettingsError
@@ -28,7 +30,11 @@ _PER: Final = {1_000_000: "M", 1_000: "k", 1: "h"}
 
 @click.group()
 def prices() -> None:
-    """Show what models cost, in USD."""
+    """Show what models cost, in USD, and look after the price book."""
+
+
+for _command in (refresh, check, reprice, unpriced):
+    prices.add_command(_command)
 
 
 @prices.command()
@@ -74,7 +80,8 @@ def providers(config: Path | None) -> None:
 
 def _book(config: Path | None) -> PriceBook:
     try:
-        return price_book(settings_from(config).pricing)
+        settings = settings_from(config)
+        return price_book(settings.pricing, settings.storage.data_dir)
     except SettingsError as error:
         fail_with(error)
 

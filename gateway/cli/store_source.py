@@ -44,7 +44,9 @@ class StoreSource:
         if row is None:
             return None
         table = ProviderTable.build(self._settings)
-        return explanation_of(row, price_book(self._settings.pricing), table.price_as)
+        return explanation_of(
+            row, price_book(self._settings.pricing, self._settings.storage.data_dir), table.price_as
+        )
 
 
 @asynccontextmanager

@@ -150,7 +150,9 @@ class ResponsesReader:
             read = seen.with_usage(self._call, None, counts, billable=False)
             job = seen.response_id if self._background else None
             of_job = counts.accept(usage) if usage is not None and job is not None else None
-            return msgspec.structs.replace(read, job=job, job_usage=of_job, job_at_s=seen.created if job else None)
+            return msgspec.structs.replace(
+                read, job=job, job_usage=of_job, job_at_s=seen.created if job else None
+            )
         return seen.with_usage(self._call, usage, counts, charge=charge)
 
 

@@ -62,7 +62,7 @@ def one(call_id: str) -> Select[Any] | None:
 
 def page(wanted: CallFilter, cursor: str | None, limit: int) -> Select[Any]:
     """At most ``limit`` calls, newest first, older than ``cursor``. Raises :class:`CursorError`."""
-    conditions = list(_conditions(wanted))
+    conditions = list(conditions_of(wanted))
     if cursor is not None:
         before = read_cursor(cursor)
         conditions += [CALLS.c.id < before, CALLS.c.started_at <= as_datetime(started_ms(before))]
@@ -78,7 +78,7 @@ def numbers(after: int, holes: Sequence[int], limit: int) -> Select[Any]:
 
 def numbered(wanted: CallFilter, found: Sequence[int]) -> Select[Any]:
     """The rows of these numbers that fit the filter, in order of writing."""
-    return select(CALLS).where(CALLS.c.seq.in_(found), *_conditions(wanted)).order_by(CALLS.c.seq)
+    return select(CALLS).where(CALLS.c.seq.in_(found), *conditions_of(wanted)).order_by(CALLS.c.seq)
 
 
 def newest_number() -> Select[Any]:
@@ -91,7 +91,8 @@ def dead_letters(limit: int) -> Select[Any]:
     return select(LETTERS).order_by(LETTERS.c.buried_at.desc(), LETTERS.c.id.desc()).limit(limit)
 
 
-def _conditions(wanted: CallFilter) -> list[ColumnElement[bool]]:
+def conditions_of(wanted: CallFilter) -> list[ColumnElement[bool]]:
+    """What a row must fulfil to pass the filter."""
     column = CALLS.c
     equal = (
         (column.tenant_id, wanted.tenant),

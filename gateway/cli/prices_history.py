@@ -1,0 +1,208 @@
+"""``weighbridge prices reprice`` and ``unpriced``: what recorded calls cost by the prices in force now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import click
+import msgspec
+from rich.progress import Progress
+from rich.table import Table
+
+from gateway.cli.exits import Exit
+from gateway.cli.options import config_option, fail, fail_with, settings_from
+from gateway.cli.screen import console
+from gateway.cli.wording import usd
+from gateway.prices import price_book
+from gateway.providers.table import ProviderTable
+from gateway.repricing import price_again
+from gateway.settings import Settings, SettingsError
+from pricing.book import PriceBook
+from pricing.suggest import suggest
+from storage.address import Engine, parse
+from storage.queries.calls import CallFilter
+from storage.repricing import Again, History, Unpriced
+from storage.store import StoreUnavailable
+
+T = TypeVar("T")
+_WHEN: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
+
+
+class Sums(msgspec.Struct):
+    """Calls of one model, before and after."""
+
+    calls: int = 0
+    changed: int = 0
+    unpriced_before: int = 0
+    unpriced_after: int = 0
+    before: int = 0
+    """nano-USD, as far as known."""
+    after: int = 0
+
+    def add(self, one: Again) -> None:
+        old, new = one.row.cost_nano, one.cost.total
+        self.calls += 1
+        self.changed += old != new
+        self.unpriced_before += old is None
+        self.unpriced_after += new is None
+        self.before += old or 0
+        self.after += new or 0
+
+
+@click.command()
+@click.option("--since", type=_WHEN, help="Only calls started since (UTC).")
+@click.option("--until", type=_WHEN, help="Only calls started before (UTC).")
+@click.option("--model", metavar="X", help="Only this model, asked for or answered with.")
+@click.option("--provider", metavar="X", help="Only this provider.")
+@click.option("--dry-run", is_flag=True, help="Only show the difference.")
+@config_option
+def reprice(
+    since: datetime | None,
+    until: datetime | None,
+    model: str | None,
+    provider: str | None,
+    dry_run: bool,
+    config: Path | None,
+) -> None:
+    """Price recorded calls again by the prices in force now, and show the difference.
+
+    Prices are dated: a call is priced by what held when it was made. The recorded cost is kept; the new one is
+    written beside it (repriced_nano, repriced_status, repriced_snapshot, repriced_rule).
+    """
+    settings = settings_from(config)
+    book = _book(settings)
+    wanted = CallFilter(since=_utc(since), until=_utc(until), model=model, provider=provider)
+    sums = _run(_reprice(settings, book, wanted, dry_run=dry_run))
+    if not sums:
+        fail("no such calls", "'weighbridge calls' shows what there is")
+    screen = console()
+    screen.print(_table(sums))
+    screen.print()
+    done = "Nothing was written (--dry-run)." if dry_run else "Written beside the recorded costs."
+    screen.print(f"{done} Prices: {book.snapshot}", style="dim")
+
+
+@click.command()
+@click.option("--since", type=_WHEN, help="Only calls started since (UTC).")
+@config_option
+def unpriced(since: datetime | None, config: Path | None) -> None:
+    """List models whose calls have no known cost, with calls, tokens and names that may have been meant."""
+    settings = settings_from(config)
+    book = _book(settings)
+    found = _run(_unpriced(settings, CallFilter(since=_utc(since))))
+    screen = console()
+    if not found:
+        screen.print("Every call that should have a cost has one.")
+        return
+    price_as = ProviderTable.build(settings).price_as
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for title in ("PROVIDER", "MODEL", "CALLS", "INPUT", "OUTPUT"):
+        table.add_column(title, justify="left" if title in ("PROVIDER", "MODEL") else "right")
+    table.add_column("MEANT?", style="dim")
+    for one in found:
+        name = one.model or ""
+        alike = suggest(book.matcher, price_as(one.provider), name, 2) if name else ()
+        table.add_row(
+            one.provider,
+            name or "–",
+            f"{one.calls:,}",
+            f"{one.input_tokens:,}",
+            f"{one.output_tokens:,}",
+            ", ".join(alike) or "–",
+        )
+    screen.print(table)
+    screen.print()
+    screen.print(
+        "Give a price under [[pricing.price]] or another name under [pricing.alias.PROVIDER] (docs/prices.md), then"
+        " 'weighbridge prices reprice'.",
+        style="dim",
+    )
+
+
+async def _reprice(
+    settings: Settings, book: PriceBook, wanted: CallFilter, *, dry_run: bool
+) -> dict[tuple[str, str], Sums]:
+    price_as = ProviderTable.build(settings).price_as
+    history = _history(settings)
+    sums: dict[tuple[str, str], Sums] = {}
+    try:
+        with Progress(console=console(), transient=True) as progress:
+            task = progress.add_task("calls", total=await history.count(wanted))
+            async for rows in history.slices(wanted):
+                priced = [Again(row, price_again(row, book, price_as)) for row in rows]
+                for one in priced:
+                    name = one.row.response_model or one.row.request_model or "–"
+                    sums.setdefault((one.row.provider, name), Sums()).add(one)
+                if not dry_run:
+                    await history.write(priced)
+                progress.advance(task, len(rows))
+    finally:
+        await history.close()
+    return sums
+
+
+async def _unpriced(settings: Settings, wanted: CallFilter) -> list[Unpriced]:
+    history = _history(settings)
+    try:
+        return await history.unpriced(wanted)
+    finally:
+        await history.close()
+
+
+def _table(sums: dict[tuple[str, str], Sums]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_footer=True)
+    every = Sums()
+    for one in sums.values():
+        for field in one.__struct_fields__:
+            setattr(every, field, getattr(every, field) + getattr(one, field))
+    footers = ("all", "", f"{every.calls:,}", f"{every.changed:,}", *_amounts(every))
+    for title, footer in zip(
+        ("PROVIDER", "MODEL", "CALLS", "CHANGED", "UNPRICED", "RECORDED", "NOW", "DIFFERENCE"),
+        footers,
+        strict=True,
+    ):
+        justify: Any = "left" if title in ("PROVIDER", "MODEL") else "right"
+        table.add_column(title, footer=footer, footer_style="bold", justify=justify)
+    for (provider, model), one in sorted(sums.items(), key=lambda item: -abs(item[1].after - item[1].before)):
+        table.add_row(provider, model, f"{one.calls:,}", f"{one.changed:,}", *_amounts(one))
+    return table
+
+
+def _amounts(one: Sums) -> tuple[str, str, str, str]:
+    unpriced = f"{one.unpriced_before} -> {one.unpriced_after}" if one.unpriced_before else "0"
+    difference = one.after - one.before
+    sign = "+" if difference > 0 else ""
+    return unpriced, usd(one.before), usd(one.after), sign + usd(difference)
+
+
+def _book(settings: Settings) -> PriceBook:
+    try:
+        return price_book(settings.pricing, settings.storage.data_dir)
+    except SettingsError as error:
+        fail_with(error)
+
+
+def _history(settings: Settings) -> History:
+    address = parse(settings.storage.url, settings.storage.data_dir)
+    if address.engine is Engine.SQLITE and not Path(address.dsn).exists():
+        raise StoreUnavailable(f"there are no records in {settings.storage.data_dir}")
+    return History(address)
+
+
+def _run(work: Coroutine[object, object, T]) -> T:
+    try:
+        return asyncio.run(work)
+    except StoreUnavailable as error:
+        fail(
+            str(error),
+            "Is it up, and is storage.url right? 'weighbridge db check' tells more",
+            Exit.UNREACHABLE,
+        )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,145 @@
+"""Going through stored calls to price them again. The recorded cost stays; the new one stands beside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from pricing.cost import Cost
+from storage.address import Address, Engine
+from storage.queries.calls import CALLS, CallFilter, conditions_of
+from storage.store import StoreUnavailable, served
+from storage.tables import CallRow
+
+AT_ONCE = 500
+
+
+class Again(msgspec.Struct, frozen=True):
+    """A call and what it costs by today's prices."""
+
+    row: CallRow
+    cost: Cost
+
+
+class Unpriced(msgspec.Struct, frozen=True):
+    """Calls of one model whose cost is not known."""
+
+    provider: str
+    model: str | None
+    calls: int
+    input_tokens: int
+    output_tokens: int
+
+
+class History:
+    """Stored calls, read and priced again in slices. Every method raises :class:`StoreUnavailable`."""
+
+    def __init__(self, address: Address, timeout_s: float = 30.0) -> None:
+        if address.engine is Engine.SQLITE:
+            self._engine: AsyncEngine = create_async_engine(
+                address.sqlalchemy_url, connect_args={"timeout": timeout_s}
+            )
+        else:
+            self._engine = create_async_engine(
+                address.sqlalchemy_url, connect_args={"timeout": timeout_s, "command_timeout": timeout_s}
+            )
+
+    async def count(self, wanted: CallFilter) -> int:
+        """How many calls there are to go through."""
+        query = select(func.count()).select_from(CALLS).where(*conditions_of(wanted))
+        try:
+            async with self._engine.connect() as connection:
+                return int((await connection.execute(query)).scalar() or 0)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise _unavailable(error) from error
+
+    async def slices(self, wanted: CallFilter) -> AsyncIterator[list[CallRow]]:
+        """All calls of the filter in the order of their ids, some hundred at a time."""
+        after = ""
+        while True:
+            conditions = list(conditions_of(wanted))
+            if after:
+                conditions.append(CALLS.c.id > after)
+            query = select(CALLS).where(*conditions).order_by(CALLS.c.id).limit(AT_ONCE)
+            try:
+                async with self._engine.connect() as connection:
+                    found = (await connection.execute(query)).all()
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                raise _unavailable(error) from error
+            if not found:
+                return
+            rows = [served(dict(row._mapping)) for row in found]
+            after = rows[-1].id
+            yield rows
+
+    async def write(self, priced: Sequence[Again]) -> None:
+        """Put the new costs beside the recorded ones, in one transaction."""
+        statement = (
+            update(CALLS)
+            .where(CALLS.c.id == bindparam("of_id"), CALLS.c.started_at == bindparam("of_time"))
+            .values(
+                repriced_nano=bindparam("nano"),
+                repriced_status=bindparam("status"),
+                repriced_snapshot=bindparam("snapshot"),
+                repriced_rule=bindparam("rule"),
+            )
+        )
+        values = [
+            {
+                "of_id": one.row.id,
+                "of_time": one.row.started_at,
+                "nano": one.cost.total,
+                "status": one.cost.status.value,
+                "snapshot": one.cost.snapshot,
+                "rule": one.cost.rule,
+            }
+            for one in priced
+        ]
+        if not values:
+            return
+        try:
+            async with self._engine.begin() as connection:
+                await connection.execute(statement, values)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise _unavailable(error) from error
+
+    async def unpriced(self, wanted: CallFilter, limit: int = 200) -> list[Unpriced]:
+        """Models of calls that should have a cost and have none (or only a lower bound), most calls first."""
+        model = func.coalesce(CALLS.c.response_model, CALLS.c.request_model)
+        query = (
+            select(
+                CALLS.c.provider,
+                model,
+                func.count(),
+                func.sum(CALLS.c.input_tokens),
+                func.sum(CALLS.c.output_tokens),
+            )
+            .where(
+                *conditions_of(wanted),
+                or_(CALLS.c.cost_nano.is_(None), CALLS.c.cost_status == "partial"),
+                or_(CALLS.c.repriced_nano.is_(None), CALLS.c.repriced_status == "partial"),
+            )
+            .group_by(CALLS.c.provider, model)
+            .order_by(func.count().desc(), CALLS.c.provider)
+            .limit(limit)
+        )
+        try:
+            async with self._engine.connect() as connection:
+                found = (await connection.execute(query)).all()
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise _unavailable(error) from error
+        return [Unpriced(row[0], row[1], int(row[2]), int(row[3] or 0), int(row[4] or 0)) for row in found]
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def _unavailable(error: Any) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"the database cannot be used: {type(getattr(error, 'orig', None) or error).__name__}"
+    )

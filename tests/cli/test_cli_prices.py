@@ -1,0 +1,139 @@
+"""Looking after the price book: a new snapshot, history priced again, models without a price."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gateway.ids import call_id
+from pricing import catalogue
+from pricing.cost import UNPRICED, Cost, CostSource, CostStatus
+from pricing.rates import Catalogue, Rates
+from pricing.usage import Usage
+from telemetry.outcome import Outcome
+from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, What, Who
+
+from .conftest import Weighbridge, put_records
+
+NOON = 1_790_000_000_000_000_000
+WRONG = Cost(CostStatus.PRICED, CostSource.CATALOGUE, 7, 7, 0, 0, 0, 0, "old book", "openai/gpt-4o")
+
+
+def record(model: str, cost: Cost, *, at: int = 0, also: tuple[tuple[str, Usage], ...] = ()) -> CallRecord:
+    started = NOON + at * 1_000_000_000
+    return CallRecord(
+        call_id(started),
+        Outcome.COMPLETED,
+        Who(team="core"),
+        What("openai", "openai_chat", "chat", "POST", "/v1/chat/completions", model, False, None, 300),
+        Route("api.openai.com", 1),
+        Timing(started, 850_000),
+        Answer(200, model),
+        Usage(1000, 100),
+        UsageSource.PROVIDER,
+        cost,
+        also=also,
+    )
+
+
+def stored(columns: str) -> list[tuple[object, ...]]:
+    (path,) = Path("weighbridge-data").glob("*.db")
+    with sqlite3.connect(path) as db:
+        return db.execute(f"SELECT {columns} FROM model_requests ORDER BY id").fetchall()
+
+
+def snapshot(path: Path, change: Catalogue) -> Path:
+    path.write_bytes(catalogue.encode(change))
+    return path
+
+
+def test_history_is_priced_again_and_the_recorded_cost_kept(weighbridge: Weighbridge) -> None:
+    put_records(
+        record("gpt-4o", WRONG), record("gpt-4o", UNPRICED, at=1), record("made-up-9", UNPRICED, at=2)
+    )
+    dry = weighbridge("prices", "reprice", "--dry-run")
+    assert dry.exit_code == 0, dry.output
+    assert "Nothing was written" in dry.output
+    assert stored("repriced_status") == [(None,)] * 3
+    done = weighbridge("prices", "reprice")
+    assert done.exit_code == 0, done.output
+    cost = 1000 * 2_500 + 100 * 10_000
+    assert stored("cost_nano, repriced_nano, repriced_status") == [
+        (7, cost, "priced"),
+        (None, cost, "priced"),
+        (None, None, "unpriced"),
+    ]
+    assert "2 -> 1" in done.output, "of three calls two had no price and one has none"
+
+
+def test_only_the_calls_that_were_meant(weighbridge: Weighbridge) -> None:
+    put_records(record("gpt-4o", WRONG), record("gpt-4o-mini", WRONG, at=1))
+    assert weighbridge("prices", "reprice", "--model", "gpt-4o-mini").exit_code == 0
+    assert [status for (status,) in stored("repriced_status")] == [None, "priced"]
+    nothing = weighbridge("prices", "reprice", "--provider", "anthropic")
+    assert nothing.exit_code == 1
+    assert "no such calls" in nothing.output
+
+
+def test_further_usage_of_a_call_is_priced_by_its_own_model(weighbridge: Weighbridge) -> None:
+    put_records(record("gpt-4o", WRONG, also=(("gpt-4o-mini", Usage(1000, 0)),)))
+    assert weighbridge("prices", "reprice").exit_code == 0
+    assert stored("repriced_nano") == [(1000 * 2_500 + 100 * 10_000 + 1000 * 150,)]
+
+
+def test_models_without_a_price_are_listed_with_what_may_have_been_meant(weighbridge: Weighbridge) -> None:
+    put_records(record("gpt-4o", WRONG), *[record("gpt-4o-minni", UNPRICED, at=n) for n in (1, 2)])
+    found = weighbridge("prices", "unpriced")
+    assert found.exit_code == 0, found.output
+    line = next(line for line in found.output.splitlines() if "gpt-4o-minni" in line)
+    assert "2,000" in line
+    assert "openai/gpt-4o-mini" in line
+    assert "gpt-4o " not in found.output.replace("gpt-4o-mini", "")
+
+
+def test_a_sound_snapshot_is_installed_and_used(weighbridge: Weighbridge, tmp_path: Path) -> None:
+    shipped = catalogue.load()
+    new = snapshot(tmp_path / "new.json", msgspec.structs.replace(shipped, snapshot="newer-1"))
+    before = weighbridge("prices", "check")
+    assert "built in" in before.output
+    assert weighbridge("prices", "refresh", "--from", str(new), "--dry-run").exit_code == 0
+    assert not Path("weighbridge-data/prices.json").exists()
+    done = weighbridge("prices", "refresh", "--from", str(new))
+    assert done.exit_code == 0, done.output
+    after = weighbridge("prices", "check")
+    assert "newer-1" in after.output
+    assert "installed" in after.output
+    assert "newer-1" in weighbridge("prices", "show", "gpt-4o").output
+
+
+@pytest.mark.parametrize("wrong", ["garbage", "few", "moved"])
+def test_a_snapshot_that_looks_wrong_is_not_installed_unless_forced(
+    weighbridge: Weighbridge, tmp_path: Path, wrong: str
+) -> None:
+    shipped = catalogue.load()
+    path = tmp_path / "new.json"
+    if wrong == "garbage":
+        path.write_text("{}")
+    elif wrong == "few":
+        snapshot(path, msgspec.structs.replace(shipped, providers=shipped.providers[:2]))
+    else:
+        first, *others = shipped.providers
+        entry = next(one for one in first.entries if one.periods and one.periods[0].rates.input)
+        rates = msgspec.structs.replace(
+            entry.periods[0].rates, input=(entry.periods[0].rates.input or 0) * 11
+        )
+        periods = (msgspec.structs.replace(entry.periods[0], rates=rates), *entry.periods[1:])
+        entries = tuple(
+            msgspec.structs.replace(one, periods=periods) if one is entry else one for one in first.entries
+        )
+        first = msgspec.structs.replace(first, entries=entries)
+        snapshot(path, msgspec.structs.replace(shipped, providers=(first, *others)))
+        assert isinstance(rates, Rates)
+    refused = weighbridge("prices", "refresh", "--from", str(path))
+    assert refused.exit_code == 1
+    assert not Path("weighbridge-data/prices.json").exists()
+    forced = weighbridge("prices", "refresh", "--from", str(path), "--force")
+    assert forced.exit_code == (1 if wrong == "garbage" else 0), forced.output
