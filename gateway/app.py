@@ -18,6 +18,7 @@ from gateway.estimation import Estimator
 from gateway.front import FrontConnection, Lane, sweep
 from gateway.gear import Gear, Running
 from gateway.identity import Identity
+from gateway.interrupted import Interrupted
 from gateway.open_files import connections_that_fit
 from gateway.prices import price_book
 from gateway.providers.table import ProviderTable
@@ -58,7 +59,12 @@ class Gateway:
         self.defects = Defects(clock)
         self.book = price_book(settings.pricing, settings.storage.data_dir)
         self.table = ProviderTable.build(settings)
-        self.ledger = Ledger(ledger_config(settings))
+        self.ledger = Ledger(
+            ledger_config(settings),
+            interrupted=Interrupted(
+                lambda: price_book(settings.pricing, settings.storage.data_dir), self.table.price_as
+            ),
+        )
         self.telemetry = TelemetryExporter.from_config(
             telemetry_config(settings, self.table),
             os.environ,

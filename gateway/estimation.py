@@ -35,7 +35,8 @@ MOST_TEXT: Final = 1_000_000
 LONGEST_WORD: Final = 2_000
 """A string without a space that is longer is data (an image, a file), not text."""
 
-_TEXTUAL: Final = frozenset(("chat", "text_completion", "generate_content", "embeddings"))
+TEXTUAL: Final = frozenset(("chat", "text_completion", "generate_content", "embeddings"))
+"""Operations that are billed by tokens of text."""
 _WITHOUT_OUTPUT: Final = frozenset(("embeddings",))
 _UNSENT: Final = frozenset((Outcome.REFUSED, Outcome.CONNECT_FAILED))
 _COMPLETED: Final = Outcome.COMPLETED
@@ -64,7 +65,7 @@ class Estimator:
     def wants(self, call: Call, progress: Progress, outcome: Outcome, reading: Reading) -> bool:
         """Does the usage of this call have to be counted, wholly or in part?"""
         wire = call.target.wire
-        if wire is None or wire.operation not in _TEXTUAL or call.method != "POST" or not progress.sent_at:
+        if wire is None or wire.operation not in TEXTUAL or call.method != "POST" or not progress.sent_at:
             return False
         status = progress.status if progress.first_byte_at else None
         if (status is not None and status >= 400) or reading.invalid or not reading.billable:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -59,9 +60,17 @@ class Ledger:
     """Takes the record of every call. One per process; all methods on the event loop."""
 
     def __init__(
-        self, config: LedgerConfig, *, target: Target | None = None, companions: tuple[Companion, ...] = ()
+        self,
+        config: LedgerConfig,
+        *,
+        target: Target | None = None,
+        companions: tuple[Companion, ...] = (),
+        interrupted: Callable[[CallRecord], CallRecord] | None = None,
     ) -> None:
-        """``target`` replaces the database of ``config.url``; raises ``AddressError`` for a url we do not know."""
+        """``target`` replaces the database of ``config.url``; raises ``AddressError`` for a url we do not know.
+
+        ``interrupted`` completes the records of calls that died in mid-flight, in the writer's thread.
+        """
         self._config = config
         self._address: Address = parse(config.url, config.data_dir)
         self._target = target or open_target(
@@ -71,6 +80,7 @@ class Ledger:
             power_safe=config.durability is not Durability.OS,
             companions=companions,
         )
+        self._interrupted = interrupted
         self._accepted = 0
         self._started = False
 
@@ -94,7 +104,14 @@ class Ledger:
         self._feed = Feed(self._spool, self._quarantine, memory_rows=config.memory_rows)
         self._syncer = Syncer(self._spool, config.durability, config.sync_interval_s)
         self._writer = Writer(
-            root, self._spool, self._feed, self._quarantine, self._target, config.pace, self._ask_carry
+            root,
+            self._spool,
+            self._feed,
+            self._quarantine,
+            self._target,
+            config.pace,
+            self._ask_carry,
+            self._interrupted,
         )
         self._started = True
         self._writer.start()

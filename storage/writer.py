@@ -79,6 +79,7 @@ class Writer:
         target: Target,
         pace: Pace,
         ask_carry: Callable[[], None],
+        interrupted: Callable[[CallRecord], CallRecord] | None = None,
     ) -> None:
         self._root = root
         self._spool = spool
@@ -87,6 +88,7 @@ class Writer:
         self._target = target
         self._pace = pace
         self._ask_carry = ask_carry
+        self._interrupted = interrupted
         self._backoff = Backoff(pace.retry_first_s, pace.retry_longest_s)
         self._replays: list[Replay] = []
         self._work: _Work | None = None
@@ -247,11 +249,23 @@ class Writer:
             replay.abandon()
             return True
         if left_over is not None:
-            self._finish(_Work(left_over, replay))
+            self._finish(_Work(self._completed(left_over), replay))
         else:
             self._replays.remove(replay)
             replay.finish()
         return True
+
+    def _completed(self, batch: Batch) -> Batch:
+        """Records of calls that died in mid-flight, with what can be said of them."""
+        complete = self._interrupted
+        if complete is None or not batch.interrupted:
+            return batch
+        try:
+            records = [complete(record) for record in batch.records]
+        except Exception:  # the rows matter more than what can be guessed for them
+            log.exception("interrupted calls stay without an estimate")
+            return batch
+        return msgspec.structs.replace(batch, records=records)
 
     def _finish(self, work: _Work) -> None:
         """Write what is left of ``work``; on an outage it stays, to be gone on with."""

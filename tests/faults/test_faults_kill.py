@@ -167,6 +167,8 @@ async def _check(folder: Path, url: str | None, complete: set[int], asked: set[i
     for number, outcome, read, *_ in rows:
         assert outcome in ("completed", "interrupted", "cancelled", "reset", "truncated", "shutdown"), outcome
         assert outcome != "completed" or read == number
+    guessed = [(status, cost) for _, outcome, _, _, cost, status, _ in rows if outcome == "interrupted"]
+    assert all(status == "estimated" and cost > 0 for status, cost in guessed)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
