@@ -34,6 +34,13 @@ select id as replay_id, coalesce(response_model, request_model) as model, http_s
        usage_source = 'estimated' as estimated
 from model_requests
 """
+CALLS = "from model_requests where operation is not 'background_job'"  # jobs have records of their own
+OUTCOMES_SQL = f"select outcome, count(*) {CALLS} group by 1"
+COSTS_SQL = f"""
+select case when (cost_nano is null) = (cost_status in ('unpriced', 'invalid_usage')) then cost_status
+            else 'DISHONEST: ' || cost_status end, count(*)
+{CALLS} group by 1
+"""
 SLOW_FAULTS = ("stall=1", "hang=2")
 FAULTS = (
     "gzip", "cut=200", "status=429", "status=500", "status=529", "malformed", "stall=1", "drip", "merge", "hang=2",
@@ -66,6 +73,8 @@ class Verdict(msgspec.Struct, frozen=True):
     """Differences that belong there, by reason."""
     outcomes: Counter[str]
     """How the gateway recorded the calls."""
+    costs: Counter[str]
+    """What it says of their cost."""
     seconds: float
 
 
@@ -130,6 +139,7 @@ class Run:
         """Runs the checker once and judges what it found."""
         port, began = self.gateway(part.inject), time.monotonic()
         before = self.outcomes(part.inject)
+        costs_before = _costs(self.store(part.inject)) if before else Counter[str]()
         self.replay_config({"encoding": part.encoding, "event_delay": part.event_delay})
         found = self.check(part, port)
         played = sum(row["n"] for row in found["table"].values())
@@ -144,7 +154,9 @@ class Run:
         outcomes = self.outcomes(part.inject, at_least=before.total() + played) - before
         if outcomes.total() != played:
             failures.append(("one record each", part.name, f"{played} calls, {outcomes.total()} records"))
-        return Verdict(part.name, played, failures, excused, outcomes, time.monotonic() - began)
+        costs = _costs(self.store(part.inject)) - costs_before
+        failures += [("cost", part.name, name) for name in costs if name.startswith("DISHONEST")]
+        return Verdict(part.name, played, failures, excused, outcomes, costs, time.monotonic() - began)
 
     def check(self, part: Part, port: int) -> dict[str, Any]:
         """What the checker writes with ``--out``."""
@@ -220,7 +232,12 @@ def twins(recordings: list[dict[str, Any]]) -> set[str]:
 
 def _count(file: Path) -> Counter[str]:
     with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
-        return Counter(dict(store.execute("select outcome, count(*) from model_requests group by 1")))
+        return Counter(dict(store.execute(OUTCOMES_SQL)))
+
+
+def _costs(file: Path) -> Counter[str]:
+    with contextlib.closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as store:
+        return Counter(dict(store.execute(COSTS_SQL)))
 
 
 def show(verdict: Verdict, most: int) -> None:
@@ -232,7 +249,8 @@ def show(verdict: Verdict, most: int) -> None:
         f"{passed}  {verdict.name:34} {verdict.played:4} played in {verdict.seconds:.0f} s, "
         f"{len(verdict.failures)} differences{excused}"
     )
-    click.echo(f"      recorded as {recorded}")
+    costs = ", ".join(f"{name} {count}" for name, count in verdict.costs.most_common())
+    click.echo(f"      recorded as {recorded}; cost {costs}")
     for check, interaction, difference in verdict.failures[:most]:
         click.echo(f"      [{check}] {interaction}: {difference}")
     if len(verdict.failures) > most:

@@ -76,8 +76,8 @@ def _show(call: CallOut, explanation: ExplanationOut, screen: Console) -> None:
     _show_call(call, screen)
     _show_usage(explanation, screen)
     if explanation.lines:
-        _show_lines(explanation, screen)
-    _show_total(explanation, screen)
+        show_lines(explanation, screen)
+    show_total(explanation, screen)
 
 
 def _show_call(call: CallOut, screen: Console) -> None:
@@ -106,7 +106,8 @@ def _show_usage(explanation: ExplanationOut, screen: Console) -> None:
         screen.print(Padding(Text(counts), (0, 0, 0, 2)))
 
 
-def _show_lines(explanation: ExplanationOut, screen: Console) -> None:
+def show_lines(explanation: ExplanationOut, screen: Console) -> None:
+    """Units times rates, as a table."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("  Unit")
     table.add_column("Quantity", justify="right")
@@ -126,7 +127,8 @@ def rate_text(line: CostLineOut) -> str:
     return "no rate" if line.rate is None else f"${line.rate} {_PER[line.per]}"
 
 
-def _show_total(explanation: ExplanationOut, screen: Console) -> None:
+def show_total(explanation: ExplanationOut, screen: Console) -> None:
+    """The cost, where it comes from, and what has to be said of it."""
     cost = explanation.recorded
     usd = cost.total.usd
     screen.print()

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from gateway.api.explanation import plain
 from gateway.cli.options import config_option, fail, fail_with, settings_from
+from gateway.cli.prices_explain import explain
 from gateway.cli.prices_history import reprice, unpriced
 from gateway.cli.prices_snapshot import check, refresh
 from gateway.cli.screen import console
@@ -33,7 +34,7 @@ def prices() -> None:
     """Show what models cost, in USD, and look after the price book."""
 
 
-for _command in (refresh, check, reprice, unpriced):
+for _command in (explain, refresh, check, reprice, unpriced):
     prices.add_command(_command)
 
 

@@ -137,3 +137,26 @@ def test_a_snapshot_that_looks_wrong_is_not_installed_unless_forced(
     assert not Path("weighbridge-data/prices.json").exists()
     forced = weighbridge("prices", "refresh", "--from", str(path), "--force")
     assert forced.exit_code == (1 if wrong == "garbage" else 0), forced.output
+
+
+def test_a_call_is_explained_without_making_it(weighbridge: Weighbridge) -> None:
+    found = weighbridge(
+        "prices",
+        "explain",
+        "gpt-4o",
+        "--provider",
+        "openai",
+        "--input",
+        "1000",
+        "--cache-read",
+        "400",
+        "--output",
+        "200",
+    )
+    assert found.exit_code == 0, found.output
+    assert "$0.004" in found.output
+    assert "cache_read" in found.output
+    several = weighbridge("prices", "explain", "gpt-4o", "--input", "1")
+    assert several.exit_code == 1
+    assert "--provider" in several.output
+    assert weighbridge("prices", "explain", "nobody-knows-this").exit_code == 1
