@@ -16,7 +16,7 @@ from gateway.providers.table import ProviderTable
 from gateway.settings import Settings
 from gateway.version import VERSION
 from pricing.book import PriceBook
-from storage.ledger import Ledger
+from storage.ledger import SPOOL_FOLDER, Ledger
 
 if TYPE_CHECKING:
     from gateway.api.deps import Health
@@ -69,9 +69,6 @@ class Answers:
     def _deps(self, api: Any) -> Any:
         destinations = self._table.destinations
 
-        def price_as(name: str) -> str:
-            return destinations[name].provider.price_as if name in destinations else name
-
         def health() -> Health:
             stats = self._ledger.stats()
             return api.Health(stats.degraded, "; ".join(stats.reasons) or None)  # type: ignore[no-any-return]
@@ -79,10 +76,11 @@ class Answers:
         return api.ApiDeps(
             store=self._store,
             book=self._book,
-            price_as=price_as,
+            price_as=self._table.price_as,
             pending=self._ledger.pending,
             health=health,
             version=VERSION,
+            spool=self._settings.storage.data_dir / SPOOL_FOLDER,
             loopback=self._settings.server.loopback,
             admin_token=self._settings.auth.admin_secret,
             base_urls={

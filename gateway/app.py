@@ -173,6 +173,7 @@ class Gateway:
         for exchange in list(self.live):
             exchange.expire(now)
         self._pool.sweep()
+        self.ledger.tell()
 
     async def _listen(
         self, loop: asyncio.AbstractEventLoop, listener: socket.socket | None

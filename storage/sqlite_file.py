@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _PAUSE_S = 0.01
@@ -50,3 +52,40 @@ def _use_wal(db: sqlite3.Connection, until: float) -> None:
             time.sleep(_PAUSE_S)
         else:
             return
+
+
+PAGES_AT_ONCE = 1000
+
+
+def copy_database(source: Path, target: Path, told: Callable[[int, int], None]) -> None:
+    """Copy a database that may be in use, a slice at a time, and check the copy.
+
+    ``told(left, all)`` hears of pages. Raises ``sqlite3.Error`` and ``OSError``; then there is no copy.
+    """
+    part = target.with_name(target.name + ".part")
+    os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    try:
+        with (
+            contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as db,
+            contextlib.closing(sqlite3.connect(part)) as copy,
+        ):
+            db.backup(
+                copy, pages=PAGES_AT_ONCE, progress=lambda _, left, pages: told(left, pages), sleep=0.01
+            )
+        damage = damage_of(part)
+        if damage:
+            raise sqlite3.DatabaseError(damage)
+        os.replace(part, target)
+    except (sqlite3.Error, OSError):
+        part.unlink(missing_ok=True)
+        raise
+
+
+def damage_of(path: Path) -> str:
+    """What SQLite's integrity check finds wrong; empty for a sound file."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+            found = [str(line) for (line,) in db.execute("PRAGMA integrity_check(5)")]
+    except sqlite3.Error as error:
+        return f"{type(error).__name__}: {error}"
+    return "" if found == ["ok"] else "; ".join(found)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,13 @@ class CallPage(msgspec.Struct, frozen=True):
 
     items: list[CallRow]
     next_cursor: str | None
+
+
+class Honesty(msgspec.Struct, frozen=True):
+    """Calls by the status of their cost, and records no row could be made of."""
+
+    by_status: dict[str, int]
+    dead_letters: int
 
 
 class Store:
@@ -115,6 +123,12 @@ class Store:
                     yield served(dict(fresh._mapping))
             if len(found) < _LOOK_AT_ONCE:
                 await pause(poll_s)
+
+    async def honesty(self, since: datetime | None = None) -> Honesty:
+        """How many calls there are since then, and how far their cost is known."""
+        rows = await self._rows(calls.by_cost_status(since))
+        letters = await self._rows(calls.count_letters())
+        return Honesty({row.cost_status: int(row.number) for row in rows}, int(letters[0].number))
 
     async def dead_letters(self, limit: int = 100) -> list[DeadLetterRow]:
         """Records no row could be made of, newest first (``storage.deadletters.retry`` tries them again)."""

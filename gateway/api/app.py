@@ -9,6 +9,7 @@ from aiohttp import web
 from gateway.api.calls import Calls
 from gateway.api.deps import ApiDeps, Health
 from gateway.api.guard import Guard
+from gateway.api.integrity import Integrity
 from gateway.api.openapi import document
 from gateway.api.probes import Probes
 from gateway.api.problems import errors_as_json
@@ -28,6 +29,7 @@ def api_app(deps: ApiDeps) -> web.Application:
     endpoints = [
         *Probes(deps).endpoints(),
         *Calls(deps).endpoints(),
+        *Integrity(deps).endpoints(),
         Endpoint("/api/openapi.json", openapi, "This document", None, errors=(401, 403)),
     ]
     body = json.dumps(document(endpoints, deps.version)).encode()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -10,7 +12,7 @@ from pydantic import SecretStr
 
 from pricing.book import PriceBook
 from storage.queries.calls import CallFilter
-from storage.store import CallPage
+from storage.store import CallPage, Honesty
 from storage.tables import CallRow
 from telemetry.record import CallRecord
 
@@ -23,6 +25,8 @@ class CallReader(Protocol):
     async def list_calls(
         self, wanted: CallFilter | None = None, cursor: str | None = None, limit: int = 50
     ) -> CallPage: ...
+
+    async def honesty(self, since: datetime | None = None) -> Honesty: ...
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -45,6 +49,8 @@ class ApiDeps(msgspec.Struct, frozen=True):
     version: str
     loopback: bool
     """The server listens on this machine only."""
+    spool: Path = Path("weighbridge-data/spool")
+    """Where the workers of this machine keep their spools."""
     admin_token: SecretStr | None = None
     base_urls: Mapping[str, str] = {}
     """Provider name -> what to put behind the server's address as the SDK's base URL."""

@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from gateway.cli.exits import Exit
+from gateway.cli.integrity import show_integrity
 from gateway.cli.options import config_option, settings_from, show_problem
 from gateway.settings.lint import lint
 from gateway.settings.load import find_file
@@ -18,13 +19,17 @@ from gateway.settings.problem import Severity
 @click.command()
 @config_option
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
-def check(config: Path | None, strict: bool) -> None:
+@click.option("--integrity", is_flag=True, help="Instead: is every accepted call accounted for?")
+def check(config: Path | None, strict: bool, integrity: bool) -> None:
     """Look the settings over without starting anything.
 
     Tells every key that is wrong and how to mend it, and warns of what will work but should not stay so.
     Ends with 0 when there is nothing to mend, 1 when a check failed, 2 when the settings can't be read.
     """
     settings = settings_from(config)
+    if integrity:
+        show_integrity(settings)
+        return
     problems = lint(settings, os.environ)
     for problem in problems:
         show_problem(problem)

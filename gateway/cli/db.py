@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import click
+from rich.progress import Progress
 
 from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail, settings_from
+from gateway.cli.screen import console
 from gateway.settings import Settings
 from storage.address import Address, Engine, parse
-from storage.schema import HEAD, Fit
+from storage.deadletters import retry
+from storage.schema import HEAD, Fit, Migrate
+from storage.sqlite_file import copy_database, damage_of
 from storage.store import Store, StoreUnavailable
+from storage.tables import DeadLetterRow
+from storage.targets import open_target
+from storage.targets.contract import Outage, SchemaUnfit
 
+T = TypeVar("T")
 _FITS: Final = {
     Fit.CURRENT: "the schema is current",
     Fit.BEHIND: "the schema is behind this version",
@@ -45,7 +54,7 @@ def migrate(config: Path | None) -> None:
             await store.migrate()
             return await store.schema_fit()
 
-    fit = _answer(run())
+    fit = _run(run())
     click.echo(f"{_name(settings)}: {_FITS[fit]} ({HEAD})")
 
 
@@ -68,13 +77,89 @@ def check(config: Path | None) -> None:
                 await store.list_calls(limit=1)
             return fit
 
-    fit = _answer(run())
+    if address.engine is Engine.SQLITE:
+        damage = damage_of(Path(address.dsn))
+        if damage:
+            fail(
+                f"{_name(settings)} is damaged: {damage}",
+                "Stop the gateway; restore a backup beside what can be saved",
+            )
+
+    fit = _run(run())
     if fit is not Fit.CURRENT:
         fail(f"{_name(settings)}: {_FITS[fit]}", _CURES[fit])
     click.echo(f"{click.style('ok', fg='green', bold=True)}  {_name(settings)}: {_FITS[fit]} ({HEAD})")
 
 
-def _answer(work: Coroutine[object, object, Fit]) -> Fit:
+@db.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@config_option
+def backup(file: Path, config: Path | None) -> None:
+    """Copy the SQLite database to FILE while it is in use. For PostgreSQL use pg_dump."""
+    address = _sqlite_file(
+        settings_from(config), "PostgreSQL has tools of its own: pg_dump, or your provider's snapshots"
+    )
+    if file.exists():
+        fail(f"{file} exists already", "Name a file that does not exist yet")
+    with Progress(console=console(), transient=True) as progress:
+        task = progress.add_task("pages")
+
+        def copied(left: int, pages: int) -> None:
+            progress.update(task, total=pages, completed=pages - left)
+
+        try:
+            copy_database(address, file, copied)
+        except (sqlite3.Error, OSError) as error:
+            fail(f"the copy failed: {type(error).__name__}: {error}")
+    click.echo(f"{file}: {file.stat().st_size:,} bytes, checked")
+
+
+@db.command()
+@click.option("--limit", "-n", type=click.IntRange(1, 1000), default=20, show_default=True)
+@config_option
+def letters(limit: int, config: Path | None) -> None:
+    """List records the database took no row of, newest first."""
+
+    async def run() -> list[DeadLetterRow]:
+        async with _store(settings_from(config)) as store:
+            return await store.dead_letters(limit)
+
+    found = _run(run())
+    for letter in found:
+        click.echo(f"{letter.id}  {letter.buried_at:%Y-%m-%d %H:%M:%S}  {letter.reason}")
+    if not found:
+        click.echo("None: every record became a row.")
+
+
+@db.command("retry-letters")
+@config_option
+def retry_letters(config: Path | None) -> None:
+    """Try again to make rows of them, after what was wrong was mended."""
+    settings = settings_from(config)
+    target = open_target(_address(settings), migrate=Migrate.MANUAL, timeout_s=30.0, power_safe=True)
+    try:
+        target.connect()
+        found = retry(target)
+    except (Outage, SchemaUnfit) as error:
+        fail(str(error), "Is it up, and is storage.url right?", Exit.UNREACHABLE)
+    finally:
+        target.close()
+    click.echo(f"{found.written} became rows, {found.refused} are still refused.")
+    if found.refused:
+        raise SystemExit(Exit.PROBLEM)
+
+
+def _sqlite_file(settings: Settings, otherwise: str) -> Path:
+    address = _address(settings)
+    if address.engine is not Engine.SQLITE:
+        fail("the database is PostgreSQL", otherwise)
+    path = Path(address.dsn)
+    if not path.exists():
+        fail(f"{path} does not exist yet", "'weighbridge serve' makes it, or 'weighbridge db migrate'")
+    return path
+
+
+def _run(work: Coroutine[object, object, T]) -> T:
     try:
         return asyncio.run(work)
     except StoreUnavailable as error:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, or_, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 
 from storage.rows import RowError, as_datetime, started_ms
 from storage.tables import DeadLetterRow, ModelRequest
@@ -89,6 +89,19 @@ def newest_number() -> Select[Any]:
 def dead_letters(limit: int) -> Select[Any]:
     """Records no row could be made of, newest first."""
     return select(LETTERS).order_by(LETTERS.c.buried_at.desc(), LETTERS.c.id.desc()).limit(limit)
+
+
+def by_cost_status(since: datetime | None) -> Select[Any]:
+    """Number of calls by cost status."""
+    recent = [] if since is None else [CALLS.c.started_at >= since.astimezone(UTC)]
+    return (
+        select(CALLS.c.cost_status, func.count().label("number")).where(*recent).group_by(CALLS.c.cost_status)
+    )
+
+
+def count_letters() -> Select[Any]:
+    """Number of dead letters."""
+    return select(func.count().label("number")).select_from(LETTERS)
 
 
 def conditions_of(wanted: CallFilter) -> list[ColumnElement[bool]]:

@@ -1,0 +1,135 @@
+"""``GET /api/integrity``: is every accepted call accounted for?"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from gateway.api.deps import ApiDeps
+from gateway.api.problems import json_response
+from gateway.api.routes import Endpoint
+from pricing.cost import CostStatus
+from storage.stats import LedgerStats
+from storage.store import Honesty
+from storage.vitals import Spool, added_up, read
+
+LOOKED_BACK: Final = timedelta(days=30)
+
+
+class WorkerOut(BaseModel):
+    """One worker of this machine, since its start."""
+
+    name: str
+    alive: bool
+    """False: it died, and its spool waits to be taken over."""
+    pid: int | None = None
+    told_at: str | None = None
+    figures: dict[str, int | float | bool | list[str]] = {}
+    balance: int | None = None
+    """Accepted calls that are nowhere: always 0."""
+
+
+class IntegrityOut(BaseModel):
+    """accepted = recorded + in flight + in the spool + dead letters + lost, over all workers of this machine."""
+
+    balanced: bool
+    accepted: int
+    recorded: int
+    in_flight: int
+    spooled: int
+    dead_letters: int
+    lost: int
+    duplicates: int
+    replayed: int
+    interrupted: int
+    damaged: int
+    spool_bytes: int
+    oldest_age_seconds: float
+    degraded: bool
+    reasons: list[str] = []
+    workers: list[WorkerOut] = []
+    calls: int = Field(description="Rows of the last 30 days, of all machines.")
+    calls_estimated: int
+    calls_unpriced: int
+    calls_partial: int
+    dead_letters_kept: int = Field(description="Records no row could be made of, kept in the database.")
+
+
+class Integrity:
+    """Handlers over the figures in the data folder and the store."""
+
+    def __init__(self, deps: ApiDeps) -> None:
+        self._deps = deps
+
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """What this resource serves."""
+        return (
+            Endpoint(
+                "/api/integrity",
+                self.show,
+                "Is every accepted call accounted for?",
+                IntegrityOut,
+                errors=(401, 403, 503),
+            ),
+        )
+
+    async def show(self, request: web.Request) -> web.Response:
+        """The figures of all workers and of the database."""
+        honesty = await self._deps.store.honesty(datetime.now(UTC) - LOOKED_BACK)
+        return json_response(integrity_of(self._deps.spool, honesty))
+
+
+def integrity_of(spool: Path, honesty: Honesty) -> IntegrityOut:
+    """Adds up what the workers under ``spool`` say of themselves. Reads a small file for each."""
+    spools = read(spool)
+    total = added_up(spools)
+    workers = [worker_out(one) for one in spools]
+    status = honesty.by_status
+    return IntegrityOut(
+        balanced=all(not worker.balance for worker in workers) and total.lost == 0,
+        accepted=total.accepted,
+        recorded=total.recorded,
+        in_flight=total.in_flight,
+        spooled=total.spooled,
+        dead_letters=total.dead_letters,
+        lost=total.lost,
+        duplicates=total.duplicates,
+        replayed=total.replayed,
+        interrupted=total.interrupted,
+        damaged=total.damaged,
+        spool_bytes=total.spool_bytes,
+        oldest_age_seconds=round(total.oldest_age_s, 3),
+        degraded=total.degraded,
+        reasons=list(total.reasons),
+        workers=workers,
+        calls=sum(status.values()),
+        calls_estimated=status.get(CostStatus.ESTIMATED, 0),
+        calls_unpriced=status.get(CostStatus.UNPRICED, 0) + status.get(CostStatus.INVALID_USAGE, 0),
+        calls_partial=status.get(CostStatus.PARTIAL, 0),
+        dead_letters_kept=honesty.dead_letters,
+    )
+
+
+def worker_out(spool: Spool) -> WorkerOut:
+    """One worker as the API shows it."""
+    vitals = spool.vitals
+    if vitals is None:
+        return WorkerOut(name=spool.name, alive=spool.alive)
+    return WorkerOut(
+        name=spool.name,
+        alive=spool.alive,
+        pid=vitals.pid,
+        told_at=f"{datetime.fromtimestamp(vitals.at_ns / 1e9, UTC):%Y-%m-%dT%H:%M:%SZ}",
+        figures=_figures(vitals.stats),
+        balance=vitals.stats.balance if spool.alive else None,
+    )
+
+
+def _figures(stats: LedgerStats) -> dict[str, int | float | bool | list[str]]:
+    found: dict[str, int | float | bool | list[str]] = msgspec.to_builtins(stats)
+    return found

@@ -1,0 +1,84 @@
+"""``weighbridge check --integrity``: is every accepted call accounted for?"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+
+import click
+
+from gateway.api.integrity import LOOKED_BACK, IntegrityOut, integrity_of
+from gateway.cli.exits import Exit
+from gateway.cli.options import fail
+from gateway.settings import Settings
+from storage.ledger import SPOOL_FOLDER
+from storage.store import Store, StoreUnavailable
+
+
+def show_integrity(settings: Settings) -> None:
+    """Prints the account of all workers and of the database; ends with 1 where something is wrong."""
+    try:
+        found = asyncio.run(_integrity(settings))
+    except StoreUnavailable as error:
+        fail(str(error), "Is it up, and is storage.url right?", Exit.UNREACHABLE)
+    alive = [worker for worker in found.workers if worker.alive]
+    dead = len(found.workers) - len(alive)
+    click.secho(f"{len(alive)} worker{'s' * (len(alive) != 1)} running", bold=True)
+    parts = {
+        "recorded": found.recorded,
+        "in flight": found.in_flight,
+        "in the spool": found.spooled,
+        "dead letters": found.dead_letters,
+        "lost": found.lost,
+    }
+    click.echo(f"  accepted since their start: {found.accepted:,}")
+    click.echo("  = " + " + ".join(f"{count:,} {name}" for name, count in parts.items()))
+    if found.spooled:
+        click.echo(f"  the oldest in the spool waits for {found.oldest_age_seconds:.1f} s")
+    click.echo(
+        f"  {found.replayed:,} taken over from dead workers ({found.interrupted:,} interrupted),"
+        f" {found.duplicates:,} duplicates ignored"
+    )
+    if dead:
+        click.echo(f"  {dead} spool{'s' * (dead != 1)} of dead workers to be taken over by the next start")
+    click.secho("database, last 30 days", bold=True)
+    click.echo(f"  {found.calls:,} calls: {_share(found.calls_estimated, found.calls)} estimated")
+    click.echo(f"  {found.calls_unpriced:,} unpriced, {found.calls_partial:,} with a lower bound")
+    wrong = problems(found)
+    for problem in wrong:
+        click.echo(f"{click.style('wrong', fg='red', bold=True)}  {problem}")
+    if wrong:
+        raise SystemExit(Exit.PROBLEM)
+    click.echo(f"{click.style('ok', fg='green', bold=True)}  every accepted call is accounted for")
+
+
+def problems(found: IntegrityOut) -> list[str]:
+    """What must not be, in words."""
+    wrong = [
+        f"worker {worker.pid}: {worker.balance} accepted calls are nowhere"
+        for worker in found.workers
+        if worker.balance
+    ]
+    if found.lost:
+        wrong.append(f"{found.lost:,} records were lost: neither disk nor memory could hold them")
+    if found.damaged:
+        wrong.append(f"{found.damaged:,} unreadable stretches of the spool, kept in its folder 'damaged'")
+    if found.dead_letters_kept:
+        wrong.append(
+            f"{found.dead_letters_kept:,} records the database took no row of: see 'weighbridge db letters'"
+        )
+    return wrong + list(found.reasons)
+
+
+async def _integrity(settings: Settings) -> IntegrityOut:
+    storage = settings.storage
+    store = await Store.open(storage.url, data_dir=storage.data_dir)
+    try:
+        honesty = await store.honesty(datetime.now(UTC) - LOOKED_BACK)
+    finally:
+        await store.close()
+    return integrity_of(storage.data_dir / SPOOL_FOLDER, honesty)
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part:,} ({part * 100 // whole} %)" if whole else "0"
