@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Final
 
 from gateway.answers import Answers
-from gateway.background import Jobs
+from gateway.background import BackgroundJobs
 from gateway.deadlines import Sweeper
 from gateway.defects import Defects
 from gateway.estimation import Estimator
@@ -19,6 +19,7 @@ from gateway.front import FrontConnection, Lane, sweep
 from gateway.gear import Gear, Running
 from gateway.identity import Identity
 from gateway.interrupted import Interrupted
+from gateway.jobs import Jobs
 from gateway.open_files import connections_that_fit
 from gateway.prices import price_book
 from gateway.providers.table import ProviderTable
@@ -28,11 +29,14 @@ from gateway.server import HttpLimits, ProxyServer
 from gateway.settings import Settings
 from gateway.sinks import Sinks
 from gateway.targets import ProviderTargets
+from gateway.upkeep import upkeep
 from gateway.upstream import Pool
 from gateway.version import VERSION
 from gateway.wire.registry import WIRES
 from gateway.wire.tap import TapLimits
-from storage.ledger import Ledger, LedgerConfig
+from storage.address import parse
+from storage.leader import leadership
+from storage.ledger import SPOOL_FOLDER, Ledger, LedgerConfig
 from storage.writer import Pace
 from telemetry.config import Secrets, TelemetryConfig
 from telemetry.exporter import TelemetryExporter
@@ -94,7 +98,7 @@ class Gateway:
             self.defects,
             tap_limits(settings),
             self._estimator,
-            Jobs(self._scale, self.defects).ended,
+            BackgroundJobs(self._scale, self.defects).ended,
         )
         self.proxy = Proxy(
             gear,
@@ -115,6 +119,12 @@ class Gateway:
         self._listener = await self._listen(loop, listener)
         self.port = self._listener.sockets[0].getsockname()[1]
         self._api.load_soon()
+        address, data_dir = parse(settings.storage.url, settings.storage.data_dir), settings.storage.data_dir
+        self._jobs = Jobs(
+            leadership(address, data_dir),
+            upkeep(address, data_dir / SPOOL_FOLDER, settings.storage.retention_days),
+        )
+        self._jobs.start()
 
     @property
     def url(self) -> str:
@@ -159,6 +169,7 @@ class Gateway:
         self._sweeper.stop()
         await self.server.shutdown(0.5)
         await self._api.close()
+        await asyncio.to_thread(self._jobs.stop, FLUSH_SECONDS)
         self._pool.close()
         await self._estimator.idle()
         self._estimator.close()

@@ -26,7 +26,7 @@ _EARLIEST_S: Final = 1_577_836_800
 """2020-01-01: no provider's job is older."""
 
 
-class Jobs:
+class BackgroundJobs:
     """Makes the records of jobs; a defect is counted and never reaches the call that asked after the job."""
 
     def __init__(self, scale: Scale, defect: Callable[[BaseException], None]) -> None:

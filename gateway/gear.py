@@ -90,4 +90,4 @@ class Gear(msgspec.Struct, frozen=True):
     tap_limits: TapLimits = TapLimits()
     counter: Counter | None = None
     job_ended: Callable[[Call, Reading], CallRecord | None] | None = None
-    """The record of a background job that an answer tells of (:class:`gateway.background.Jobs`)."""
+    """The record of a background job that an answer tells of (:class:`gateway.background.BackgroundJobs`)."""

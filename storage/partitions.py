@@ -5,6 +5,7 @@ A row whose month has no partition lands in the DEFAULT partition; when its mont
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_PARTITION = f"{TABLE}_default"
 MONTHS_AHEAD = 2
+_PARTITION = re.compile(rf"{TABLE}_y(\d{{4}})m(\d{{2}})$")
 LOCK_KEY = 0x7765_6967_7061_7274
 """PostgreSQL advisory lock of partition making ("weigpart")."""
 
@@ -49,6 +51,15 @@ class Month(msgspec.Struct, frozen=True, order=True):
     def partition(self) -> str:
         """Name of its partition."""
         return f"{TABLE}_y{self.year:04d}m{self.month:02d}"
+
+
+def too_old(partition: str, before: datetime) -> bool:
+    """Is all of this partition's month before an aware time? No for anything that is no month's partition."""
+    found = _PARTITION.match(partition)
+    if found is None:
+        return False
+    month = Month(int(found[1]), int(found[2]))
+    return month.plus(1).begin <= before.astimezone(UTC)
 
 
 def needed(now: datetime) -> list[Month]:

@@ -153,6 +153,12 @@ class Storage(Section):
         default=Migrate.AUTO,
         description="auto: bring the schema up to date at start; manual: weighbridge db migrate.",
     )
+    retention_days: int | None = Field(
+        default=None,
+        ge=1,
+        le=36_500,
+        description="Calls older than this are forgotten (in PostgreSQL by whole months); none: kept for ever.",
+    )
     batch_rows: int = Field(
         default=500, ge=1, le=10_000, description="Most records written to the database at once."
     )

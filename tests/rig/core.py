@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from gateway.background import Jobs
+from gateway.background import BackgroundJobs
 from gateway.deadlines import Sweeper
 from gateway.estimation import Estimator
 from gateway.exchange import Exchange
@@ -165,7 +165,7 @@ class Core:
             self.live,
             self.defects.append,
             counter=self.estimator if self._counts else None,
-            job_ended=Jobs(scale, self.defects.append).ended,
+            job_ended=BackgroundJobs(scale, self.defects.append).ended,
         )
         targets = ProviderTargets(ProviderTable.build(self._settings), WIRES)
         self.proxy = Proxy(

@@ -1,0 +1,112 @@
+"""Jobs of the leader: what must run now and then, and not twice at once, beside calls and never in their way.
+
+A thread with a loop of its own. Of all workers and replicas one leads (:mod:`storage.leader`); the others look every
+few seconds whether they have to take over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from storage.leader import Leadership
+
+TICK_S: Final = 5.0
+"""How often the lock is looked at; a leader that died is replaced within about this."""
+
+_logger = logging.getLogger("gateway.jobs")
+
+
+class Job(msgspec.Struct, frozen=True):
+    """Something to be done every ``interval_s`` seconds; ``run`` gives a line for the log, or ``None``."""
+
+    name: str
+    interval_s: float
+    run: Callable[[], Awaitable[str | None]]
+
+
+class JobStats(msgspec.Struct, frozen=True):
+    """What the jobs of this process have done."""
+
+    leads: bool = False
+    runs: int = 0
+    failures: int = 0
+
+
+class Jobs:
+    """Made once per worker; only the leader's run."""
+
+    def __init__(
+        self,
+        leadership: Leadership,
+        jobs: Sequence[Job],
+        clock: Callable[[], float] = time.monotonic,
+        tick_s: float = TICK_S,
+    ) -> None:
+        self._leadership = leadership
+        self._jobs = tuple(jobs)
+        self._clock = clock
+        self._tick_s = tick_s
+        self._due = dict.fromkeys((job.name for job in jobs), 0.0)
+        self._loop = asyncio.new_event_loop()
+        self._stop = asyncio.Event()
+        self._thread = threading.Thread(target=self._run, name="jobs", daemon=True)
+        self.stats = JobStats()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Let the job at hand finish and give the lock back; whether it did in time. Not for the event loop."""
+        if not self._thread.is_alive():
+            return True
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    # ---- in the thread
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._main())
+        self._loop.close()
+
+    async def _main(self) -> None:
+        while not self._stop.is_set():
+            leads = await self._leadership.hold()
+            if leads != self.stats.leads:
+                self.stats = msgspec.structs.replace(self.stats, leads=leads)
+                _logger.debug("this worker %s the leader", "is" if leads else "is no longer")
+            if leads:
+                await self.run_due()
+            try:
+                await asyncio.wait_for(self._stop.wait(), self._tick_s)
+            except TimeoutError:
+                continue
+        await self._leadership.release()
+
+    async def run_due(self) -> None:
+        """Run every job whose time has come; a job that fails is counted, logged, and tried at its next time."""
+        for job in self._jobs:
+            now = self._clock()
+            if now < self._due[job.name] or self._stop.is_set():
+                continue
+            self._due[job.name] = now + job.interval_s
+            failed = 0
+            try:
+                said = await job.run()
+            except Exception as error:  # a job: the next one must run
+                failed = 1
+                _logger.warning("job %s failed: %s", job.name, type(error).__name__)
+            else:
+                if said:
+                    _logger.info("job %s: %s", job.name, said)
+            before = self.stats
+            self.stats = msgspec.structs.replace(
+                before, runs=before.runs + 1, failures=before.failures + failed
+            )

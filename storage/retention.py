@@ -1,0 +1,48 @@
+"""Forgetting old calls: whole months in PostgreSQL, slices in SQLite."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from datetime import datetime
+from pathlib import Path
+
+from storage.address import Address, Engine
+from storage.rows import as_text
+from storage.schema import TABLE
+from storage.sqlite_file import connect
+
+SLICE = 2_000
+"""Rows deleted in one transaction of SQLite: the writer waits no longer than that takes."""
+PAUSE_S = 0.05
+
+
+async def forget(address: Address, before: datetime) -> int:
+    """Delete calls that began before an aware time; returns how many rows, or PostgreSQL's dropped months.
+
+    A month in PostgreSQL goes only when all of it is too old. Raises the driver's errors.
+    """
+    if address.engine is Engine.SQLITE:
+        return await asyncio.to_thread(_in_sqlite, Path(address.dsn), before)
+    from storage.retention_postgres import drop_months
+
+    return await drop_months(address.dsn, before)
+
+
+def _in_sqlite(path: Path, before: datetime) -> int:
+    until = as_text(int(before.timestamp() * 1000))
+    query = f"DELETE FROM {TABLE} WHERE seq IN (SELECT seq FROM {TABLE} WHERE started_at < ? ORDER BY seq LIMIT {SLICE})"
+    gone = 0
+    with contextlib.closing(connect(path, 30.0)) as db:
+        while True:
+            count = db.execute(query, (until,)).rowcount
+            gone += count
+            if count < SLICE:
+                return gone
+            _pause()
+
+
+def _pause() -> None:
+    """Let the writer in."""
+    time.sleep(PAUSE_S)

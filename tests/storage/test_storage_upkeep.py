@@ -1,0 +1,140 @@
+"""One leader at a time, jobs that may fail, and old calls that are forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from rig.ledger import STARTED_MS, record, started
+from rig.process import eventually
+
+from gateway.jobs import Job, Jobs
+from gateway.upkeep import upkeep
+from storage.address import parse
+from storage.leader import FileLeadership, leadership
+from storage.partitions import Month, too_old
+from storage.retention import forget
+from storage.store import CallFilter, Store
+
+DAY_MS = 86_400_000
+
+
+async def test_one_leads_and_another_takes_over(database: str, tmp_path: Path) -> None:
+    first, second = (leadership(parse(database, tmp_path), tmp_path) for _ in range(2))
+    assert await first.hold()
+    assert not await second.hold()
+    assert await first.hold()
+    await first.release()
+    assert await second.hold()
+    assert not await first.hold()
+    await second.release()
+
+
+async def test_nobody_leads_without_a_database(tmp_path: Path) -> None:
+    lost = leadership(parse("postgresql://u@127.0.0.1:1/d", tmp_path), tmp_path)
+    assert not await lost.hold()
+    await lost.release()
+
+
+async def test_a_job_that_fails_stops_no_other_and_each_keeps_its_interval(tmp_path: Path) -> None:
+    now, runs = [0.0], []
+
+    async def fails() -> str | None:
+        runs.append("fails")
+        raise OSError("disk")
+
+    async def works() -> str | None:
+        runs.append("works")
+        return "done"
+
+    jobs = Jobs(FileLeadership(tmp_path), [Job("a", 10, fails), Job("b", 25, works)], lambda: now[0])
+    for now[0] in (0.0, 5.0, 10.0, 20.0, 25.0):
+        await jobs.run_due()
+    assert runs == ["fails", "works", "fails", "fails", "works"]
+    assert (jobs.stats.runs, jobs.stats.failures) == (5, 3)
+
+
+def test_only_the_leaders_jobs_run_and_a_stop_gives_the_lock_back(tmp_path: Path) -> None:
+    done: list[str] = []
+
+    def jobs(name: str) -> Jobs:
+        async def run() -> str | None:
+            done.append(name)
+            return None
+
+        return Jobs(FileLeadership(tmp_path), [Job("only", 3600, run)], tick_s=0.01)
+
+    first, second = jobs("first"), jobs("second")
+    first.start()
+    eventually(lambda: bool(done), "the first job")
+    second.start()
+    assert first.stop(5)
+    eventually(lambda: done == ["first", "second"], "the second leader's job")
+    assert second.stats.leads
+    assert second.stop(5)
+
+
+async def test_old_calls_are_forgotten_and_no_others(database: str, tmp_path: Path) -> None:
+    ledger = await started(tmp_path, None, url=database)
+    old = [record(number, ms=STARTED_MS - 200 * DAY_MS + number) for number in range(5)]
+    new = [record(100 + number, ms=STARTED_MS + number) for number in range(3)]
+    for one in (*old, *new):
+        ledger.closed(one)
+    assert await ledger.drained(20)
+    await ledger.stop(5)
+    now = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
+    (job,) = [
+        one for one in upkeep(parse(database, tmp_path), tmp_path, 90, lambda: now) if one.name == "retention"
+    ]
+    said = await job.run()
+    assert said is not None or database.startswith("postgres")
+    assert await job.run() is None
+    store = await Store.open(database, data_dir=tmp_path)
+    page = await store.list_calls(CallFilter(), limit=50)
+    await store.close()
+    assert sorted(str(row.id) for row in page.items) == sorted(one.id for one in new)
+
+
+async def test_months_are_made_and_dropped_whole(postgres: str, tmp_path: Path) -> None:
+    address = parse(postgres, tmp_path)
+    then = datetime(2026, 1, 15, tzinfo=UTC)
+    (months,) = [one for one in upkeep(address, tmp_path, None, lambda: then) if one.name == "months"]
+    said = await months.run()
+    assert said is not None
+    assert "model_requests_y2026m03" in said
+    assert await months.run() is None
+    dropped = await forget(address, datetime(2026, 2, 1, tzinfo=UTC))
+    assert dropped == 2, "December and January, not February"
+
+
+@pytest.mark.parametrize(
+    ("name", "old"),
+    [
+        ("model_requests_y2026m01", True),
+        ("model_requests_y2026m02", False),
+        ("model_requests_default", False),
+        ("x", False),
+    ],
+)
+def test_a_month_is_old_when_all_of_it_is(name: str, old: bool) -> None:
+    assert too_old(name, datetime(2026, 2, 28, 23, tzinfo=UTC)) is old
+    assert not too_old(name, Month(2026, 2).begin - timedelta(seconds=1))
+
+
+async def test_the_audit_finds_what_is_nowhere(tmp_path: Path) -> None:
+    ledger = await started(tmp_path)
+    ledger.opened(record(1))
+    ledger.closed(record(1))
+    assert await ledger.drained(10)
+    (audit,) = upkeep(parse(None, tmp_path), tmp_path / "spool", None)
+    ledger.tell()
+    await asyncio.sleep(0.05)
+    assert await audit.run() is None
+    ledger._accepted += 2
+    ledger.tell()
+    await asyncio.sleep(0.05)
+    assert "2 calls are nowhere" in str(await audit.run())
+    ledger._accepted -= 2
+    await ledger.stop(5)
