@@ -8,6 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from storage.spool import Spool
 
+PATIENCE_S = 2.0
+"""Longest an answer waits for the disk with ``strict``; a disk that hangs is the gateway's trouble, not the app's."""
+
 
 class Durability(enum.StrEnum):
     """The ``storage.durability`` setting: what a closed record survives."""
@@ -23,11 +26,14 @@ class Durability(enum.StrEnum):
 class Syncer:
     """Syncs the spool in a thread of its own, for many records at a time. Methods run on the event loop."""
 
-    def __init__(self, spool: Spool, durability: Durability, interval_s: float) -> None:
+    def __init__(
+        self, spool: Spool, durability: Durability, interval_s: float, patience_s: float = PATIENCE_S
+    ) -> None:
         self._spool = spool
         self._strict = durability is Durability.STRICT
         self._active = durability is not Durability.OS
         self._interval_s = interval_s
+        self._patience_s = patience_s
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "spool-sync")
         self._planned = False
@@ -51,10 +57,19 @@ class Syncer:
             return None
         future = self._loop.create_future()
         self._waiting.append(future)
+        hurry = self._loop.call_later(self._patience_s, self._hang, future)
+        future.add_done_callback(lambda _: hurry.cancel())
         if not self._planned and not self._running:
             self._planned = True
             self._loop.call_soon(self._begin)
         return future
+
+    def _hang(self, future: asyncio.Future[None]) -> None:
+        """The disk takes too long: the record has survived the process, and the app gets its answer."""
+        if not future.done():
+            self.failures += 1
+            self.failing = True
+            future.set_result(None)
 
     def _begin(self) -> None:
         if self._stopped:  # a timer that outlasted the thread; the spool has been synced for the last time

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 from rig.ledger import FlakyTarget, opening, record, started
 
 from pricing.usage import Usage
+from storage.durability import Syncer
 from storage.ledger import Durability, Ledger
 from storage.store import Store
 from telemetry.outcome import Outcome
@@ -219,6 +222,25 @@ async def test_a_disk_that_refuses_to_sync_holds_no_call_and_is_reported(
     stats = ledger.stats()
     assert stats.sync_failures >= 1
     assert stats.reasons == ("spool: the disk refuses to sync",)
+    monkeypatch.undo()
+    await ledger.stop(5)
+
+
+async def test_a_disk_that_hangs_holds_no_answer_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.ledger.Syncer", partial(Syncer, patience_s=0.05))
+    ledger = await started(tmp_path, FlakyTarget(), durability=Durability.STRICT)
+    released = threading.Event()
+    monkeypatch.setattr(ledger._spool, "sync", released.wait)
+    ledger.opened(opening(record(1)))
+    waiters = [ledger.closed(record(1)), ledger.closed(record(2))]
+    async with asyncio.timeout(10):
+        for waiter in waiters:
+            assert waiter is not None
+            await waiter
+    assert "spool: the disk refuses to sync" in ledger.stats().reasons
+    released.set()
     monkeypatch.undo()
     await ledger.stop(5)
 
