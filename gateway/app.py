@@ -21,7 +21,7 @@ from gateway.identity import Identity
 from gateway.interrupted import Interrupted
 from gateway.jobs import Jobs
 from gateway.open_files import connections_that_fit
-from gateway.prices import price_book
+from gateway.prices import book_of
 from gateway.providers.table import ProviderTable
 from gateway.proxy import Limits, Proxy
 from gateway.recording import Scale
@@ -61,13 +61,11 @@ class Gateway:
         """Reads all that can be wrong in the settings; raises :class:`gateway.settings.SettingsError`."""
         self.settings = settings
         self.defects = Defects(clock)
-        self.book = price_book(settings.pricing, settings.storage.data_dir)
+        self.book = book_of(settings)
         self.table = ProviderTable.build(settings)
         self.ledger = Ledger(
             ledger_config(settings),
-            interrupted=Interrupted(
-                lambda: price_book(settings.pricing, settings.storage.data_dir), self.table.price_as
-            ),
+            interrupted=Interrupted(lambda: book_of(settings), self.table.price_as),
         )
         self.telemetry = TelemetryExporter.from_config(
             telemetry_config(settings, self.table),
@@ -139,7 +137,7 @@ class Gateway:
         Returns the sections that changed but only count at the next start. Raises ``SettingsError`` and changes
         nothing when the new settings don't fit together.
         """
-        book, table = price_book(settings.pricing, settings.storage.data_dir), ProviderTable.build(settings)
+        book, table = book_of(settings), ProviderTable.build(settings)
         self.book, self.table = book, table
         self._scale.book = book
         self.proxy.adopt(ProviderTargets(table, WIRES), identity(table), proxy_limits(settings))

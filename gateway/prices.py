@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from gateway.settings import Problem, SettingsError
-from gateway.settings.sections import Pricing
+from gateway.providers.registry import PROVIDERS
+from gateway.settings import Problem, Settings, SettingsError
+from gateway.settings.sections import Pricing, ProviderSection
 from pricing import catalogue
 from pricing.book import PriceBook
 from pricing.catalogue import CatalogueError
@@ -25,10 +27,29 @@ def installed_snapshot(data_dir: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def price_book(settings: Pricing, data_dir: Path | None = None) -> PriceBook:
+def book_of(settings: Settings) -> PriceBook:
+    """The price book of a gateway with these settings; raises :class:`SettingsError`."""
+    return price_book(settings.pricing, settings.storage.data_dir, deployments(settings.providers))
+
+
+def deployments(providers: Mapping[str, ProviderSection]) -> dict[str, dict[str, str]]:
+    """Names that the settings give to models, by the provider's id in the price book."""
+    found: dict[str, dict[str, str]] = {}
+    for name, section in providers.items():
+        if section.deployments:
+            known = PROVIDERS.get(section.kind or name)
+            price_as = section.price_as or (known.price_as if known is not None else name)
+            found.setdefault(price_as, {}).update(section.deployments)
+    return found
+
+
+def price_book(
+    settings: Pricing, data_dir: Path | None = None, names: Mapping[str, Mapping[str, str]] | None = None
+) -> PriceBook:
     """Reads what the settings name, else what was installed in ``data_dir``, else what ships.
 
-    Raises :class:`SettingsError`.
+    ``names``: provider's id in the price book -> deployment -> model; ``pricing.alias`` goes before it. Raises
+    :class:`SettingsError`.
     """
     installed = installed_snapshot(data_dir) if data_dir is not None else None
     try:
@@ -37,7 +58,7 @@ def price_book(settings: Pricing, data_dir: Path | None = None) -> PriceBook:
         raise SettingsError(
             [Problem("pricing.snapshot", f"can't be used: {error}", "Leave it out for the built-in prices")]
         ) from None
-    inline = _inline(settings)
+    inline = _inline(settings, names or {})
     both = inline if settings.overrides is None else _joined(_from_file(settings.overrides), inline)
     try:
         return PriceBook(snapshot, Overrides(both))
@@ -45,8 +66,12 @@ def price_book(settings: Pricing, data_dir: Path | None = None) -> PriceBook:
         raise SettingsError([_wrong_price(str(error))]) from None
 
 
-def _inline(settings: Pricing) -> OverridesFile:
-    tables = {"price": settings.price, "alias": settings.alias, "serves": settings.serves}
+def _inline(settings: Pricing, names: Mapping[str, Mapping[str, str]]) -> OverridesFile:
+    alias = {
+        provider: {**names.get(provider, {}), **settings.alias.get(provider, {})}
+        for provider in {**names, **settings.alias}
+    }
+    tables = {"price": settings.price, "alias": alias, "serves": settings.serves}
     try:
         return msgspec.convert(tables, OverridesFile, strict=False)
     except msgspec.ValidationError as error:

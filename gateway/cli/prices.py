@@ -17,7 +17,7 @@ from gateway.cli.prices_explain import explain
 from gateway.cli.prices_history import reprice, unpriced
 from gateway.cli.prices_snapshot import check, refresh
 from gateway.cli.screen import console
-from gateway.prices import price_book
+from gateway.prices import book_of
 from gateway.settings import SettingsError
 from pricing.bill import Tariff
 from pricing.book import PriceBook
@@ -82,7 +82,7 @@ def providers(config: Path | None) -> None:
 def _book(config: Path | None) -> PriceBook:
     try:
         settings = settings_from(config)
-        return price_book(settings.pricing, settings.storage.data_dir)
+        return book_of(settings)
     except SettingsError as error:
         fail_with(error)
 

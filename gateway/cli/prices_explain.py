@@ -15,7 +15,7 @@ from gateway.api.views import cost_out, counts_of
 from gateway.cli.explain import show_lines, show_total
 from gateway.cli.options import config_option, fail, fail_with, settings_from
 from gateway.cli.screen import console
-from gateway.prices import price_book
+from gateway.prices import book_of
 from gateway.settings import SettingsError
 from pricing.book import PriceBook, PriceQuery
 from pricing.usage import Usage
@@ -54,7 +54,7 @@ def explain(
     """Explain what a call of MODEL with these counts would cost: units, rates, total."""
     settings = settings_from(config)
     try:
-        book = price_book(settings.pricing, settings.storage.data_dir)
+        book = book_of(settings)
     except SettingsError as error:
         fail_with(error)
     usage = Usage(read, made, cache_read, cache_write, cache_write_1h, reasoning)

@@ -17,7 +17,7 @@ from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail, fail_with, settings_from
 from gateway.cli.screen import console
 from gateway.cli.wording import usd
-from gateway.prices import price_book
+from gateway.prices import book_of
 from gateway.providers.table import ProviderTable
 from gateway.repricing import price_again
 from gateway.settings import Settings, SettingsError
@@ -181,7 +181,7 @@ def _amounts(one: Sums) -> tuple[str, str, str, str]:
 
 def _book(settings: Settings) -> PriceBook:
     try:
-        return price_book(settings.pricing, settings.storage.data_dir)
+        return book_of(settings)
     except SettingsError as error:
         fail_with(error)
 

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from gateway.cli.options import config_option, fail, fail_with, settings_from
-from gateway.prices import INSTALLED, installed_snapshot, price_book
+from gateway.prices import INSTALLED, book_of, installed_snapshot
 from gateway.settings import Settings, SettingsError
 from pricing import catalogue
 from pricing.catalogue import CatalogueError
@@ -63,7 +63,7 @@ def check(config: Path | None) -> None:
     """Say which prices are in force, how old they are, and whether your own prices can be read."""
     settings = settings_from(config)
     try:
-        price_book(settings.pricing, settings.storage.data_dir)
+        book_of(settings)
     except SettingsError as error:
         fail_with(error)
     path, whence = _in_force(settings)

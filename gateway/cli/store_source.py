@@ -15,7 +15,7 @@ from gateway.api.query import parse_calls_query
 from gateway.api.views import call_out
 from gateway.cli.exits import Exit
 from gateway.cli.source import CallSource, SourceError
-from gateway.prices import price_book
+from gateway.prices import book_of
 from gateway.providers.table import ProviderTable
 from gateway.settings import Settings
 from storage.address import Engine, parse
@@ -44,9 +44,7 @@ class StoreSource:
         if row is None:
             return None
         table = ProviderTable.build(self._settings)
-        return explanation_of(
-            row, price_book(self._settings.pricing, self._settings.storage.data_dir), table.price_as
-        )
+        return explanation_of(row, book_of(self._settings), table.price_as)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from gateway.prices import price_book
+from gateway.prices import book_of
 from gateway.providers.registry import PROVIDERS
 from gateway.providers.table import Destination, ProviderTable
 from gateway.settings.choices import AuthMode, Protocol
@@ -32,7 +32,7 @@ def lint(settings: Settings, environ: Mapping[str, str]) -> list[Problem]:
     except SettingsError as error:
         problems.extend(error.problems)
     try:
-        book = price_book(settings.pricing)
+        book = book_of(settings)
     except SettingsError as error:
         problems.extend(error.problems)
     if table is not None:

@@ -181,6 +181,9 @@ class ProviderSection(Section):
     key_header: HeaderName | None = Field(default=None, description="Header that carries the key.")
     key_prefix: str | None = Field(default=None, description="What stands before the key in that header.")
     price_as: str | None = Field(default=None, description="Provider id in the price book.")
+    deployments: dict[str, str] = Field(
+        default={}, description='Your names for its models: deployments = { "my-deployment" = "gpt-4o" }.'
+    )
     stream_usage: StreamUsage | None = Field(default=None, description="Overrides proxy.stream_usage.")
     connect_timeout: Seconds | None = Field(default=None, description="Overrides timeouts.connect.")
     header_timeout: Seconds | None = Field(default=None, description="Overrides timeouts.response_head.")
