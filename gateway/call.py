@@ -6,6 +6,7 @@ import msgspec
 
 from gateway.headers import Scan
 from gateway.providers.contract import Provider
+from gateway.signing import Signer
 from gateway.upstream import Origin
 from gateway.wire.contract import AskFields, Wire
 from telemetry.record import Route, Trace, What, Who
@@ -69,6 +70,8 @@ class Target(msgspec.Struct, frozen=True, gc=False):
     wire: Wire | None
     route: Route
     """What is recorded of a call that goes there at the first attempt and says nothing of routing."""
+    signer: Signer | None = None
+    """Signs the request for AWS."""
     region: str | None = None
     """The provider's region, where the path names it (Vertex): it may change the price."""
 
@@ -84,6 +87,8 @@ class Plan(msgspec.Struct, frozen=True):
     who: Who
     """Attribution by headers."""
     route: Route
+    signer: Signer | None
+    """Signs this request for AWS; ``None`` where nobody has to."""
     injects_usage: bool
     """Streams of this target are asked for their usage in the app's place."""
 

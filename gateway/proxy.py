@@ -22,12 +22,16 @@ from gateway.ids import call_id
 from gateway.recording import record_of_refusal, what_of
 from gateway.relay import own_response
 from gateway.settings.choices import IncomingTrace
+from gateway.signing import OWN_LINES
 from gateway.wire.contract import AskFields
 from telemetry.propagation import format_traceparent
 from telemetry.record import Trace
 from telemetry.sampling import Sampler, begin_trace
 
 NO_ASK: Final = AskFields()
+
+
+UNSIGNABLE: Final = "A request that is signed for AWS must be held whole (limits.hold_body_bytes)."
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -161,6 +165,12 @@ class Proxy:
         """What follows from the head alone: who calls, what goes upstream, for whom."""
         scan = head.scan
         caller = self._identity.identify(scan.seen, target.provider)
+        lines, signer = caller.forward(scan.forward), target.signer
+        if signer is not None:
+            if signer.applies(scan.seen):
+                lines = [line for line in lines if headers.name_of(line) not in OWN_LINES]
+            else:
+                signer = None
         wire = target.wire
         return Plan(
             self._epoch,
@@ -169,10 +179,11 @@ class Proxy:
                 head.method.encode("ascii"),
                 target.sent_target,
                 target.authority,
-                caller.forward(scan.forward),
+                lines,
             ),
             attribution.who(scan.labels, NO_ASK),
             attribution.route(scan.labels),
+            signer,
             wire is not None
             and wire.inject_usage is not None
             and b"content-encoding" not in scan.seen
@@ -206,6 +217,10 @@ class Proxy:
                 sent, hides_usage = injected, True
                 opening = headers.uncompressed(opening)
         size = len(sent)
+        if plan.signer is not None:
+            if not whole:
+                raise Refusal(413, Code.TOO_LARGE, UNSIGNABLE)
+            opening += plan.signer.lines(head.method, target.sent_target, target.authority, sent, started_ns)
         if whole and size:
             request = b"%bContent-Length: %d\r\n\r\n%b" % (opening, size, sent)
         else:

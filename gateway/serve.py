@@ -193,6 +193,9 @@ def secrets_of(gateway: Gateway) -> set[str]:
     settings, plan = gateway.settings, gateway.telemetry.plan
     found = {one.key.get_secret_value() for one in gateway.table.destinations.values() if one.key is not None}
     found |= {
+        secret.get_secret_value() for one in gateway.table.destinations.values() for secret in one.secrets
+    }
+    found |= {
         value
         for signal_ in (plan.traces, plan.metrics)
         if signal_ is not None

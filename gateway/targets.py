@@ -52,6 +52,7 @@ class ProviderTargets:
             place.query,
             wire_for(provider, method, place.path, self._wires),
             Route(authority, 1),
+            place.destination.signer,
             region_of(place.path),
         )
 

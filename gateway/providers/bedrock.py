@@ -1,6 +1,7 @@
 """AWS Bedrock. Hosts are regional (``https://bedrock-runtime.REGION.amazonaws.com``): set ``base_url``.
 
-Bearer API keys pass. A SigV4 signature covers the host name the app called, so the region's host refuses it.
+Bearer API keys pass. A SigV4 signature covers the host name the app called, so the region's host refuses it: with
+``aws_region`` and AWS credentials in the environment the gateway signs in the app's place (``gateway/signing.py``).
 """
 
 from gateway.providers.contract import Credential, Provider
@@ -13,6 +14,7 @@ PROVIDER = Provider(
     base_url=None,
     credential=Credential(env="AWS_BEARER_TOKEN_BEDROCK"),
     bare=("/model",),
+    aws_service="bedrock",
     sdk_base="/bedrock",
     sdk_env="ANTHROPIC_BEDROCK_BASE_URL",
 )

@@ -49,6 +49,8 @@ class Provider(msgspec.Struct, frozen=True):
     """Environment variable of the SDK for the base URL, e.g. ``OPENAI_BASE_URL``."""
     kind: str | None = None
     """Known provider that a configured one follows; ``None``: it is one itself."""
+    aws_service: str | None = None
+    """Name of the AWS service in Signature Version 4, where requests may be signed by the gateway."""
     reports_stream_usage: bool = False
     """Streams report their usage unasked, or refuse to be asked: nothing is injected unless the settings say so."""
 

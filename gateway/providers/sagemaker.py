@@ -1,7 +1,7 @@
 """Amazon SageMaker endpoints, billed by the hour and so not priced per call.
 
-Set ``base_url`` to the region's host (``https://runtime.sagemaker.REGION.amazonaws.com``). A SigV4 signature
-covers the host name, as for Bedrock.
+Set ``base_url`` to the region's host (``https://runtime.sagemaker.REGION.amazonaws.com``). Signed as
+Bedrock's are (``aws_region``).
 """
 
 from gateway.providers.contract import Credential, Provider
@@ -13,5 +13,6 @@ PROVIDER = Provider(
     price_as="sagemaker",
     base_url=None,
     credential=Credential(),
+    aws_service="sagemaker",
     sdk_base="/sagemaker",
 )

@@ -20,6 +20,7 @@ from gateway.settings import Problem, Settings, SettingsError
 from gateway.settings.choices import StreamUsage
 from gateway.settings.problem import did_you_mean
 from gateway.settings.sections import ProviderSection
+from gateway.signing import Signer
 from gateway.upstream import Origin
 
 RESERVED: Final = frozenset(
@@ -60,6 +61,10 @@ class Destination(msgspec.Struct, frozen=True):
     idle_timeout: float
     total_timeout: float
     drain_seconds: float
+    signer: Signer | None = None
+    """Signs calls for AWS."""
+    secrets: tuple[SecretStr, ...] = ()
+    """What must not be seen anywhere, beside the key."""
 
 
 class Place(msgspec.Struct, frozen=True, gc=False):
@@ -207,6 +212,7 @@ def _destination(
     if key is None and section.api_key_env is not None and environ.get(section.api_key_env):
         key = SecretStr(environ[section.api_key_env])
     timeouts = settings.timeouts
+    signer, secrets = _signing(provider, section, environ)
     return Destination(
         provider=msgspec.structs.replace(
             provider,
@@ -223,10 +229,49 @@ def _destination(
         header_timeout=section.header_timeout or timeouts.response_head,
         idle_timeout=section.idle_timeout or timeouts.idle,
         total_timeout=section.total_timeout or timeouts.total,
+        signer=signer,
+        secrets=secrets,
         drain_seconds=settings.proxy.drain_seconds
         if section.drain_seconds is None
         else section.drain_seconds,
     )
+
+
+def _signing(
+    provider: Provider, section: ProviderSection, environ: Mapping[str, str]
+) -> tuple[Signer | None, tuple[SecretStr, ...]]:
+    """Who signs for AWS, and with what secrets."""
+    if section.aws_region is None:
+        return None, ()
+    key_id = environ.get(section.aws_access_key_id_env)
+    secret = environ.get(section.aws_secret_access_key_env)
+    missing = section.aws_secret_access_key_env if key_id else section.aws_access_key_id_env
+    problem = None
+    if provider.aws_service is None:
+        problem = (
+            "is set, but this provider's calls are not signed",
+            'Use it with kind = "bedrock" or "sagemaker"',
+        )
+    elif not key_id or not secret:
+        problem = (
+            f"is set, but {missing} is not in the environment",
+            "Set the credentials, or leave aws_region out",
+        )
+    if problem is not None:
+        raise SettingsError([Problem(f"providers.{provider.name}.aws_region", *problem)])
+    assert key_id
+    assert secret
+    assert provider.aws_service
+    token = environ.get(section.aws_session_token_env)
+    secrets = tuple(SecretStr(value) for value in (secret, token) if value)
+    signer = Signer(
+        key_id,
+        secrets[0],
+        SecretStr(token) if token else None,
+        region=section.aws_region,
+        service=provider.aws_service,
+    )
+    return signer, secrets
 
 
 def _origin(base_url: str) -> tuple[Origin, str]:

@@ -181,6 +181,21 @@ class ProviderSection(Section):
     key_header: HeaderName | None = Field(default=None, description="Header that carries the key.")
     key_prefix: str | None = Field(default=None, description="What stands before the key in that header.")
     price_as: str | None = Field(default=None, description="Provider id in the price book.")
+    aws_region: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9-]{4,32}$",
+        description="Sign calls for AWS in this region (Bedrock, SageMaker) with the credentials of the environment.",
+    )
+    aws_access_key_id_env: EnvName = Field(
+        default="AWS_ACCESS_KEY_ID", description="Environment variable with the access key id."
+    )
+    aws_secret_access_key_env: EnvName = Field(
+        default="AWS_SECRET_ACCESS_KEY", description="Environment variable with the secret access key."
+    )
+    aws_session_token_env: EnvName = Field(
+        default="AWS_SESSION_TOKEN",
+        description="Environment variable with the session token, if there is one.",
+    )
     deployments: dict[str, str] = Field(
         default={}, description='Your names for its models: deployments = { "my-deployment" = "gpt-4o" }.'
     )
