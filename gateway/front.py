@@ -191,7 +191,10 @@ class FrontConnection(asyncio.Protocol):
             if not self._take_head():
                 return
         if self._odd and self._state is _HEAD and not self._running:
-            self._hand_over()
+            if self._is_websocket():
+                self._tunnel()
+            else:
+                self._hand_over()
         else:
             self._advance()
 
@@ -302,6 +305,24 @@ class FrontConnection(asyncio.Protocol):
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         protocol.data_received(raw)
+
+    def _is_websocket(self) -> bool:
+        head = self._head
+        if head is None or head.http10 or head.method != "GET" or is_own(head.target):
+            return False
+        return head.scan.seen.get(b"upgrade", b"").lower() == b"websocket"
+
+    def _tunnel(self) -> None:
+        """Give the connection over to be passed through both ways."""
+        transport, head = self._transport, self._head
+        assert transport is not None
+        assert head is not None
+        early = self._raw[self._raw.find(b"\r\n\r\n") + 4 :]
+        self._whole = True
+        if self._lane.proxy.tunnel(head, self, transport, early):
+            self._state = _GONE
+            self._transport = None
+            self._lane.connections.discard(self)
 
     def _reject(self, status: int, message: str) -> None:
         self._lane.aiohttp.note_malformed(self._peer, message)

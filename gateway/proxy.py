@@ -7,6 +7,7 @@ Each stage makes one small frozen value; none does I/O. The exchange then runs b
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Final, Protocol
 
@@ -19,6 +20,7 @@ from gateway.exchange import Exchange
 from gateway.gear import Client, Deadlines, Gear
 from gateway.identity import Identity
 from gateway.ids import call_id
+from gateway.realtime import Tunnel
 from gateway.recording import record_of_refusal, what_of
 from gateway.relay import own_response
 from gateway.settings.choices import IncomingTrace
@@ -151,15 +153,45 @@ class Proxy:
             return ENDED
         return exchange
 
+    def tunnel(self, head: RequestHead, client: Client, app: asyncio.Transport, early: bytes) -> bool:
+        """Take a WebSocket through the same stages; false if it was refused (and answered through ``client``)."""
+        started_ns = time.time_ns()
+        progress = Progress(self._gear.clock())
+        target: Target | None = None
+        ask = NO_ASK
+        try:
+            self._check_body(head, 0)
+            self._check_length(head)
+            target = self._targets.resolve(head.method, head.target)
+            plan = self._plan(head, target)
+            if target.wire is not None:
+                ask = target.wire.read_ask(target.path, target.query, b"")
+            opening = headers.upgrading(plan.opening)
+            call, _ = self._call(started_ns, head, plan, ask, b"", True)
+            call = msgspec.structs.replace(call, request=opening)
+            connection = Tunnel(self._gear, call, progress, self._targets.deadlines(target))
+            connection.begin(app)
+        except Refusal as refusal:
+            self._refuse(refusal, head, target, ask, progress, started_ns, 0, True, client)
+            return False
+        if early:
+            connection.data_received(early)
+        return True
+
     # ---- the stages
 
     def _check_head(self, head: RequestHead) -> None:
+        self._check_length(head)
+        if b"upgrade" in head.scan.seen:
+            raise Refusal(
+                501, Code.UPGRADE_UNSUPPORTED, "Only upgrades to WebSocket over HTTP/1.1 are passed on."
+            )
+
+    def _check_length(self, head: RequestHead) -> None:
         if len(head.target) > self.limits.url:
             raise Refusal(
                 414, Code.TOO_LARGE, f"The URL is longer than {self.limits.url} bytes (limits.url_bytes)."
             )
-        if b"upgrade" in head.scan.seen:
-            raise Refusal(501, Code.UPGRADE_UNSUPPORTED, "Protocol upgrades (WebSocket) are not passed on.")
 
     def _plan(self, head: RequestHead, target: Target) -> Plan:
         """What follows from the head alone: who calls, what goes upstream, for whom."""

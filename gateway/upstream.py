@@ -295,7 +295,7 @@ class Pool:
                 lambda: Connection(self, origin),
                 origin.host,
                 origin.port,
-                ssl=self._context() if origin.tls else None,
+                ssl=self.tls_context() if origin.tls else None,
                 server_hostname=origin.host if origin.tls else None,
             )
         self.opened += 1
@@ -320,7 +320,8 @@ class Pool:
             connection.abort()
         self._idle.clear()
 
-    def _context(self) -> ssl.SSLContext:
+    def tls_context(self) -> ssl.SSLContext:
+        """For connections to providers over TLS; made when first needed."""
         if self._tls is None:
             self._tls = ssl.create_default_context()
             self._tls.set_alpn_protocols(["http/1.1"])

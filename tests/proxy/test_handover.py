@@ -38,7 +38,7 @@ ODD = {
     "own-path-in-absolute-words": (b"GET /healthz?x=1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
     "http10": (b"POST /openai/v1/x HTTP/1.0\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", 200),
     "http10-no-host": (b"POST /openai/v1/x HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}", 200),
-    "upgrade": (b"GET /openai/v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n", 501),
+    "upgrade": (b"GET /openai/v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 501),
     "no-host": (b"GET /openai/v1/x HTTP/1.1\r\n\r\n", 400),
 }  # fmt: skip
 
