@@ -217,7 +217,7 @@ def identity(table: ProviderTable) -> Identity:
 
 def proxy_limits(settings: Settings) -> Limits:
     limits = settings.limits
-    return Limits(limits.hold_body_bytes, limits.body_bytes, limits.url_bytes)
+    return Limits(limits.hold_body_bytes, limits.body_bytes, limits.url_bytes, settings.pricing.trust_headers)
 
 
 def tap_limits(settings: Settings) -> TapLimits:

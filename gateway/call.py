@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.headers import Scan
+from gateway.price_headers import PriceSaid
 from gateway.providers.contract import Provider
 from gateway.signing import Signer
 from gateway.upstream import Origin
@@ -89,6 +90,7 @@ class Plan(msgspec.Struct, frozen=True):
     route: Route
     signer: Signer | None
     """Signs this request for AWS; ``None`` where nobody has to."""
+    price_said: PriceSaid | None
     injects_usage: bool
     """Streams of this target are asked for their usage in the app's place."""
 
@@ -113,6 +115,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """The body is complete; otherwise the rest is uploaded while it arrives."""
     chunked: bool = False
     """The rest goes up in chunked transfer coding."""
+    price_said: PriceSaid | None = None
+    """What the app says it costs, where that is believed."""
     hides_usage: bool = False
     """We asked for usage in the app's place: the extra chunk is kept from the app."""
 

@@ -13,6 +13,8 @@ from typing import Final
 
 import msgspec
 
+from gateway import price_headers
+
 HOP_BY_HOP: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"proxy-authorization")
 )
@@ -83,7 +85,7 @@ _LABEL: Final = _Fate.LABEL
 
 
 def _fate(lower: bytes) -> _Fate:
-    if lower.startswith(OURS):
+    if lower.startswith(OURS) or lower in price_headers.NAMES:
         return _Fate.LABEL
     stays = lower in HOP_BY_HOP or lower in _FRAMING or lower in _TRACE
     if lower in _LOOKED_AT or lower in _TRACE:

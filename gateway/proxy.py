@@ -20,6 +20,7 @@ from gateway.exchange import Exchange
 from gateway.gear import Client, Deadlines, Gear
 from gateway.identity import Identity
 from gateway.ids import call_id
+from gateway.price_headers import price_said
 from gateway.realtime import Tunnel
 from gateway.recording import record_of_refusal, what_of
 from gateway.relay import own_response
@@ -42,6 +43,8 @@ class Limits(msgspec.Struct, frozen=True):
     hold_body: int
     body: int
     url: int
+    trusts_prices: bool = False
+    """What an app says its call costs is believed."""
 
 
 class Targets(Protocol):
@@ -216,6 +219,7 @@ class Proxy:
             attribution.who(scan.labels, NO_ASK),
             attribution.route(scan.labels),
             signer,
+            price_said(scan.labels) if self.limits.trusts_prices and scan.labels else None,
             wire is not None
             and wire.inject_usage is not None
             and b"content-encoding" not in scan.seen
@@ -272,6 +276,7 @@ class Proxy:
             body,
             whole,
             not whole and head.content_length is None,
+            plan.price_said,
             hides_usage,
         )
         return call, b"" if whole else sent

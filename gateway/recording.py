@@ -41,6 +41,11 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
         return NOT_BILLABLE
     if reading.invalid:
         return INVALID_USAGE
+    said = call.price_said
+    if said is not None:
+        told = said.cost(reading.usage, estimated=not whole or reading.estimated)
+        if told is not None:
+            return told
     if reading.usage is None and reading.charge is None:
         if call.target.wire is None and call.method in _SAFE_METHODS:
             return NOT_BILLABLE
@@ -48,7 +53,7 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
     cost = book.price(
         PriceQuery(
             call.target.provider.price_as,
-            reading.model,
+            reading.model if said is None or said.model is None else said.model,
             call.ask.model,
             reading.usage,
             call.started_ns,

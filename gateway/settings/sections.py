@@ -292,6 +292,10 @@ class Pricing(Section):
 
     overrides: Path | None = Field(default=None, description="TOML file with your own prices and aliases.")
     snapshot: Path | None = Field(default=None, description="Price book used instead of the built-in one.")
+    trust_headers: bool = Field(
+        default=False,
+        description="Believe what apps say their calls cost (cf-aig-custom-cost, helicone-model-override).",
+    )
     price: tuple[dict[str, Any], ...] = Field(
         default=(),
         description="Your own prices, as [[pricing.price]] tables of the same form as in that file.",

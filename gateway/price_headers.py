@@ -1,0 +1,76 @@
+"""What an app says its call costs: believed only where the settings say so (``pricing.trust_headers``).
+
+``cf-aig-custom-cost`` holds ``per_token_in`` and ``per_token_out``, or ``total_cost``, in USD; ``helicone-model-override``
+names the model to price by. Both address a gateway and never go upstream.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Final
+
+import msgspec
+
+from pricing.bill import round_exact
+from pricing.cost import Cost, CostSource, CostStatus
+from pricing.units import ATTO_PER_NANO
+from pricing.usage import Usage
+
+COST: Final = b"cf-aig-custom-cost"
+MODEL: Final = b"helicone-model-override"
+NAMES: Final = frozenset((COST, MODEL))
+_ATTO: Final = 18
+_NANO: Final = 9
+_MOST: Final = Decimal(10**6)
+"""USD; more than this is a mistake."""
+
+
+class PriceSaid(msgspec.Struct, frozen=True, gc=False):
+    """What the app said. Rates are atto-USD per token, ``total`` is nano-USD."""
+
+    model: str | None = None
+    rate_in: int | None = None
+    rate_out: int | None = None
+    total: int | None = None
+
+    def cost(self, usage: Usage | None, *, estimated: bool) -> Cost | None:
+        """The cost by what was said; ``None`` where that does not tell one."""
+        status = CostStatus.ESTIMATED if estimated else CostStatus.PRICED
+        if self.total is not None:
+            rule = "total told by the app"
+            return Cost(
+                CostStatus.PRICED, CostSource.OVERRIDE, self.total, 0, 0, 0, 0, self.total, None, rule
+            )
+        if self.rate_in is None or self.rate_out is None or usage is None:
+            return None
+        exact = [(usage.input or 0) * self.rate_in, (usage.output or 0) * self.rate_out, 0, 0, 0]
+        total, (new, made, *_) = round_exact(exact, ATTO_PER_NANO)
+        return Cost(status, CostSource.OVERRIDE, total, new, made, 0, 0, 0, None, "rates told by the app")
+
+
+def price_said(labels: Mapping[bytes, bytes]) -> PriceSaid | None:
+    """What these headers say; nothing where they say nothing that can be understood."""
+    model = labels.get(MODEL, b"").decode("utf-8", "replace").strip()[:256] or None
+    rate_in = rate_out = total = None
+    if COST in labels:
+        try:
+            told = json.loads(labels[COST][:1024], parse_float=Decimal, parse_int=Decimal)
+        except (ValueError, RecursionError):
+            told = None
+        if isinstance(told, dict):
+            rate_in = _amount(told.get("per_token_in"), _ATTO)
+            rate_out = _amount(told.get("per_token_out"), _ATTO)
+            total = _amount(told.get("total_cost"), _NANO)
+    if model is None and total is None and (rate_in is None or rate_out is None):
+        return None
+    return PriceSaid(model, rate_in, rate_out, total)
+
+
+def _amount(told: object, digits: int) -> int | None:
+    """USD as whole units of 10 ** -digits; ``None`` for what is no amount or has more digits."""
+    if not isinstance(told, Decimal) or not told.is_finite() or not 0 <= told <= _MOST:
+        return None
+    scaled = told.scaleb(digits)
+    return int(scaled) if scaled == scaled.to_integral_value() else None
