@@ -10,6 +10,7 @@ from gateway.api.calls import Calls
 from gateway.api.deps import ApiDeps, Health
 from gateway.api.guard import Guard
 from gateway.api.integrity import Integrity
+from gateway.api.metrics import Metrics
 from gateway.api.openapi import document
 from gateway.api.probes import Probes
 from gateway.api.problems import errors_as_json
@@ -30,6 +31,7 @@ def api_app(deps: ApiDeps) -> web.Application:
         *Probes(deps).endpoints(),
         *Calls(deps).endpoints(),
         *Integrity(deps).endpoints(),
+        *Metrics(deps).endpoints(),
         Endpoint("/api/openapi.json", openapi, "This document", None, errors=(401, 403)),
     ]
     body = json.dumps(document(endpoints, deps.version)).encode()

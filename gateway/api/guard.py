@@ -15,10 +15,11 @@ from gateway.api.problems import ApiError, Handler
 
 TOKEN_HEADER: Final = "x-weighbridge-admin-token"
 _PREFIX: Final = "/api/"
+METRICS: Final = "/metrics"
 
 
 class Guard:
-    """Decides on every request below ``/api/``; probes are open.
+    """Decides on every request below ``/api/`` and on ``/metrics``; probes are open.
 
     Without a token the API is served only to a loopback listener, and only to requests that name a loopback host:
     a page in a browser can make its own name resolve to 127.0.0.1 (DNS rebinding), but it can't forge ``Host``
@@ -31,7 +32,7 @@ class Guard:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(_PREFIX) or request.path == _PREFIX[:-1]:
+        if request.path.startswith(_PREFIX) or request.path in (_PREFIX[:-1], METRICS):
             self.check(request)
         return await handler(request)
 

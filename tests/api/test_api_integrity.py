@@ -1,0 +1,65 @@
+"""The account of all calls: as JSON for people and as text for Prometheus."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from storage.claim import new_claim
+from storage.stats import LedgerStats
+from storage.vitals import Vitals, write
+
+from .conftest import Connect
+
+
+def worker(root: Path, **figures: int) -> None:
+    """A worker that runs as long as this process and has these figures."""
+    claim = new_claim(root)
+    write(claim.folder, Vitals(7, 1_790_000_000_000_000_000, LedgerStats(**figures)))
+
+
+async def test_all_workers_are_added_up(connect: Connect, tmp_path: Path) -> None:
+    spool = tmp_path / "spools"
+    worker(spool, accepted=10, recorded=7, spooled=2, in_flight=1)
+    worker(spool, accepted=5, recorded=5, duplicates=3)
+    client = await connect(spool=spool)
+    found = await (await client.get("/api/integrity")).json()
+    assert found["balanced"] is True
+    assert (found["accepted"], found["recorded"], found["spooled"], found["in_flight"]) == (15, 12, 2, 1)
+    assert [one["balance"] for one in found["workers"]] == [0, 0]
+    text = await (await client.get("/metrics")).text()
+    assert "weighbridge_ledger_accepted_total 15\n" in text
+    assert "weighbridge_ledger_duplicates_total 3\n" in text
+    assert "weighbridge_integrity_difference 0\n" in text
+    assert "weighbridge_workers 2\n" in text
+
+
+async def test_calls_that_are_nowhere_are_told(connect: Connect, tmp_path: Path) -> None:
+    spool = tmp_path / "spools"
+    worker(spool, accepted=10, recorded=7)
+    client = await connect(spool=spool)
+    found = await (await client.get("/api/integrity")).json()
+    assert found["balanced"] is False
+    assert found["workers"][0]["balance"] == 3
+    assert "weighbridge_integrity_difference 3\n" in await (await client.get("/metrics")).text()
+
+
+async def test_every_line_is_what_prometheus_reads(connect: Connect, tmp_path: Path) -> None:
+    worker(tmp_path / "spools", spool_bytes=123_456_789_012)
+    client = await connect(spool=tmp_path / "spools")
+    answer = await client.get("/metrics")
+    assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    text = await answer.text()
+    for line in text.splitlines():
+        assert re.fullmatch(r"# (HELP|TYPE) [a-z_]+ .+|[a-z_]+ [0-9.e+]+", line), line
+    assert "weighbridge_ledger_spool_bytes 123456789012\n" in text
+
+
+@pytest.mark.parametrize("path", ["/api/integrity", "/metrics"])
+async def test_neither_is_open_to_everyone(connect: Connect, path: str) -> None:
+    client = await connect(admin_token=SecretStr("t"), loopback=False)
+    assert (await client.get(path)).status == 401
+    assert (await client.get(path, headers={"Authorization": "Bearer t"})).status == 200
