@@ -10,7 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from gateway.aliases import families
 from gateway.answers import Answers
+from gateway.attribution import Rules
 from gateway.background import BackgroundJobs
 from gateway.deadlines import Sweeper
 from gateway.defects import Defects
@@ -26,7 +28,7 @@ from gateway.providers.table import ProviderTable
 from gateway.proxy import Limits, Proxy
 from gateway.recording import Scale
 from gateway.server import HttpLimits, ProxyServer
-from gateway.settings import Settings
+from gateway.settings import Problem, Settings, SettingsError
 from gateway.sinks import Sinks
 from gateway.targets import ProviderTargets
 from gateway.upkeep import upkeep
@@ -73,6 +75,7 @@ class Gateway:
             version=VERSION,
             instance_id=f"{socket.gethostname()}-{os.getpid()}",
         )
+        self._rules = attribution_rules(settings)
         self.live: set[Running] = set()
         self._clock = clock
         self.port = 0
@@ -107,6 +110,7 @@ class Gateway:
             incoming=settings.telemetry.incoming_trace,
             sampler=self.telemetry.plan.sampler,
             forward_trace=settings.proxy.forward_traceparent,
+            rules=self._rules,
         )
         self._api = Answers(settings, self.table, self.book, self.ledger)
         http = http_limits(settings, connections_that_fit(settings.limits.connections))
@@ -137,10 +141,10 @@ class Gateway:
         Returns the sections that changed but only count at the next start. Raises ``SettingsError`` and changes
         nothing when the new settings don't fit together.
         """
-        book, table = book_of(settings), ProviderTable.build(settings)
+        book, table, rules = book_of(settings), ProviderTable.build(settings), attribution_rules(settings)
         self.book, self.table = book, table
         self._scale.book = book
-        self.proxy.adopt(ProviderTargets(table, WIRES), identity(table), proxy_limits(settings))
+        self.proxy.adopt(ProviderTargets(table, WIRES), identity(table), proxy_limits(settings), rules)
         old, self.settings = self.settings, settings
         return needs_restart(old, settings)
 
@@ -213,6 +217,16 @@ def identity(table: ProviderTable) -> Identity:
             value = credential.prefix + destination.key.get_secret_value()
             configured[name] = b"%b: %b" % (credential.header.encode("ascii"), value.encode("latin-1"))
     return Identity(configured)
+
+
+def attribution_rules(settings: Settings) -> Rules:
+    """Raises :class:`SettingsError` where ids are to be hashed and there is no salt."""
+    said = settings.attribution
+    if said.hash_users_salt_env is not None and said.salt is None:
+        what = f"names {said.hash_users_salt_env}, which is not in the environment"
+        how = "Set it to a long random text, and keep it: another one makes other users of them"
+        raise SettingsError([Problem("attribution.hash_users_salt_env", what, how)])
+    return Rules(families(said.aliases), frozenset(said.baggage), said.salt)
 
 
 def proxy_limits(settings: Settings) -> Limits:

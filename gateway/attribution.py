@@ -1,13 +1,21 @@
 """Who a call is for and how the app routed it, from what the request says of itself.
 
-Order of trust: the gateway key (:mod:`gateway.identity`), then ``x-weighbridge-*`` headers, then the body.
-Values are labels claimed by the app; they are bounded, and never reach the provider as headers.
+Order of trust: ``x-weighbridge-*`` headers, headers of other gateways and agents (:mod:`gateway.aliases`), W3C baggage,
+the body. Values are labels claimed by the app; they are bounded, and what addresses a gateway never reaches a provider.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
+import msgspec
+from pydantic import SecretStr
+
+from gateway.aliases import APPS, FAMILIES, in_baggage, said
 from gateway.wire.contract import AskFields
 from telemetry.record import Route, Who
 
@@ -37,8 +45,9 @@ _PLACES: Final = {
     for index, name in enumerate(_ATTRIBUTES)
     if name != "key_id"
 }
-_USER: Final = _ATTRIBUTES.index("user")
-_SESSION: Final = _ATTRIBUTES.index("session")
+_INDEX: Final = {name: index for index, name in enumerate(_ATTRIBUTES)}
+_USER: Final = _INDEX["user"]
+NOTHING_SEEN: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 _NOBODY: Final = Who()
 NO_ROUTE: Final = Route()
 """The app says nothing of routing."""
@@ -52,26 +61,72 @@ _ROUTE: Final = (
 )
 
 
-def who(labels: dict[bytes, bytes], ask: AskFields) -> Who:
-    """Attribution of one call; ``labels`` holds the headers addressed to us, names lower-cased."""
-    if not labels and ask.user is None and ask.session is None and not ask.tags:
+class Rules(msgspec.Struct, frozen=True):
+    """What is believed of what a request says, beside ``x-weighbridge-*``."""
+
+    aliases: tuple[bytes, ...] = tuple(FAMILIES.values())
+    """Prefixes of other gateways' headers that are read, and end here."""
+    baggage: frozenset[str] = frozenset(("user.id", "session.id"))
+    salt: SecretStr | None = None
+    """User ids are kept as a hash under this salt; ``None``: as they are."""
+
+
+DEFAULT_RULES: Final = Rules()
+
+
+def who(
+    labels: dict[bytes, bytes],
+    ask: AskFields,
+    rules: Rules = DEFAULT_RULES,
+    seen: Mapping[bytes, bytes] = NOTHING_SEEN,
+) -> Who:
+    """Attribution of one call; ``labels`` holds the headers that speak of it, names lower-cased.
+
+    Trust falls from ``x-weighbridge-*`` over other gateways' headers and W3C baggage to the body.
+    """
+    baggage = seen.get(b"baggage")
+    app = next((seen[name] for name in APPS if name in seen), None)
+    if not (labels or baggage or app) and ask.user is None and ask.session is None and not ask.tags:
         return _NOBODY
     values: list[str | None] = [None] * len(_ATTRIBUTES)
     sources: list[tuple[str, str]] = []
+    tags: dict[str, str] = {}
+
+    def take(field: str, value: str, source: str) -> None:
+        if field.startswith("tag:"):
+            tags.setdefault(field[4:][:MAX_VALUE], value[:MAX_VALUE])
+        elif value and values[_INDEX[field]] is None:
+            values[_INDEX[field]] = value[:MAX_VALUE]
+            sources.append((field, source))
+
+    raw_tags = labels.get(b"x-weighbridge-tags")
+    for name, value in _tags(raw_tags) if raw_tags else ():
+        tags.setdefault(name, value)
     for header, raw in labels.items():
         index = _PLACES.get(header)
         if index is not None and raw:
-            values[index] = _text(raw)
-            sources.append((_ATTRIBUTES[index], "header"))
-    for index, value in ((_USER, ask.user), (_SESSION, ask.session)):
-        if value and values[index] is None:
-            values[index] = value[:MAX_VALUE]
-            sources.append((_ATTRIBUTES[index], "body"))
-    tags = ask.tags
-    raw_tags = labels.get(b"x-weighbridge-tags")
-    if raw_tags:
-        tags = (*_tags(raw_tags), *tags)[:MAX_TAGS]
-    return Who(*values, tags, tuple(sources))  # type: ignore[call-arg, arg-type]  # star over the leading fields
+            take(_ATTRIBUTES[index], _text(raw), "header")
+    for field, value in said(labels, rules.aliases):
+        take(field, value, "alias")
+    if app:
+        take("app", _text(app), "alias")
+    if baggage and rules.baggage:
+        for field, value in in_baggage(baggage, rules.baggage):
+            take(field, value, "baggage")
+    take("user", ask.user or "", "body")
+    take("session", ask.session or "", "body")
+    for name, value in ask.tags:
+        tags.setdefault(name, value)
+    if rules.salt is not None and values[_USER]:
+        values[_USER] = hashed(values[_USER] or "", rules.salt)
+    kept = tuple(tags.items())[:MAX_TAGS]
+    return Who(*values, kept, tuple(sources))  # type: ignore[call-arg, arg-type]  # star over the leading fields
+
+
+def hashed(user: str, salt: SecretStr) -> str:
+    """A user id nobody can read, the same for the same user and salt."""
+    digest = hmac.new(salt.get_secret_value().encode(), user.encode("utf-8", "replace"), hashlib.sha256)
+    return f"u_{digest.hexdigest()[:32]}"
 
 
 def route(labels: dict[bytes, bytes]) -> Route:

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from gateway import price_headers
+from gateway import aliases, price_headers
 
 HOP_BY_HOP: Final = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade", b"proxy-authorization")
@@ -74,6 +74,8 @@ class _Fate(enum.Enum):
     FORWARD_SEEN = enum.auto()
     STAY_SEEN = enum.auto()
     LABEL = enum.auto()
+    ALIAS = enum.auto()
+    """Speaks of the call in another gateway's words: read, and passed on where that family is switched off."""
     DROP = enum.auto()
 
 
@@ -82,11 +84,14 @@ _FORWARD: Final = _Fate.FORWARD
 _FORWARD_SEEN: Final = _Fate.FORWARD_SEEN
 _STAY_SEEN: Final = _Fate.STAY_SEEN
 _LABEL: Final = _Fate.LABEL
+_ALIAS: Final = _Fate.ALIAS
 
 
 def _fate(lower: bytes) -> _Fate:
     if lower.startswith(OURS) or lower in price_headers.NAMES:
         return _Fate.LABEL
+    if aliases.is_alias(lower):
+        return _Fate.ALIAS
     stays = lower in HOP_BY_HOP or lower in _FRAMING or lower in _TRACE
     if lower in _LOOKED_AT or lower in _TRACE:
         return _Fate.STAY_SEEN if stays else _Fate.FORWARD_SEEN
@@ -126,6 +131,10 @@ def scan(lines: Iterable[bytes]) -> Scan:
             forward.append(line)
             if lower not in seen:
                 seen[lower] = value
+        elif fate is _ALIAS:
+            forward.append(line)
+            if lower not in labels:
+                labels[lower] = value
         elif fate is _LABEL:
             if lower not in labels:
                 labels[lower] = value

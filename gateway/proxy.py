@@ -99,6 +99,7 @@ class Proxy:
         incoming: IncomingTrace,
         sampler: Sampler = Sampler(),  # noqa: B008 (frozen)
         forward_trace: bool = False,
+        rules: attribution.Rules = attribution.DEFAULT_RULES,
     ) -> None:
         self.limits = limits
         self.refused: dict[str, int] = {}
@@ -110,15 +111,17 @@ class Proxy:
         self._incoming = incoming
         self._sampler = sampler
         self._forward_trace = forward_trace
+        self._rules = rules
         self._epoch = object()
         """Stands for the settings: what was worked out under others counts no more."""
         self.closing = False
 
-    def adopt(self, targets: Targets, identity: Identity, limits: Limits) -> None:
+    def adopt(self, targets: Targets, identity: Identity, limits: Limits, rules: attribution.Rules) -> None:
         """New settings, for the calls to come."""
         self._targets = targets
         self._identity = identity
         self.limits = limits
+        self._rules = rules
         self._epoch = object()
 
     def handle(self, head: RequestHead, body: bytes, whole: bool, client: Client) -> Exchange | Ended:
@@ -201,6 +204,8 @@ class Proxy:
         scan = head.scan
         caller = self._identity.identify(scan.seen, target.provider)
         lines, signer = caller.forward(scan.forward), target.signer
+        if scan.labels and self._rules.aliases:
+            lines = [line for line in lines if not headers.name_of(line).startswith(self._rules.aliases)]
         if signer is not None:
             if signer.applies(scan.seen):
                 lines = [line for line in lines if headers.name_of(line) not in OWN_LINES]
@@ -216,7 +221,7 @@ class Proxy:
                 target.authority,
                 lines,
             ),
-            attribution.who(scan.labels, NO_ASK),
+            attribution.who(scan.labels, NO_ASK, self._rules, scan.seen),
             attribution.route(scan.labels),
             signer,
             price_said(scan.labels) if self.limits.trusts_prices and scan.labels else None,
@@ -269,7 +274,7 @@ class Proxy:
             target,
             ask,
             what_of(head.method, target, ask, len(body)),
-            attribution.who(head.scan.labels, ask) if said else plan.who,
+            attribution.who(head.scan.labels, ask, self._rules, head.scan.seen) if said else plan.who,
             plan.route,
             trace,
             request,
@@ -326,7 +331,7 @@ class Proxy:
                 head.method,
                 target,
                 ask,
-                attribution.who(head.scan.labels, ask),
+                attribution.who(head.scan.labels, ask, self._rules, head.scan.seen),
                 progress,
                 refusal.code,
                 self._gear.clock(),

@@ -6,7 +6,7 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, SecretStr
@@ -95,6 +95,7 @@ EnvName = Annotated[str, AfterValidator(_env_name)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 ProviderName = Annotated[str, AfterValidator(_provider_name)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+Family = Literal["helicone", "litellm", "portkey", "cloudflare", "bifrost"]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -230,6 +231,28 @@ class Proxy(Section):
     )
 
 
+class Attribution(Section):
+    """Whose words are understood, and how user ids are kept."""
+
+    aliases: tuple[Family, ...] = Field(
+        default=("helicone", "litellm", "portkey", "cloudflare", "bifrost"),
+        description="Gateways whose headers are read and end here; take one out when a provider is that gateway.",
+    )
+    baggage: tuple[str, ...] = Field(
+        default=("user.id", "session.id"),
+        description="Keys of W3C baggage that are read; unknown ones become tags.",
+    )
+    hash_users_salt_env: EnvName | None = Field(
+        default=None, description="Environment variable with a salt: user ids are then kept hashed."
+    )
+
+    @property
+    def salt(self) -> SecretStr | None:
+        """The salt, if user ids are to be hashed."""
+        value = os.environ.get(self.hash_users_salt_env) if self.hash_users_salt_env else None
+        return SecretStr(value) if value else None
+
+
 class Auth(Section):
     """Who may call, and whose key goes to the provider."""
 
@@ -360,6 +383,7 @@ class Settings(BaseSettings):
     storage: Storage = Storage()
     providers: dict[ProviderName, ProviderSection] = {}
     proxy: Proxy = Proxy()
+    attribution: Attribution = Attribution()
     auth: Auth = Auth()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
