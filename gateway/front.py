@@ -22,6 +22,7 @@ from gateway.exchange import Exchange
 from gateway.familiar import MOST_STRANGE, Familiar, familiar
 from gateway.headers import MalformedHeader, scan
 from gateway.proxy import Ended, Proxy
+from gateway.realtime import is_websocket
 from gateway.relay import LAST_CHUNK, chunk, own_response
 from gateway.server import CONTINUE, SLOWEST_BODY, UNSPOKEN, HttpLimits, ProxyServer, is_own
 
@@ -191,8 +192,9 @@ class FrontConnection(asyncio.Protocol):
             if not self._take_head():
                 return
         if self._odd and self._state is _HEAD and not self._running:
-            if self._is_websocket():
-                self._tunnel()
+            head = self._head
+            if head is not None and is_websocket(head) and not is_own(head.target):
+                self._tunnel(head)
             else:
                 self._hand_over()
         else:
@@ -306,23 +308,15 @@ class FrontConnection(asyncio.Protocol):
         protocol.connection_made(transport)
         protocol.data_received(raw)
 
-    def _is_websocket(self) -> bool:
-        head = self._head
-        if head is None or head.http10 or head.method != "GET" or is_own(head.target):
-            return False
-        return head.scan.seen.get(b"upgrade", b"").lower() == b"websocket"
-
-    def _tunnel(self) -> None:
-        """Give the connection over to be passed through both ways."""
-        transport, head = self._transport, self._head
+    def _tunnel(self, head: RequestHead) -> None:
+        """Give the transport over to be passed through both ways; the connection stays on our list until its end."""
+        transport = self._transport
         assert transport is not None
-        assert head is not None
         early = self._raw[self._raw.find(b"\r\n\r\n") + 4 :]
+        self._raw = b""
         self._whole = True
-        if self._lane.proxy.tunnel(head, self, transport, early):
-            self._state = _GONE
-            self._transport = None
-            self._lane.connections.discard(self)
+        self._state = _CARRIED
+        self._lane.proxy.tunnel(head, self, transport, early)
 
     def _reject(self, status: int, message: str) -> None:
         self._lane.aiohttp.note_malformed(self._peer, message)

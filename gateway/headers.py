@@ -162,9 +162,9 @@ def request_opening(method: bytes, target: bytes, host: bytes, lines: Iterable[b
 
 
 def upgrading(opening: bytes) -> bytes:
-    """A whole request head that asks for a WebSocket, without extensions: messages then come uncompressed."""
+    """The same, asking for a WebSocket without extensions: messages then come uncompressed."""
     lines = [line for line in opening.split(b"\r\n") if name_of(line) != b"sec-websocket-extensions"]
-    return b"\r\n".join([*lines[:-1], b"Connection: Upgrade", b"Upgrade: websocket", b"", b""])
+    return b"\r\n".join([*lines[:-1], b"Connection: Upgrade", b"Upgrade: websocket", b""])
 
 
 def uncompressed(opening: bytes) -> bytes:

@@ -21,7 +21,7 @@ from gateway.gear import Client, Deadlines, Gear
 from gateway.identity import Identity
 from gateway.ids import call_id
 from gateway.price_headers import price_said
-from gateway.realtime import Tunnel
+from gateway.realtime import Side, Tunnel
 from gateway.recording import record_of_refusal, what_of
 from gateway.relay import own_response
 from gateway.settings.choices import IncomingTrace
@@ -159,8 +159,9 @@ class Proxy:
             return ENDED
         return exchange
 
-    def tunnel(self, head: RequestHead, client: Client, app: asyncio.Transport, early: bytes) -> bool:
-        """Take a WebSocket through the same stages; false if it was refused (and answered through ``client``)."""
+    def tunnel(self, head: RequestHead, side: Side, app: asyncio.Transport, early: bytes) -> None:
+        """Take a WebSocket through the same stages. A refusal is answered through ``side``; else its transport
+        ``app`` is taken over, with what came behind the head (``early``)."""
         started_ns = time.time_ns()
         progress = Progress(self._gear.clock())
         target: Target | None = None
@@ -172,17 +173,11 @@ class Proxy:
             plan = self._plan(head, target)
             if target.wire is not None:
                 ask = target.wire.read_ask(target.path, target.query, b"")
-            opening = headers.upgrading(plan.opening)
+            plan = msgspec.structs.replace(plan, opening=headers.upgrading(plan.opening))
             call, _ = self._call(started_ns, head, plan, ask, b"", True)
-            call = msgspec.structs.replace(call, request=opening)
-            connection = Tunnel(self._gear, call, progress, self._targets.deadlines(target))
-            connection.begin(app)
+            Tunnel(self._gear, call, progress, self._targets.deadlines(target), side).begin(app, early)
         except Refusal as refusal:
-            self._refuse(refusal, head, target, ask, progress, started_ns, 0, True, client)
-            return False
-        if early:
-            connection.data_received(early)
-        return True
+            self._refuse(refusal, head, target, ask, progress, started_ns, 0, True, side)
 
     # ---- the stages
 

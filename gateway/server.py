@@ -27,6 +27,7 @@ from gateway.exchange import Exchange
 from gateway.headers import scan
 from gateway.parting import Parting
 from gateway.proxy import Ended, Proxy
+from gateway.realtime import is_websocket
 from gateway.relay import LAST_CHUNK, chunk
 from telemetry.notice import Notices
 
@@ -181,6 +182,20 @@ class AppConnection(RequestHandler):
             self._body_since = self._body_began = 0.0
         return Relayed(keep_alive=keep and head.keep_alive)
 
+    async def tunnel(self, proxy: Proxy, head: RequestHead) -> Relayed:
+        """Give the transport over to be passed through both ways, and wait until it comes back closed."""
+        transport = self.transport
+        if transport is None:
+            return Relayed(keep_alive=False)
+        early, self._message_tail = self._message_tail, b""
+        done = self._done = self._loop.create_future()
+        try:
+            proxy.tunnel(head, self, transport, early)
+            await done
+        finally:
+            self._done = None
+        return Relayed(keep_alive=False)
+
     async def _hold(self, head: RequestHead, content: StreamReader, limit: int) -> tuple[bytes, bool]:
         """The body, or its first part where it is larger than is held."""
         if content.is_eof():
@@ -332,6 +347,8 @@ class ProxyServer(web.Server):
             head = request_head(message, connection)
         except ValueError:  # also MalformedHeader
             return connection.handle_error(request, 400, message="A header line is not well-formed.")
+        if message.upgrade and is_websocket(head):
+            return await connection.tunnel(self._proxy, head)
         return await connection.carry(self._proxy, head, request.content)
 
     def close_idle(self) -> None:

@@ -95,7 +95,7 @@ def canonical_path(path: str) -> str:
     clean = normpath(path) if path else "/"
     if clean.startswith("//"):
         clean = clean[1:]
-    if path.endswith(("/", "/.", "/..")) and not clean.endswith("/"):
+    if path.endswith("/") and clean != "/":
         clean += "/"
     return quote(clean.encode("latin-1"), safe="/~")
 

@@ -1,7 +1,8 @@
 """Reads the messages in one direction of a WebSocket (RFC 6455), from bytes as they pass.
 
-Only looks on: bytes are fed as they come and text messages come out, unmasked and put together from their
-fragments. What is larger than the limit is skipped; compressed messages are (the gateway asks for none).
+Only looks on: bytes are fed as they come and messages come out, unmasked and put together from their fragments;
+binary ones too, as some providers send their JSON that way. What is larger than the limit is skipped, and so are
+compressed messages (the gateway asks for none).
 """
 
 from __future__ import annotations
@@ -9,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-TEXT: Final = 1
-BINARY: Final = 2
 CLOSE: Final = 8
 _CONTINUED: Final = 0
 _CONTROL: Final = 8
@@ -21,7 +20,6 @@ class Messages:
     """One direction."""
 
     __slots__ = (
-        "_kept",
         "_limit",
         "_message",
         "_pending",
@@ -35,9 +33,8 @@ class Messages:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._pending = bytearray()
-        self._message: list[bytes] | None = None
-        """Fragments of the text message under way; ``None``: none, or one that is skipped."""
-        self._kept = 0
+        self._message: bytearray | None = None
+        """Fragments of the message under way; ``None``: none, or one that is skipped."""
         self._skip = 0
         """Payload bytes still to be passed over."""
         self._skipping = False
@@ -48,7 +45,7 @@ class Messages:
         """Messages too large to be read."""
 
     def feed(self, data: bytes) -> Iterator[bytes]:
-        """The text messages that end within ``data``."""
+        """The messages that end within ``data``."""
         if self._skip:
             passed = min(self._skip, len(data))
             self._skip -= passed
@@ -100,22 +97,21 @@ class Messages:
 
     def _collect(self, opcode: int, final: bool, compressed: bool, payload: bytes) -> bytes | None:
         if opcode != _CONTINUED:
-            self._skipping = opcode != TEXT or compressed
-            self._message = None if self._skipping else []
-            self._kept = 0
-        if self._message is None or self._skipping:
+            self._skipping = compressed
+            self._message = None if compressed else bytearray()
+        message = self._message
+        if message is None or self._skipping:
             self._skipping = self._skipping and not final
             return None
-        self._kept += len(payload)
-        if self._kept > self._limit:
+        message += payload
+        if len(message) > self._limit:
             self.dropped += 1
             self._message, self._skipping = None, not final
             return None
-        self._message.append(payload)
         if not final:
             return None
-        whole, self._message = b"".join(self._message), None
-        return whole
+        self._message = None
+        return bytes(message)
 
 
 def unmasked(payload: bytes, mask: bytes) -> bytes:

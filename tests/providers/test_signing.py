@@ -9,7 +9,7 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -40,7 +40,9 @@ def theirs(method: str, target: bytes, body: bytes, token: str | None, digest: s
     return signed
 
 
-SEGMENT = st.text("abcXYZ019-._~:%", max_size=12).map(lambda text: text.replace("%", "%3A"))
+SEGMENT = st.sampled_from(["", ".", ".."]) | st.text("abcXYZ019-._~:%", max_size=12).map(
+    lambda text: text.replace("%", "%3A")
+)
 PATHS = st.lists(SEGMENT, min_size=1, max_size=5).map(lambda parts: "/" + "/".join(parts))
 QUERIES = st.lists(
     st.tuples(
@@ -51,6 +53,8 @@ QUERIES = st.lists(
 ).map(lambda pairs: "&".join(f"{name}={value}" for name, value in pairs))
 
 
+@example("POST", "/model/.", "", b"", None)
+@example("POST", "/model//a/./../b/", "", b"", None)
 @given(
     st.sampled_from(["POST", "GET"]), PATHS, QUERIES, st.binary(max_size=60), st.sampled_from([None, TOKEN])
 )

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rig.client import RawClient
 from rig.core import Core, LaneKind
-from rig.script import hang, reply
+from rig.script import fin, hang, interim, raw, reply, steps
 from rig.upstream import ScriptedUpstream
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
@@ -46,8 +46,18 @@ async def turns(connection: ServerConnection) -> None:
         await connection.send(json.dumps(done))
 
 
+@pytest.fixture(
+    params=list(LaneKind),
+    ids=lambda lane: lane.name.lower(),
+)
+def lane(request: pytest.FixtureRequest) -> LaneKind:
+    """Both ways in which an app's connection is served can give its transport over."""
+    kind: LaneKind = request.param
+    return kind
+
+
 @asynccontextmanager
-async def provider(talk: Talk) -> AsyncIterator[tuple[Core, list[Any]]]:
+async def provider(talk: Talk, lane: LaneKind) -> AsyncIterator[tuple[Core, list[Any]]]:
     seen: list[Any] = []
 
     async def handler(connection: ServerConnection) -> None:
@@ -56,7 +66,7 @@ async def provider(talk: Talk) -> AsyncIterator[tuple[Core, list[Any]]]:
 
     async with serve(handler, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        async with Core(f"http://127.0.0.1:{port}", LaneKind.FAST) as core:
+        async with Core(f"http://127.0.0.1:{port}", lane) as core:
             yield core, seen
 
 
@@ -64,8 +74,8 @@ def url(core: Core, path: str = PATH) -> str:
     return f"ws://127.0.0.1:{core.port}{path}"
 
 
-async def test_messages_pass_and_their_usage_is_added_up() -> None:
-    async with provider(turns) as (core, seen):
+async def test_messages_pass_and_their_usage_is_added_up(lane: LaneKind) -> None:
+    async with provider(turns, lane) as (core, seen):
         lines = {
             "Authorization": "Bearer sk-app",
             "OpenAI-Beta": "realtime=v1",
@@ -101,11 +111,11 @@ async def test_messages_pass_and_their_usage_is_added_up() -> None:
         assert not core.live
 
 
-async def test_the_provider_closes_with_a_reason_that_the_app_sees() -> None:
+async def test_the_provider_closes_with_a_reason_that_the_app_sees(lane: LaneKind) -> None:
     async def talk(connection: ServerConnection) -> None:
         await connection.close(4002, "session expired")
 
-    async with provider(talk) as (core, _):
+    async with provider(talk, lane) as (core, _):
         async with connect(url(core)) as app:
             with pytest.raises(ConnectionClosed) as closed:
                 await app.recv()
@@ -114,7 +124,7 @@ async def test_the_provider_closes_with_a_reason_that_the_app_sees() -> None:
         assert (await core.record()).outcome is Outcome.COMPLETED
 
 
-async def test_an_app_that_vanishes() -> None:
+async def test_an_app_that_vanishes(lane: LaneKind) -> None:
     left = asyncio.Event()
 
     async def talk(connection: ServerConnection) -> None:
@@ -122,7 +132,7 @@ async def test_an_app_that_vanishes() -> None:
         await connection.wait_closed()
         left.set()
 
-    async with provider(talk) as (core, _):
+    async with provider(talk, lane) as (core, _):
         app = await connect(url(core))
         await app.recv()
         app.transport.abort()
@@ -130,12 +140,12 @@ async def test_an_app_that_vanishes() -> None:
         assert (await core.record()).outcome is Outcome.CANCELLED
 
 
-async def test_a_provider_that_vanishes() -> None:
+async def test_a_provider_that_vanishes(lane: LaneKind) -> None:
     async def talk(connection: ServerConnection) -> None:
         await connection.send("hello")
         connection.transport.abort()
 
-    async with provider(talk) as (core, _):
+    async with provider(talk, lane) as (core, _):
         async with connect(url(core)) as app:
             assert await app.recv() == "hello"
             with pytest.raises(ConnectionClosed):
@@ -144,11 +154,11 @@ async def test_a_provider_that_vanishes() -> None:
         assert record.outcome is Outcome.TRUNCATED
 
 
-async def test_shutdown_and_idle_time_end_it() -> None:
+async def test_shutdown_and_idle_time_end_it(lane: LaneKind) -> None:
     async def talk(connection: ServerConnection) -> None:
         await connection.wait_closed()
 
-    async with provider(talk) as (core, _):
+    async with provider(talk, lane) as (core, _):
         for number, expected in ((1, Outcome.SHUTDOWN), (2, Outcome.STALLED)):
             app = await connect(url(core))
             if expected is Outcome.SHUTDOWN:
@@ -161,11 +171,11 @@ async def test_shutdown_and_idle_time_end_it() -> None:
             assert (await core.record(number)).outcome is expected
 
 
-async def test_a_refusal_of_the_provider_passes_unchanged(upstream: ScriptedUpstream) -> None:
+async def test_a_refusal_of_the_provider_passes_unchanged(upstream: ScriptedUpstream, lane: LaneKind) -> None:
     upstream.play(
         reply(401, b'{"error":"bad key"}', headers=[("Content-Type", "application/json"), ("X-Why", "key")])
     )
-    async with Core(upstream.base, LaneKind.FAST) as core:
+    async with Core(upstream.base, lane) as core:
         with pytest.raises(InvalidStatus) as refused:
             await connect(url(core))
         assert refused.value.response.status_code == 401
@@ -180,8 +190,10 @@ async def test_a_refusal_of_the_provider_passes_unchanged(upstream: ScriptedUpst
     ("path", "status"),
     [("/nosuch/v1/realtime", 404), ("/openai/../x", 400), ("/openai/" + "x" * 17_000, 414)],
 )
-async def test_what_leads_nowhere_is_refused(upstream: ScriptedUpstream, path: str, status: int) -> None:
-    async with Core(upstream.base, LaneKind.FAST) as core:
+async def test_what_leads_nowhere_is_refused(
+    upstream: ScriptedUpstream, lane: LaneKind, path: str, status: int
+) -> None:
+    async with Core(upstream.base, lane) as core:
         client = await RawClient.open(core.port)
         client.send(
             f"GET {path} HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n".encode()
@@ -190,14 +202,16 @@ async def test_what_leads_nowhere_is_refused(upstream: ScriptedUpstream, path: s
         assert not upstream.requests
 
 
-async def test_a_provider_that_cannot_be_reached_or_says_nothing(upstream: ScriptedUpstream) -> None:
-    async with Core("http://127.0.0.1:1", LaneKind.FAST) as core:
+async def test_a_provider_that_cannot_be_reached_or_says_nothing(
+    upstream: ScriptedUpstream, lane: LaneKind
+) -> None:
+    async with Core("http://127.0.0.1:1", lane) as core:
         with pytest.raises(InvalidStatus) as refused:
             await connect(url(core))
         assert refused.value.response.status_code == 502
         assert (await core.record()).outcome is Outcome.CONNECT_FAILED
     upstream.play(hang())
-    async with Core(upstream.base, LaneKind.FAST) as core:
+    async with Core(upstream.base, lane) as core:
         waiting = asyncio.create_task(connect(url(core)).__aenter__())
         await upstream.seen(1)
         core.advance(601)
@@ -205,6 +219,59 @@ async def test_a_provider_that_cannot_be_reached_or_says_nothing(upstream: Scrip
             await waiting
         assert refused.value.response.status_code == 504
         assert (await core.record()).outcome is Outcome.TIMEOUT
+
+
+UPGRADE = (
+    b"GET /openai/v1/realtime HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+HIDDEN = b"POST /v1/hidden HTTP/1.1\r\nHost: provider\r\nContent-Length: 2\r\n\r\n{}"
+
+
+async def test_nothing_goes_up_before_the_provider_agrees(upstream: ScriptedUpstream, lane: LaneKind) -> None:
+    """Behind a refusal, what follows the request would be read by the provider as a request of its own."""
+    upstream.play(reply(403, b"no"))
+    async with Core(upstream.base, lane) as core:
+        client = await RawClient.open(core.port)
+        client.send(UPGRADE + HIDDEN)
+        client.send(HIDDEN)
+        answer = await client.answer("GET")
+        assert (answer.status, answer.body) == (403, b"no")
+        await client.closed()
+        await core.record()
+        assert [request.target for request in upstream.requests] == ["/v1/realtime"]
+        assert len(core.records) == 1
+
+
+async def test_what_is_sent_early_goes_up_after_the_provider_agreed(lane: LaneKind) -> None:
+    early = Frame(Opcode.TEXT, b"early").serialize(mask=True)
+    async with provider(turns, lane) as (core, _):
+        client = await RawClient.open(core.port)
+        client.send(UPGRADE + early)
+        await client.until(b"response.done")
+        assert client.received.startswith(b"HTTP/1.1 101 ")
+        assert b"x-weighbridge-request-id: " in client.received.partition(b"\r\n\r\n")[0]
+        assert b"early" in client.received
+        client.close()
+        assert (await core.record()).outcome is Outcome.CANCELLED
+
+
+async def test_interim_answers_come_before_the_agreement(upstream: ScriptedUpstream, lane: LaneKind) -> None:
+    agreed = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+    message, goodbye = (
+        Frame(opcode, data).serialize(mask=False)
+        for opcode, data in ((Opcode.TEXT, b"hi"), (Opcode.CLOSE, b"\x03\xe8"))
+    )
+    upstream.play(steps(interim(103, [("Link", "</x>")]), raw(agreed + message), raw(goodbye), fin()))
+    async with Core(upstream.base, lane) as core:
+        client = await RawClient.open(core.port)
+        client.send(UPGRADE)
+        answer = await client.answer("GET")
+        assert (answer.status, [head.start.split(" ")[1] for head in answer.interim]) == (101, ["103"])
+        await client.closed()
+        assert client.received.endswith(message + goodbye)
+        record = await core.record()
+        assert (record.outcome, record.answer.status) == (Outcome.COMPLETED, 101)
 
 
 def frames(messages: list[str], chance: random.Random, *, masked: bool) -> bytes:
