@@ -85,6 +85,10 @@ class Ended:
 ENDED: Final = Ended()
 
 
+_ENDS_HTTP: Final = frozenset((b"websocket", b"tcp"))
+"""Protocols after whose name aiohttp's parser reads no body."""
+
+
 class Proxy:
     """Made once per worker in :mod:`gateway.app`."""
 
@@ -183,9 +187,11 @@ class Proxy:
 
     def _check_head(self, head: RequestHead) -> None:
         self._check_length(head)
-        if b"upgrade" in head.scan.seen:
+        if (
+            head.scan.seen.get(b"upgrade", b"").lower() in _ENDS_HTTP
+        ):  # others are ignored, as RFC 9110 7.8 allows
             raise Refusal(
-                501, Code.UPGRADE_UNSUPPORTED, "Only upgrades to WebSocket over HTTP/1.1 are passed on."
+                400, Code.UPGRADE_UNSUPPORTED, "A WebSocket begins with a GET of HTTP/1.1 that has no body."
             )
 
     def _check_length(self, head: RequestHead) -> None:

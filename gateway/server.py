@@ -383,12 +383,14 @@ def request_head(message: RawRequestMessage, connection: AppConnection) -> Reque
     http10 = message.version <= HttpVersion10
     chunked = b"transfer-encoding" in found.seen
     peer = connection.peername
+    # aiohttp's parser loses what comes behind a request that asks for an upgrade: nothing may come.
+    keep_alive = not message.should_close and b"upgrade" not in found.seen
     return RequestHead(
         message.method,
         message.path.encode("utf-8", "surrogateescape"),
         found,
         http10,
-        not message.should_close,
+        keep_alive,
         message.chunked,
         declared_length(found.seen, chunked=chunked, http10=http10),
         peer[0] if isinstance(peer, tuple) else None,

@@ -38,7 +38,8 @@ ODD = {
     "own-path-in-absolute-words": (b"GET /healthz?x=1 HTTP/1.1\r\nHost: localhost\r\n\r\n", 200),
     "http10": (b"POST /openai/v1/x HTTP/1.0\r\nHost: a\r\nContent-Length: 2\r\n\r\n{}", 200),
     "http10-no-host": (b"POST /openai/v1/x HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}", 200),
-    "upgrade": (b"GET /openai/v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 501),
+    "upgrade": (b"GET /openai/v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 200),
+    "websocket-with-body": (b"GET /openai/v1/realtime HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\n{}", 400),
     "no-host": (b"GET /openai/v1/x HTTP/1.1\r\n\r\n", 400),
 }  # fmt: skip
 
@@ -139,3 +140,25 @@ async def test_an_app_that_leaves_after_the_hand_over_is_noticed(
     client.close()
     await upstream.left()
     assert (await fast.record()).outcome.value == "cancelled"
+
+
+UPGRADES = b"POST /openai/v1/x HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+
+
+@pytest.mark.parametrize("lane", LaneKind)
+@pytest.mark.parametrize(
+    "framed", [b"Content-Length: 4\r\n\r\nbody", b"Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"]
+)
+async def test_an_upgrade_that_is_not_known_is_ignored(
+    upstream: ScriptedUpstream, lane: LaneKind, framed: bytes
+) -> None:
+    """As ``curl --http2`` asks for it; nothing is read behind it."""
+    async with Core(upstream.base, lane) as core:
+        client = await RawClient.open(core.port)
+        client.send(UPGRADES + framed + CALL)
+        answer = await client.answer()
+        assert (answer.status, answer.header("connection")) == (200, "close")
+        await client.closed()
+        (seen,) = upstream.requests
+        assert seen.body == b"body"
+        assert seen.head.get("upgrade") is seen.head.get("http2-settings") is None
