@@ -8,7 +8,7 @@ from aiohttp import web
 
 from gateway.api.calls import Calls
 from gateway.api.deps import ApiDeps, Health
-from gateway.api.guard import Guard
+from gateway.api.guard import Guard, admins_only
 from gateway.api.integrity import Integrity
 from gateway.api.metrics import Metrics
 from gateway.api.openapi import document
@@ -21,7 +21,7 @@ __all__ = ["ApiDeps", "Health", "api_app"]
 
 def api_app(deps: ApiDeps) -> web.Application:
     """Serves ``/``, ``/healthz``, ``/readyz`` and everything below ``/api/``."""
-    guard = Guard(deps.admin_token, loopback=deps.loopback)
+    guard = Guard(deps.admin_token, loopback=deps.loopback, tokens=deps.tokens)
     app = web.Application(middlewares=[errors_as_json, guard.middleware])
 
     async def openapi(request: web.Request) -> web.Response:
@@ -36,5 +36,9 @@ def api_app(deps: ApiDeps) -> web.Application:
     ]
     body = json.dumps(document(endpoints, deps.version)).encode()
     for endpoint in endpoints:
-        app.router.add_get(endpoint.path, endpoint.handler)
+        handler = admins_only(endpoint.handler) if endpoint.admin else endpoint.handler
+        if endpoint.method == "GET":
+            app.router.add_get(endpoint.path, handler)
+        else:
+            app.router.add_route(endpoint.method, endpoint.path, handler)
     return app

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
+import msgspec
 from aiohttp import web
 
 from gateway.api.deps import ApiDeps
@@ -13,6 +14,7 @@ from gateway.api.models import CallOut, CallsOut, ExplanationOut
 from gateway.api.problems import ApiError, json_response
 from gateway.api.query import CallsQuery, parse_calls_query
 from gateway.api.routes import Endpoint
+from gateway.api.viewer import viewer_of
 from gateway.api.views import call_out
 from storage.store import pending_row
 from storage.tables import CallRow
@@ -46,6 +48,7 @@ class Calls:
     async def listing(self, request: web.Request) -> web.Response:
         """A page of calls."""
         query, chosen = parse_calls_query(request.query)
+        chosen = msgspec.structs.replace(chosen, scope=tuple(viewer_of(request).scope.items()))
         page = await self._deps.store.list_calls(chosen, query.cursor, query.limit)
         return json_response(
             CallsOut(items=[call_out(row) for row in page.items], next_cursor=page.next_cursor)
@@ -68,7 +71,8 @@ class Calls:
             )
         record = self._deps.pending(id_)
         row = await self._deps.store.get_call(id_) if record is None else pending_row(record)
-        if row is None:
+        scope = viewer_of(request).scope
+        if row is None or any(getattr(row, column) != value for column, value in scope.items()):
             raise ApiError(
                 404, "call_not_found", f"There is no call {id_}. A call is stored a moment after it ended."
             )

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 from pydantic import SecretStr
 
+from gateway.api.guard import Tokens
 from pricing.book import PriceBook
 from storage.queries.calls import CallFilter
 from storage.store import CallPage, Honesty
@@ -52,5 +53,7 @@ class ApiDeps(msgspec.Struct, frozen=True):
     spool: Path = Path("weighbridge-data/spool")
     """Where the workers of this machine keep their spools."""
     admin_token: SecretStr | None = None
+    tokens: Tokens | None = None
+    """Who a token that may only read belongs to."""
     base_urls: Mapping[str, str] = {}
     """Provider name -> what to put behind the server's address as the SDK's base URL."""

@@ -1,9 +1,10 @@
-"""Who may use the API: holders of the admin token, or this machine alone where there is none."""
+"""Who may use the API: holders of the admin token or of a token that may read, or this machine alone."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+from collections.abc import Awaitable, Callable
 from hashlib import sha256
 from typing import Final
 from urllib.parse import urlsplit
@@ -12,54 +13,79 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from gateway.api.problems import ApiError, Handler
+from gateway.api.viewer import ADMIN, LOCAL, Viewer, admit, viewer_of
 
 TOKEN_HEADER: Final = "x-weighbridge-admin-token"
 _PREFIX: Final = "/api/"
 METRICS: Final = "/metrics"
 
 
+Tokens = Callable[[str], Awaitable[Viewer | None]]
+"""Who a token that may only read belongs to; ``None``: nobody."""
+
+
 class Guard:
     """Decides on every request below ``/api/`` and on ``/metrics``; probes are open.
 
-    Without a token the API is served only to a loopback listener, and only to requests that name a loopback host:
+    Without an admin token the API is served only to a loopback listener, and only to requests that name a loopback host:
     a page in a browser can make its own name resolve to 127.0.0.1 (DNS rebinding), but it can't forge ``Host``
     and ``Origin``.
     """
 
-    def __init__(self, token: SecretStr | None, *, loopback: bool) -> None:
+    def __init__(self, token: SecretStr | None, *, loopback: bool, tokens: Tokens | None = None) -> None:
         self._digest = sha256(token.get_secret_value().encode()).digest() if token is not None else None
         self._loopback = loopback
+        self._tokens = tokens
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path.startswith(_PREFIX) or request.path in (_PREFIX[:-1], METRICS):
-            self.check(request)
+            admit(request, await self.check(request))
         return await handler(request)
 
-    def check(self, request: web.Request) -> None:
-        """Raises :class:`ApiError` 401 or 403."""
+    async def check(self, request: web.Request) -> Viewer:
+        """Who asks. Raises :class:`ApiError` 401 or 403."""
+        told = _token(request)
+        if self._digest is not None and told:
+            given = sha256(told.encode("utf-8", "surrogateescape")).digest()
+            if hmac.compare_digest(given, self._digest):
+                return ADMIN
+        if told and self._tokens is not None:
+            reader = await self._tokens(told)
+            if reader is not None:
+                return reader
         if self._digest is not None:
-            given = sha256(_token(request).encode("utf-8", "surrogateescape")).digest()
-            if not hmac.compare_digest(given, self._digest):
-                raise ApiError(
-                    401,
-                    "unauthorized",
-                    f"The admin token is needed: Authorization: Bearer TOKEN, or {TOKEN_HEADER}.",
-                    headers={"WWW-Authenticate": 'Bearer realm="weighbridge"'},
-                )
-        elif not self._loopback:
+            raise ApiError(
+                401,
+                "unauthorized",
+                f"A token is needed: Authorization: Bearer TOKEN, or {TOKEN_HEADER}.",
+                headers={"WWW-Authenticate": 'Bearer realm="weighbridge"'},
+            )
+        if not self._loopback:
             raise ApiError(
                 403,
                 "admin_api_closed",
                 "The gateway is reachable from other machines and has no admin token, so its API is closed. "
                 "Set WEIGHBRIDGE_ADMIN_TOKEN and start it again.",
             )
-        elif not is_loopback_name(request.host) or not _own_origin(request.headers.get("Origin")):
+        if not is_loopback_name(request.host) or not _own_origin(request.headers.get("Origin")):
             raise ApiError(
                 403,
                 "foreign_host",
                 "Without an admin token the API answers only to localhost, and to pages served from it.",
             )
+        return LOCAL
+
+
+def admins_only(handler: Handler) -> Handler:
+    """The handler behind a check that the caller may change things."""
+
+    async def checked(request: web.Request) -> web.StreamResponse:
+        if not viewer_of(request).admin:
+            raise ApiError(403, "admin_only", "This needs the admin token; yours may only read.")
+        return await handler(request)
+
+    return checked
 
 
 def _token(request: web.Request) -> str:

@@ -75,6 +75,7 @@ class Integrity:
                 "Is every accepted call accounted for?",
                 IntegrityOut,
                 errors=(401, 403, 503),
+                admin=True,
             ),
         )
 

@@ -47,7 +47,11 @@ class Metrics:
 
     def endpoints(self) -> tuple[Endpoint, ...]:
         """What this resource serves."""
-        return (Endpoint(METRICS, self.show, "The ledger's figures for Prometheus", None, errors=(401, 403)),)
+        return (
+            Endpoint(
+                METRICS, self.show, "The ledger's figures for Prometheus", None, errors=(401, 403), admin=True
+            ),
+        )
 
     async def show(self, request: web.Request) -> web.Response:
         """All workers of this machine together."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
@@ -16,9 +16,11 @@ from gateway.api.routes import Endpoint
 _REF: Final = "#/components/schemas/{model}"
 _ERRORS: Final = {
     400: "A parameter can't be used",
-    401: "The admin token is missing or wrong",
+    401: "The token is missing or wrong",
     403: "The API is closed to this caller",
     404: "There is no such thing",
+    409: "It exists already, or has changed since",
+    413: "The body is too large",
     503: "The database does not answer",
 }
 
@@ -28,7 +30,13 @@ def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
     served = list(endpoints)
     models: dict[type[BaseModel], None] = {ErrorOut: None}
     models.update({endpoint.answer: None for endpoint in served if endpoint.answer is not None})
-    _, schemas = models_json_schema([(model, "serialization") for model in models], ref_template=_REF)
+    wanted: list[tuple[type[BaseModel], Literal["serialization", "validation"]]]
+    wanted = [(model, "serialization") for model in models]
+    wanted += [(endpoint.body, "validation") for endpoint in served if endpoint.body is not None]
+    _, schemas = models_json_schema(wanted, ref_template=_REF)
+    paths: dict[str, dict[str, Any]] = {}
+    for endpoint in served:
+        paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -36,7 +44,7 @@ def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
             "version": version,
             "description": "Calls that passed through the gateway. Money is decimal USD as text, and whole nano-USD.",
         },
-        "paths": {endpoint.path: {"get": _operation(endpoint)} for endpoint in served},
+        "paths": paths,
         "components": {
             "schemas": schemas["$defs"],
             "securitySchemes": {
@@ -48,18 +56,25 @@ def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    responses: dict[str, Any] = {"200": {"description": "OK", "content": _content(endpoint.answer)}}
+    done = {"description": "OK", "content": _content(endpoint.answer)}
+    responses: dict[str, Any] = {str(endpoint.status): done}
     for status in endpoint.errors:
         responses[str(status)] = {"description": _ERRORS[status], "content": _content(ErrorOut)}
     operation: dict[str, Any] = {
         "summary": endpoint.summary,
-        "operationId": re.sub(r"\W+", "_", endpoint.path).strip("_") or "root",
+        "operationId": re.sub(r"\W+", "_", _told(endpoint)).strip("_") or "root",
         "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
         "responses": responses,
     }
+    if endpoint.body is not None:
+        operation["requestBody"] = {"required": True, "content": _content(endpoint.body)}
     if endpoint.guarded:
         operation["security"] = [{"bearer": []}, {"header": []}, {}]
     return operation
+
+
+def _told(endpoint: Endpoint) -> str:
+    return endpoint.path if endpoint.method == "GET" else f"{endpoint.method.lower()}{endpoint.path}"
 
 
 def _content(model: type[BaseModel] | None) -> dict[str, Any]:

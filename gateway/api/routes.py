@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 
 class Endpoint(msgspec.Struct, frozen=True):
-    """One ``GET`` endpoint."""
+    """One endpoint."""
 
     path: str
     """With ``{name}`` for path parameters."""
@@ -21,4 +21,11 @@ class Endpoint(msgspec.Struct, frozen=True):
     query: type[BaseModel] | None = None
     errors: tuple[int, ...] = ()
     guarded: bool = True
-    """Needs the admin token where there is one."""
+    """Needs the admin token where there is one, or a token that may read."""
+    method: str = "GET"
+    body: type[BaseModel] | None = None
+    """What the request's JSON has to be."""
+    status: int = 200
+    """Of the answer."""
+    admin: bool = False
+    """Tokens that may only read are refused."""

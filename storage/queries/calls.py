@@ -49,6 +49,8 @@ class CallFilter(msgspec.Struct, frozen=True, kw_only=True):
     """True: only calls whose cost is unknown. False: only calls whose cost is known."""
     failed: bool | None = None
     """True: only calls that did not complete. False: only those that did."""
+    scope: tuple[tuple[str, str], ...] = ()
+    """Columns and the value each must have, beside all that is asked for: what a caller may see."""
 
 
 def one(call_id: str) -> Select[Any] | None:
@@ -120,6 +122,7 @@ def conditions_of(wanted: CallFilter) -> list[ColumnElement[bool]]:
         (column.key_id, wanted.key_id),
     )
     found = [name == value for name, value in equal if value is not None]
+    found += [column[name] == value for name, value in wanted.scope]
     if wanted.model is not None:
         found.append(or_(column.request_model == wanted.model, column.response_model == wanted.model))
     if wanted.since is not None:

@@ -61,7 +61,7 @@ def test_fields_of_a_connection() -> None:
         "_upload",
     }
     borrowed = private - ours - {"_connections", "_kwargs", "_keep_alive", "_eof_sent"}
-    assert borrowed == {"_loop", "_request_count"}
+    assert borrowed == {"_loop", "_message_tail", "_request_count"}
     assert borrowed <= slots | {"_loop"}
     assert "self._request_count += 1" in inspect.getsource(RequestHandler.data_received)
     for method in ("handle_error", "force_close", "connection_lost", "pause_writing", "resume_writing"):
