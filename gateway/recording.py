@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from gateway.attribution import NO_ROUTE
+from gateway.saving import baseline_nano
 from gateway.call import Call, Progress, Target
 from gateway.echo import without_echo
 from gateway.wire.contract import AskFields, Reading
@@ -106,7 +107,11 @@ class Scale:
             reading = msgspec.structs.replace(
                 reading, error_code=without_echo(reading.error_code, call.request)
             )
-        return record_of(call, progress, outcome, reading, cost)
+        record = record_of(call, progress, outcome, reading, cost)
+        if call.route.baseline_model is None:
+            return record
+        baseline = baseline_nano(self.book, call, record.usage, cost)
+        return msgspec.structs.replace(record, baseline_nano=baseline)
 
 
 def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading, cost: Cost) -> CallRecord:

@@ -129,7 +129,7 @@ TRACE_COLUMNS = {
 RARE = (
     *("agent", "parent_agent", "prompt_id", "prompt_version"),
     *("attempt_reason", "route_policy", "route_reason", "route_confidence_ppm"),
-    *("baseline_model", "experiment", "variant"),
+    *("baseline_model", "experiment", "variant", "baseline_nano"),
     *("error_type", "error_code"),
     *list(USAGE_COLUMNS.values())[6:],
     *("trace_state", "link_trace_id", "link_span_id"),
@@ -170,6 +170,7 @@ COMMON_COLUMNS: tuple[str, ...] = (
 COLUMNS: tuple[str, ...] = (
     *COMMON_COLUMNS,
     "usage_also",
+    "baseline_nano",
     *_rare(WHO_COLUMNS).values(),
     *_rare(ROUTE_COLUMNS).values(),
     *_rare(ANSWER_COLUMNS).values(),
@@ -298,6 +299,7 @@ def row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
         *_cost(cost),
         *(_NO_TRACE if trace is None else _trace(trace)),
         _json(_also(record)).decode() if record.also else None,
+        record.baseline_nano,
         *_rare_who(who),
         *_rare_route(record.route),
         *rare_answer,

@@ -96,6 +96,8 @@ class CallFields(SQLModel):
     route_reason: str | None = None
     route_confidence_ppm: int | None = Field(default=None, sa_type=BigInteger)
     baseline_model: str | None = None
+    baseline_nano: int | None = Field(default=None, sa_type=BigInteger)
+    """What the same usage would have cost on the baseline model."""
     experiment: str | None = None
     variant: str | None = None
     started_ns: int = Field(sa_type=BigInteger)

@@ -154,6 +154,8 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """The usage object as the provider sent it (JSON, bounded)."""
     also: tuple[tuple[str, Usage], ...] = ()
     """Usage the provider billed under other models within this call (Anthropic advisor iterations)."""
+    baseline_nano: int | None = None
+    """Nano-USD the same usage would have cost on ``route.baseline_model``; ``None``: not known, or no such model."""
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -226,4 +228,5 @@ def _with_trace(record: CallRecord, trace: Trace) -> CallRecord:
         trace,
         record.usage_raw,
         record.also,
+        record.baseline_nano,
     )

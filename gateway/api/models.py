@@ -49,6 +49,9 @@ class RouteOut(BaseModel):
     reason: str | None = None
     confidence_ppm: int | None = None
     baseline_model: str | None = None
+    baseline_cost: MoneyOut | None = None
+    """What the same usage would have cost on the baseline model; ``saving`` is the difference to the call's cost."""
+    saving: MoneyOut | None = None
     experiment: str | None = None
     variant: str | None = None
 

@@ -101,6 +101,8 @@ def call_out(row: CallRow) -> CallOut:
             reason=row.route_reason,
             confidence_ppm=row.route_confidence_ppm,
             baseline_model=row.baseline_model,
+            baseline_cost=None if row.baseline_nano is None else money(row.baseline_nano),
+            saving=None if row.baseline_nano is None else money(row.baseline_nano - (row.cost_nano or 0)),
             experiment=row.experiment,
             variant=row.variant,
         ),

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0004"
 down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Nothing yet."""
+    """What a routed call would have cost on its baseline model."""
+    op.add_column("model_requests", sa.Column("baseline_nano", sa.BigInteger))
