@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -20,20 +21,31 @@ from storage.ledger import SPOOL_FOLDER, Ledger
 
 if TYPE_CHECKING:
     from gateway.api.deps import Health
+    from gateway.api.known_calls import QualityDeps
     from storage.store import Store
 
 
 class Answers:
     """Makes the API application when it is first needed."""
 
-    def __init__(self, settings: Settings, table: ProviderTable, book: PriceBook, ledger: Ledger) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        table: ProviderTable,
+        book: PriceBook,
+        ledger: Ledger,
+        current: Callable[[], Settings],
+    ) -> None:
+        """``current``: the settings as they are after the last reload."""
         self._settings = settings
+        self._current = current
         self._table = table
         self._book = book
         self._ledger = ledger
         self._task: asyncio.Task[web.Server] | None = None
         self._runner: web.AppRunner | None = None
         self._store: Store | None = None
+        self._quality: QualityDeps | None = None
 
     def load_soon(self) -> None:
         """Begin to load in the background."""
@@ -55,11 +67,19 @@ class Answers:
             await self._runner.cleanup()
         if self._store is not None:
             await self._store.close()
+        if self._quality is not None:
+            await self._quality.close()
 
     async def _load(self) -> web.Server:
         modules = await asyncio.to_thread(_import_api)
         storage = self._settings.storage
         self._store = await modules["storage.store"].Store.open(storage.url, data_dir=storage.data_dir)
+        self._quality = modules["gateway.api.known_calls"].open_quality(
+            storage.url,
+            storage.data_dir,
+            salt=lambda: self._current().attribution.salt,
+            store_comments=self._settings.quality.store_comments,
+        )
         api = modules["gateway.api.app"]
         self._runner = web.AppRunner(api.api_app(self._deps(api)), access_log=None)
         await self._runner.setup()
@@ -81,6 +101,7 @@ class Answers:
             health=health,
             version=VERSION,
             spool=self._settings.storage.data_dir / SPOOL_FOLDER,
+            quality=self._quality,
             loopback=self._settings.server.loopback,
             admin_token=self._settings.auth.admin_secret,
             base_urls={
@@ -91,4 +112,5 @@ class Answers:
 
 def _import_api() -> dict[str, Any]:
     """Runs in a thread."""
-    return {name: importlib.import_module(name) for name in ("gateway.api.app", "storage.store")}
+    names = ("gateway.api.app", "gateway.api.known_calls", "storage.store")
+    return {name: importlib.import_module(name) for name in names}

@@ -52,7 +52,7 @@ FLUSH_SECONDS: Final = 3.0
 DRAIN_POLL_SECONDS: Final = 0.05
 FAREWELL_SECONDS: Final = 1.0
 """How long the last word to calls that did not finish may take (it waits for their record)."""
-STARTUP_ONLY: Final = ("server", "storage", "auth", "timeouts", "telemetry", "capture")
+STARTUP_ONLY: Final = ("server", "storage", "auth", "timeouts", "telemetry", "capture", "quality")
 """Sections that a reload does not change."""
 
 
@@ -112,7 +112,7 @@ class Gateway:
             forward_trace=settings.proxy.forward_traceparent,
             rules=self._rules,
         )
-        self._api = Answers(settings, self.table, self.book, self.ledger)
+        self._api = Answers(settings, self.table, self.book, self.ledger, lambda: self.settings)
         http = http_limits(settings, connections_that_fit(settings.limits.connections))
         self.server = ProxyServer(self.proxy, self._api.server, http, clock, self.defects)
         self._lane = Lane(loop, clock, self.proxy, self.server, http, set())

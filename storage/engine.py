@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import event
+from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from storage.address import Address, Engine
@@ -34,6 +34,36 @@ def reading_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
             },
         },
     )
+
+
+def writing_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int = 2) -> AsyncEngine:
+    """An engine that can write; ``timeout_s`` as above. A transaction in SQLite has the write lock from its begin.
+
+    (One that reads first and asks for the lock later is refused at once when another has written in between.)
+    """
+    if address.engine is Engine.SQLITE:
+        engine = create_async_engine(
+            f"sqlite+aiosqlite:///file:{_escaped(address.dsn)}?mode=rw&uri=true",
+            pool_size=pool_size,
+            connect_args={"timeout": timeout_s, "isolation_level": None},
+        )
+        event.listen(engine.sync_engine, "begin", _begin_immediate)
+        return engine
+    return create_async_engine(
+        address.sqlalchemy_url,
+        pool_size=pool_size,
+        pool_pre_ping=True,
+        pool_timeout=timeout_s,
+        connect_args={
+            "timeout": timeout_s,
+            "command_timeout": timeout_s,
+            "server_settings": {"application_name": "weighbridge-api"},
+        },
+    )
+
+
+def _begin_immediate(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _read_only(connection: Any, _record: object) -> None:

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 
 from aiohttp import web
 
 from gateway.api.calls import Calls
 from gateway.api.deps import ApiDeps, Health
+from gateway.api.feedback import Feedback
 from gateway.api.guard import Guard, admins_only
 from gateway.api.integrity import Integrity
 from gateway.api.metrics import Metrics
 from gateway.api.openapi import document
+from gateway.api.outcomes import Outcomes
 from gateway.api.probes import Probes
 from gateway.api.problems import errors_as_json
 from gateway.api.routes import Endpoint
 
 __all__ = ["ApiDeps", "Health", "api_app"]
+
+
+def _quality(deps: ApiDeps) -> Iterator[Endpoint]:
+    if deps.quality is not None:
+        yield from Feedback(deps.quality, deps.pending).endpoints()
+        yield from Outcomes(deps.quality, deps.pending).endpoints()
 
 
 def api_app(deps: ApiDeps) -> web.Application:
@@ -32,6 +41,7 @@ def api_app(deps: ApiDeps) -> web.Application:
         *Calls(deps).endpoints(),
         *Integrity(deps).endpoints(),
         *Metrics(deps).endpoints(),
+        *_quality(deps),
         Endpoint("/api/openapi.json", openapi, "This document", None, errors=(401, 403)),
     ]
     body = json.dumps(document(endpoints, deps.version)).encode()

@@ -11,6 +11,7 @@ import msgspec
 from pydantic import SecretStr
 
 from gateway.api.guard import Tokens
+from gateway.api.known_calls import QualityDeps
 from pricing.book import PriceBook
 from storage.queries.calls import CallFilter
 from storage.store import CallPage, Honesty
@@ -55,5 +56,7 @@ class ApiDeps(msgspec.Struct, frozen=True):
     admin_token: SecretStr | None = None
     tokens: Tokens | None = None
     """Who a token that may only read belongs to."""
+    quality: QualityDeps | None = None
+    """Feedback, outcomes and events; ``None``: not served."""
     base_urls: Mapping[str, str] = {}
     """Provider name -> what to put behind the server's address as the SDK's base URL."""

@@ -368,6 +368,15 @@ class CaptureSection(Section):
     content: Capture = Field(default=Capture.NONE, description="none: no prompt, no answer is kept.")
 
 
+class Quality(Section):
+    """What is kept of what people say about answers."""
+
+    store_comments: bool = Field(
+        default=False,
+        description="Keep the comments of feedback: personal text. Credentials in them are masked.",
+    )
+
+
 class Settings(BaseSettings):
     """The whole configuration. :func:`gateway.settings.load` builds it; the class itself reads nothing."""
 
@@ -390,6 +399,7 @@ class Settings(BaseSettings):
     pricing: Pricing = Pricing()
     telemetry: Telemetry = Telemetry()
     capture: CaptureSection = CaptureSection()
+    quality: Quality = Quality()
 
     @classmethod
     def settings_customise_sources(

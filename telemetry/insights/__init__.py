@@ -1,0 +1,1 @@
+"""Pure analysis: the same rows give the same answer."""
