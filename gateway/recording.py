@@ -8,9 +8,9 @@ from typing import Final
 import msgspec
 
 from gateway.attribution import NO_ROUTE
-from gateway.saving import baseline_nano
 from gateway.call import Call, Progress, Target
 from gateway.echo import without_echo
+from gateway.saving import baseline_nano
 from gateway.wire.contract import AskFields, Reading
 from pricing.book import PriceBook, PriceQuery
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, added, format_usd
