@@ -1,0 +1,1 @@
+"""Channels that carry alerts: one file each, exporting ``CHANNEL``."""
