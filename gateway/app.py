@@ -19,9 +19,11 @@ from gateway.defects import Defects
 from gateway.estimation import Estimator
 from gateway.front import FrontConnection, Lane, sweep
 from gateway.gear import Gear, Running
+from gateway.governance import Governance
 from gateway.identity import Identity
 from gateway.interrupted import Interrupted
 from gateway.jobs import Jobs
+from gateway.keyring import KeyRing
 from gateway.open_files import connections_that_fit
 from gateway.prices import book_of
 from gateway.providers.table import ProviderTable
@@ -29,6 +31,7 @@ from gateway.proxy import Limits, Proxy
 from gateway.recording import Scale
 from gateway.server import HttpLimits, ProxyServer
 from gateway.settings import Problem, Settings, SettingsError
+from gateway.settings.choices import AuthMode
 from gateway.sinks import Sinks
 from gateway.targets import ProviderTargets
 from gateway.upkeep import upkeep
@@ -65,9 +68,16 @@ class Gateway:
         self.defects = Defects(clock)
         self.book = book_of(settings)
         self.table = ProviderTable.build(settings)
+        self._auth_mode = settings.auth.mode
+        self._address = parse(settings.storage.url, settings.storage.data_dir)
+        self.governance = Governance(
+            self._address, settings.storage.data_dir, settings.storage.data_dir / SPOOL_FOLDER
+        )
         self.ledger = Ledger(
             ledger_config(settings),
+            companions=(self.governance.companion,),
             interrupted=Interrupted(lambda: book_of(settings), self.table.price_as),
+            written=self.governance.companion.written,
         )
         self.telemetry = TelemetryExporter.from_config(
             telemetry_config(settings, self.table),
@@ -87,8 +97,11 @@ class Gateway:
         self.telemetry.start()
         self._pool = Pool(loop, clock, idle_seconds=UPSTREAM_IDLE_SECONDS)
         self._scale = Scale(self.book, self.defects)
-        sinks = Sinks(self.ledger, (self._observe,), self.defects)
         self._estimator = Estimator(loop, self.defects)
+        self._admission = self.governance.admission(
+            self.book, clock, self._estimator.prompt_tokens, strict=settings.budgets.strict
+        )
+        sinks = Sinks(self.ledger, (self._admission.settle, self._observe), self.defects)
         gear = Gear(
             loop,
             clock,
@@ -104,14 +117,16 @@ class Gateway:
         self.proxy = Proxy(
             gear,
             ProviderTargets(self.table, WIRES),
-            identity(self.table),
+            identity(self._auth_mode, self.table, self.governance.ring),
             proxy_limits(settings),
             traces=self.telemetry.plan.enabled,
             incoming=settings.telemetry.incoming_trace,
             sampler=self.telemetry.plan.sampler,
             forward_trace=settings.proxy.forward_traceparent,
             rules=self._rules,
+            admission=self._admission,
         )
+        await self.governance.start(self.ledger.spool_name, self.live, self.proxy.keys_changed)
         self._api = Answers(settings, self.table, self.book, self.ledger, lambda: self.settings)
         http = http_limits(settings, connections_that_fit(settings.limits.connections))
         self.server = ProxyServer(self.proxy, self._api.server, http, clock, self.defects)
@@ -121,7 +136,7 @@ class Gateway:
         self._listener = await self._listen(loop, listener)
         self.port = self._listener.sockets[0].getsockname()[1]
         self._api.load_soon()
-        address, data_dir = parse(settings.storage.url, settings.storage.data_dir), settings.storage.data_dir
+        address, data_dir = self._address, settings.storage.data_dir
         self._jobs = Jobs(
             leadership(address, data_dir),
             upkeep(address, data_dir / SPOOL_FOLDER, settings.storage.retention_days),
@@ -143,8 +158,10 @@ class Gateway:
         """
         book, table, rules = book_of(settings), ProviderTable.build(settings), attribution_rules(settings)
         self.book, self.table = book, table
-        self._scale.book = book
-        self.proxy.adopt(ProviderTargets(table, WIRES), identity(table), proxy_limits(settings), rules)
+        self._scale.book = self._admission.book = book
+        self._admission.strict = settings.budgets.strict
+        callers = identity(self._auth_mode, table, self.governance.ring)
+        self.proxy.adopt(ProviderTargets(table, WIRES), callers, proxy_limits(settings), rules)
         old, self.settings = self.settings, settings
         return needs_restart(old, settings)
 
@@ -175,6 +192,7 @@ class Gateway:
         self._pool.close()
         await self._estimator.idle()
         self._estimator.close()
+        await self.governance.stop(FLUSH_SECONDS)
         await asyncio.gather(self.ledger.stop(FLUSH_SECONDS), self.telemetry.stop(FLUSH_SECONDS))
 
     def _observe(self, record: object) -> None:
@@ -208,15 +226,15 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
     return tuple(name for name in STARTUP_ONLY if getattr(old, name) != getattr(new, name))
 
 
-def identity(table: ProviderTable) -> Identity:
-    """Which configured key goes to which provider, as the header it travels in."""
+def identity(mode: AuthMode, table: ProviderTable, ring: KeyRing) -> Identity:
+    """Who may call, and which configured key goes to which provider, as the header it travels in."""
     configured = {}
     for name, destination in table.destinations.items():
         if destination.key is not None:
             credential = destination.provider.credential
             value = credential.prefix + destination.key.get_secret_value()
             configured[name] = b"%b: %b" % (credential.header.encode("ascii"), value.encode("latin-1"))
-    return Identity(configured)
+    return Identity(configured, mode, ring)
 
 
 def attribution_rules(settings: Settings) -> Rules:

@@ -1,6 +1,6 @@
 """Who a call is for and how the app routed it, from what the request says of itself.
 
-Order of trust: ``x-weighbridge-*`` headers, headers of other gateways and agents (:mod:`gateway.aliases`), W3C baggage,
+Order of trust: what the gateway key binds, ``x-weighbridge-*`` headers, headers of other gateways and agents (:mod:`gateway.aliases`), W3C baggage,
 the body. Values are labels claimed by the app; they are bounded, and what addresses a gateway never reaches a provider.
 """
 
@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from gateway.aliases import APPS, FAMILIES, in_baggage, said
 from gateway.wire.contract import AskFields
+from storage.keys.model import Key
 from telemetry.record import Route, Who
 
 MAX_VALUE: Final = 256
@@ -47,6 +48,7 @@ _PLACES: Final = {
 }
 _INDEX: Final = {name: index for index, name in enumerate(_ATTRIBUTES)}
 _USER: Final = _INDEX["user"]
+_KEY_ID: Final = _INDEX["key_id"]
 NOTHING_SEEN: Final[Mapping[bytes, bytes]] = MappingProxyType({})
 _NOBODY: Final = Who()
 NO_ROUTE: Final = Route()
@@ -79,14 +81,21 @@ def who(
     ask: AskFields,
     rules: Rules = DEFAULT_RULES,
     seen: Mapping[bytes, bytes] = NOTHING_SEEN,
+    key: Key | None = None,
 ) -> Who:
     """Attribution of one call; ``labels`` holds the headers that speak of it, names lower-cased.
 
-    Trust falls from ``x-weighbridge-*`` over other gateways' headers and W3C baggage to the body.
+    Trust falls from the gateway key over ``x-weighbridge-*``, other gateways' headers and W3C baggage to the body.
     """
     baggage = seen.get(b"baggage")
     app = next((seen[name] for name in APPS if name in seen), None)
-    if not (labels or baggage or app) and ask.user is None and ask.session is None and not ask.tags:
+    if (
+        key is None
+        and not (labels or baggage or app)
+        and ask.user is None
+        and ask.session is None
+        and not ask.tags
+    ):
         return _NOBODY
     values: list[str | None] = [None] * len(_ATTRIBUTES)
     sources: list[tuple[str, str]] = []
@@ -99,6 +108,11 @@ def who(
             values[_INDEX[field]] = value[:MAX_VALUE]
             sources.append((field, source))
 
+    if key is not None:
+        values[_KEY_ID] = key.id
+        tags.update(key.tags)
+        for field, value in key.bound:
+            take(field, value, "key")
     raw_tags = labels.get(b"x-weighbridge-tags")
     for name, value in _tags(raw_tags) if raw_tags else ():
         tags.setdefault(name, value)

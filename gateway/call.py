@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.headers import Scan
+from gateway.keyring import KnownKey
 from gateway.price_headers import PriceSaid
 from gateway.providers.contract import Provider
 from gateway.signing import Signer
@@ -91,6 +92,8 @@ class Plan(msgspec.Struct, frozen=True):
     signer: Signer | None
     """Signs this request for AWS; ``None`` where nobody has to."""
     price_said: PriceSaid | None
+    known: KnownKey | None
+    """The gateway key it comes with."""
     injects_usage: bool
     """Streams of this target are asked for their usage in the app's place."""
 
@@ -119,6 +122,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """What the app says it costs, where that is believed."""
     hides_usage: bool = False
     """We asked for usage in the app's place: the extra chunk is kept from the app."""
+    known: KnownKey | None = None
+    """The gateway key it was made with."""
 
 
 class Progress:
@@ -127,6 +132,7 @@ class Progress:
     __slots__ = (
         "attempt_reason",
         "attempts",
+        "code",
         "finished_at",
         "first_byte_at",
         "first_chunk_at",
@@ -154,6 +160,8 @@ class Progress:
         """Seconds spent waiting for a connection (not our overhead)."""
         self.attempts = 0
         self.attempt_reason: str | None = None
+        self.code: str | None = None
+        """Of our own error, where the app was told one that belongs into the record."""
         self.read_whole = False
         """The app went away, but the provider's answer was read to its end all the same."""
         self.status: int | None = None

@@ -6,6 +6,7 @@ import enum
 import os
 import socket
 import ssl
+from typing import Final
 
 import msgspec
 
@@ -20,6 +21,13 @@ class Code(enum.StrEnum):
     BAD_PATH = "weighbridge_bad_path"
     BAD_REQUEST = "weighbridge_bad_request"
     UNAUTHORIZED = "weighbridge_unauthorized"
+    NOT_ALLOWED = "weighbridge_not_allowed"
+    KEYS_UNKNOWN = "weighbridge_keys_unknown"
+    ATTRIBUTE_REQUIRED = "weighbridge_attribute_required"
+    BUDGET_EXCEEDED = "weighbridge_budget_exceeded"
+    BUDGET_UNKNOWN = "weighbridge_budget_unknown"
+    RATE_LIMITED = "weighbridge_rate_limited"
+    KEY_REVOKED = "weighbridge_key_revoked"
     TOO_LARGE = "weighbridge_request_too_large"
     UPGRADE_UNSUPPORTED = "weighbridge_upgrade_unsupported"
     CANNOT_ACCOUNT = "weighbridge_cannot_account"
@@ -32,6 +40,10 @@ class Code(enum.StrEnum):
     GATEWAY_ERROR = "weighbridge_internal_error"
 
 
+LONGEST_RETRY_S: Final = 60
+"""SDKs try again by themselves after so many seconds at most; where it takes longer, it is for the app to know."""
+
+
 class Refusal(Exception):  # noqa: N818 - a decision, not a defect
     """A stage refused the call: ``status`` and ``message`` are for the app, nothing in it is secret."""
 
@@ -41,6 +53,15 @@ class Refusal(Exception):  # noqa: N818 - a decision, not a defect
         self.code = code
         self.message = message
         self.retry_after = retry_after
+
+    @property
+    def header_lines(self) -> bytes:
+        """``Retry-After``, and a word to SDKs that would otherwise try again before it makes sense."""
+        wait = self.retry_after
+        if wait is None:
+            return b""
+        again = b"" if wait <= LONGEST_RETRY_S else b"x-should-retry: false\r\n"
+        return b"Retry-After: %d\r\n%b" % (wait, again)
 
 
 class _Detail(msgspec.Struct):
@@ -63,8 +84,10 @@ def error_body(wire: Wire | None, status: int, code: Code, message: str) -> byte
 _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
+    429: "rate_limit_error",
 }
 
 

@@ -26,6 +26,8 @@ from telemetry.outcome import Outcome
 
 PATIENCE_S: Final = 0.25
 """Longest wait for a count; the first one loads a vocabulary, which takes about as long."""
+PROMPT_PATIENCE_S: Final = 2.0
+"""Longest wait for the count of a prompt before a call is let go or refused."""
 BYTES_PER_TOKEN: Final = 4
 """Where there is no time to count."""
 LEARN_EVERY: Final = 128
@@ -101,6 +103,14 @@ class Estimator:
         found.add_done_callback(self._under_way.discard)
         return found
 
+    async def prompt_tokens(self, call: Call) -> int:
+        """Tokens of a request's prompt; its size in bytes where there is no time to count, which is never less."""
+        counting = self._loop.run_in_executor(self._worker(), self._prompt_of, call)
+        try:
+            return await asyncio.wait_for(counting, PROMPT_PATIENCE_S)
+        except TimeoutError:
+            return len(call.body)
+
     def watch(self, call: Call, reading: Reading, tap: Tap) -> None:
         """A call whose usage was reported: now and then one is counted to learn from.
 
@@ -151,6 +161,14 @@ class Estimator:
         except Exception as error:  # an estimate is ours: it may fail, the call may not
             self._loop.call_soon_threadsafe(self._defect, error)
             raise
+
+    def _prompt_of(self, call: Call) -> int:
+        try:
+            model = call.ask.model
+            return self._ratios.estimate(call.target.provider.canonical, model, self._prompt(call, model))
+        except Exception as error:  # as above
+            self._loop.call_soon_threadsafe(self._defect, error)
+            return len(call.body)
 
     def _prompt(self, call: Call, model: str | None) -> int:
         """Tokens of the request: messages with their overhead, and whatever else is said in it."""

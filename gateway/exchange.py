@@ -8,19 +8,21 @@ bytes to the app.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self
 
 from gateway.call import Call, Progress
 from gateway.deadlines import overdue
 from gateway.draining import GONE
-from gateway.errors import Code, error_body, reason_of
+from gateway.errors import Code, Refusal, error_body, reason_of
 from gateway.gear import Client, Deadlines, Gear
+from gateway.keyring import KnownKey
+from gateway.looking_on import hides_usage, is_streamed, tap_of
 from gateway.recording import opening_record
 from gateway.relay import LAST_CHUNK, Framing, chunk, own_response, response_head
 from gateway.ticket import Ticket
 from gateway.upstream import Connection
-from gateway.wire.contract import Exchanged
 from gateway.wire.tap import Tap
 from gateway.wire.usage_injection import UsageFilter
 from telemetry.outcome import Outcome
@@ -29,13 +31,6 @@ HOLD_BYTES = 256 * 1024
 """A non-streamed answer up to this size is held until it is whole, so that its cost fits into the head."""
 HOLD_SECONDS = 0.25
 """... but not longer than this."""
-STREAMED = (
-    "text/event-stream",
-    "application/x-ndjson",
-    "application/vnd.amazon.eventstream",
-    "application/jsonl",
-)
-"""Media types of answers that are never held."""
 STALE_SECONDS = 0.25
 """A reused connection that closes this soon after the request, without a byte, was stale: nothing was processed."""
 
@@ -68,6 +63,7 @@ class Exchange:
         "framing",
         "gear",
         "head_sent",
+        "notes",
         "over",
         "progress",
         "tap",
@@ -90,6 +86,8 @@ class Exchange:
         self.filter: UsageFilter | None = None
         self.framing = _RAW
         self.head_sent = False
+        self.notes = b""
+        """Header lines for the answer, from admission."""
         self.ticket = Ticket(gear, call, progress)
         self.over = False
         """Nothing more will be written to the app."""
@@ -119,18 +117,39 @@ class Exchange:
                 else Outcome.GATEWAY_ERROR
             )
 
-    def dispatch(self, held: bytes) -> None:
-        """Put the call on record as opened and send it.
+    def dispatch(self, held: bytes, waiting: Callable[[], Awaitable[Refusal | None]] | None = None) -> None:
+        """Put the call on record as opened and send it, once ``waiting`` (if given) has decided that it may go.
 
         ``held`` is the first part of a body that is not whole yet. Raises :class:`Refusal` when the call cannot
         be accounted for.
         """
+        if held:
+            self._backlog = [chunk(held) if self.call.chunked else held]
+        if waiting is None:
+            self._open()
+        else:
+            self.gear.live.add(self)
+            self.connecting = self.gear.loop.create_task(self._wait(waiting))
+
+    def _open(self) -> None:
         gear = self.gear
         gear.sink.opened(opening_record(self.call))
         gear.live.add(self)
-        if held:
-            self._backlog = [chunk(held) if self.call.chunked else held]
         self._attempt()
+
+    async def _wait(self, waiting: Callable[[], Awaitable[Refusal | None]]) -> None:
+        refusal = await waiting()
+        self.connecting = None
+        if self.over:
+            return
+        if refusal is None:
+            try:
+                self._open()
+            except Refusal as refused:
+                refusal = refused
+        if refusal is not None:
+            self.notes += refusal.header_lines
+            self._end_with(Outcome.REFUSED, refusal.status, refusal.code, refusal.message)
 
     def _attempt(self) -> None:
         connection = self.gear.pool.take(self.call.target.origin)
@@ -254,32 +273,12 @@ class Exchange:
         if wire is None:
             return
         head = connection.head
-        self.tap = Tap(
-            wire,
-            Exchanged(
-                call.method,
-                call.target.path,
-                call.target.query,
-                call.ask,
-                connection.status,
-                head,
-                call.body,
-                call.target.provider.canonical,
-            ),
-            head.content_type,
-            head.content_encoding,
-            self.gear.tap_limits,
-        )
-        if (
-            call.hides_usage
-            and head.content_type.startswith("text/event-stream")
-            and not head.content_encoding
-        ):
+        self.tap = tap_of(wire, call, connection, self.gear.tap_limits)
+        if hides_usage(call, head):
             self.filter = UsageFilter()
             if not self.client.http10:
                 self.framing = _CHUNKED
-        streamed = call.ask.stream or head.content_type.startswith(STREAMED)
-        if not streamed and not connection.complete:
+        if not is_streamed(call, head) and not connection.complete:
             self._held = []
             self._holder = self.gear.loop.call_later(HOLD_SECONDS, self._release_held)
 
@@ -427,23 +426,37 @@ class Exchange:
                 Outcome.SHUTDOWN, 503, Code.SHUTTING_DOWN, "was interrupted: the gateway is shutting down"
             )
 
+    def revoke(self) -> None:
+        """The key it was made with is no longer good: it ends here, and what it took is billed."""
+        if not self.over:
+            message = f"The gateway key was revoked. Weighbridge call {self.call.id}."
+            self._stop(Outcome.REVOKED, 401, Code.KEY_REVOKED, message)
+
+    @property
+    def known(self) -> KnownKey | None:
+        return self.call.known
+
     def _give_up(self, outcome: Outcome, status: int, code: Code, what: str) -> None:
-        """End a call that cannot be completed: our error if the app has seen nothing yet, else a visible cut."""
+        """End a call that the provider does not complete."""
+        target = self.call.target
+        whose = f"{target.provider.title} ({target.authority.decode()})"
+        self._stop(outcome, status, code, f"{whose} {what}. Weighbridge call {self.call.id}.")
+
+    def _stop(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
+        """Our error if the app has seen nothing yet, else a visible cut."""
         if self._held:
             self._release_held()
         if self.head_sent:
             self._fail(outcome)
             self.client.cut()
-            return
-        target = self.call.target
-        message = (
-            f"{target.provider.title} ({target.authority.decode()}) {what}. Weighbridge call {self.call.id}."
-        )
-        self._end_with(outcome, status, code, message)
+        else:
+            self._end_with(outcome, status, code, message)
 
     def _end_with(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
         """Answer with our own error; nothing has been written yet."""
         self.progress.status = status
+        if outcome is Outcome.REFUSED or outcome is Outcome.REVOKED:
+            self.progress.code = code
         body = error_body(self.call.target.wire, status, code, message)
         waiter = self._fail(outcome)
         extra = self._extra_headers()
@@ -482,4 +495,5 @@ class Exchange:
         return self.ticket.issue(outcome, self.tap, with_cost=with_cost)
 
     def _extra_headers(self) -> bytes:
-        return b"x-weighbridge-request-id: %b\r\n%b" % (self.call.id.encode("ascii"), self.ticket.cost_lines)
+        call_id = self.call.id.encode("ascii")
+        return b"x-weighbridge-request-id: %b\r\n%b%b" % (call_id, self.notes, self.ticket.cost_lines)

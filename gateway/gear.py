@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.call import Call, Progress
+from gateway.keyring import KnownKey
 from gateway.upstream import Pool
 from gateway.wire.contract import Reading
 from gateway.wire.tap import Tap, TapLimits
@@ -59,6 +60,12 @@ class Running(Protocol):
     def expire(self, now: float) -> None: ...
 
     def shut_down(self) -> None: ...
+
+    def revoke(self) -> None:
+        """The key it was made with is no longer good."""
+
+    @property
+    def known(self) -> KnownKey | None: ...
 
 
 class Counter(Protocol):

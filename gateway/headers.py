@@ -49,7 +49,8 @@ _LOOKED_AT: Final = frozenset(
 NOTHING: Final = frozenset[bytes]()
 _NEVER_LISTED: Final = frozenset((b"close", b"keep-alive", b"transfer-encoding", b"content-length", b""))
 
-CREDENTIALS: Final = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key"))
+CREDENTIALS_ORDER: Final = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+CREDENTIALS: Final = frozenset(CREDENTIALS_ORDER)
 
 
 class MalformedHeader(ValueError):  # noqa: N818 - what it is, not what went wrong with us

@@ -14,11 +14,13 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway import attribution, headers
+from gateway.admission import FREE, Admission, Admitted
+from gateway.attribution import NO_ROUTE
 from gateway.call import Call, Plan, Progress, RequestHead, Target
 from gateway.errors import Code, Refusal, error_body
 from gateway.exchange import Exchange
 from gateway.gear import Client, Deadlines, Gear
-from gateway.identity import Identity
+from gateway.identity import Identity, check_attributes, check_model, without_key
 from gateway.ids import call_id
 from gateway.price_headers import price_said
 from gateway.realtime import Side, Tunnel
@@ -27,8 +29,9 @@ from gateway.relay import own_response
 from gateway.settings.choices import IncomingTrace
 from gateway.signing import OWN_LINES
 from gateway.wire.contract import AskFields
+from storage.keys.model import Key
 from telemetry.propagation import format_traceparent
-from telemetry.record import Trace
+from telemetry.record import Trace, Who
 from telemetry.sampling import Sampler, begin_trace
 
 NO_ASK: Final = AskFields()
@@ -56,6 +59,17 @@ class Targets(Protocol):
     def deadlines(self, target: Target) -> Deadlines: ...
 
     def injects_usage(self, target: Target) -> bool: ...
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A call that was refused, as far as it had come."""
+
+    started_ns: int
+    head: RequestHead
+    target: Target | None
+    plan: Plan | None
+    call: Call | None
+    ask: AskFields
 
 
 class Ended:
@@ -104,6 +118,7 @@ class Proxy:
         sampler: Sampler = Sampler(),  # noqa: B008 (frozen)
         forward_trace: bool = False,
         rules: attribution.Rules = attribution.DEFAULT_RULES,
+        admission: Admission | None = None,
     ) -> None:
         self.limits = limits
         self.refused: dict[str, int] = {}
@@ -116,8 +131,9 @@ class Proxy:
         self._sampler = sampler
         self._forward_trace = forward_trace
         self._rules = rules
+        self._admission = admission
         self._epoch = object()
-        """Stands for the settings: what was worked out under others counts no more."""
+        """Stands for settings and keys: what was worked out under others counts no more."""
         self.closing = False
 
     def adopt(self, targets: Targets, identity: Identity, limits: Limits, rules: attribution.Rules) -> None:
@@ -126,6 +142,10 @@ class Proxy:
         self._identity = identity
         self.limits = limits
         self._rules = rules
+        self._epoch = object()
+
+    def keys_changed(self) -> None:
+        """What was worked out with the keys of before counts no more."""
         self._epoch = object()
 
     def handle(self, head: RequestHead, body: bytes, whole: bool, client: Client) -> Exchange | Ended:
@@ -137,6 +157,8 @@ class Proxy:
         started_ns = time.time_ns()
         progress = Progress(self._gear.clock())
         target: Target | None = None
+        plan: Plan | None = None
+        call: Call | None = None
         ask = NO_ASK
         try:
             recall = head.recall
@@ -144,7 +166,7 @@ class Proxy:
             if plan is None or plan.epoch is not self._epoch:
                 self._check_head(head)
                 target = self._targets.resolve(head.method, head.target)
-                plan = self._plan(head, target)
+                plan = self._plan(head, target, started_ns)
                 if recall is not None:
                     recall.plan = plan
             target = plan.target
@@ -154,12 +176,15 @@ class Proxy:
                 ask = wire.read_ask(target.path, target.query, body)
             call, rest = self._call(started_ns, head, plan, ask, body, whole)
             progress.request_bytes = len(body)
+            admitted = self._admit(call)
             exchange = Exchange(
                 self._gear, client, call, progress, self._targets.deadlines(target), close=not head.keep_alive
             )
-            exchange.dispatch(rest)
+            exchange.notes = admitted.notes
+            exchange.dispatch(rest, admitted.waiting)
         except Refusal as refusal:
-            self._refuse(refusal, head, target, ask, progress, started_ns, len(body), whole, client)
+            refused = Refused(started_ns, head, target, plan, call, ask)
+            self._refuse(refusal, refused, progress, len(body), whole, client)
             return ENDED
         return exchange
 
@@ -169,19 +194,24 @@ class Proxy:
         started_ns = time.time_ns()
         progress = Progress(self._gear.clock())
         target: Target | None = None
+        plan: Plan | None = None
+        call: Call | None = None
         ask = NO_ASK
         try:
             self._check_body(head, 0)
             self._check_length(head)
             target = self._targets.resolve(head.method, head.target)
-            plan = self._plan(head, target)
+            plan = self._plan(head, target, started_ns)
             if target.wire is not None:
                 ask = target.wire.read_ask(target.path, target.query, b"")
             plan = msgspec.structs.replace(plan, opening=headers.upgrading(plan.opening))
             call, _ = self._call(started_ns, head, plan, ask, b"", True)
-            Tunnel(self._gear, call, progress, self._targets.deadlines(target), side).begin(app, early)
+            admitted = self._admit(call)
+            tunnel = Tunnel(self._gear, call, progress, self._targets.deadlines(target), side, admitted)
+            tunnel.begin(app, early)
         except Refusal as refusal:
-            self._refuse(refusal, head, target, ask, progress, started_ns, 0, True, side)
+            refused = Refused(started_ns, head, target, plan, call, ask)
+            self._refuse(refusal, refused, progress, 0, True, side)
 
     # ---- the stages
 
@@ -200,10 +230,15 @@ class Proxy:
                 414, Code.TOO_LARGE, f"The URL is longer than {self.limits.url} bytes (limits.url_bytes)."
             )
 
-    def _plan(self, head: RequestHead, target: Target) -> Plan:
+    def _plan(self, head: RequestHead, target: Target, started_ns: int) -> Plan:
         """What follows from the head alone: who calls, what goes upstream, for whom."""
         scan = head.scan
-        caller = self._identity.identify(scan.seen, target.provider)
+        now_ms = started_ns // 1_000_000
+        caller = self._identity.identify(scan.seen, scan.labels, head.target, target.provider, now_ms)
+        known = caller.known
+        key = known.key if known is not None else None
+        if key is not None:
+            target = msgspec.structs.replace(target, sent_target=without_key(target.sent_target))
         lines, signer = caller.forward(scan.forward), target.signer
         if scan.labels and self._rules.aliases:
             lines = [line for line in lines if not headers.name_of(line).startswith(self._rules.aliases)]
@@ -222,15 +257,29 @@ class Proxy:
                 target.authority,
                 lines,
             ),
-            attribution.who(scan.labels, NO_ASK, self._rules, scan.seen),
+            attribution.who(scan.labels, NO_ASK, self._rules, scan.seen, key),
             attribution.route(scan.labels),
             signer,
-            price_said(scan.labels) if self.limits.trusts_prices and scan.labels else None,
+            price_said(scan.labels) if scan.labels and self._trusts_prices(key) else None,
+            known,
             wire is not None
             and wire.inject_usage is not None
             and b"content-encoding" not in scan.seen
             and self._targets.injects_usage(target),
         )
+
+    def _trusts_prices(self, key: Key | None) -> bool:
+        return self.limits.trusts_prices or (key is not None and key.trusts_prices)
+
+    def _admit(self, call: Call) -> Admitted:
+        """May this call be made? Raises :class:`Refusal`, or leaves the decision to be waited for."""
+        known = call.known
+        if known is not None:
+            if not known.is_good(call.started_ns // 1_000_000):
+                raise Refusal(401, Code.UNAUTHORIZED, "This gateway key has expired. Ask for a new one.")
+            check_model(known.key, call.method, call.ask.model)
+            check_attributes(known.key, call.who)
+        return FREE if self._admission is None else self._admission.admit(call, known)
 
     def _check_body(self, head: RequestHead, held: int) -> None:
         if self.closing:
@@ -247,8 +296,12 @@ class Proxy:
         """The call, and what of its body goes up behind the request head where the body is not whole yet."""
         target, opening, sent, hides_usage = plan.target, plan.opening, body, False
         trace = None
+        known = plan.known
+        key = known.key if known is not None else None
         if self._traces or b"traceparent" in head.scan.seen:
             trace = self._trace(head.scan.seen)
+            if trace is not None and key is not None and key.traced:
+                trace = msgspec.structs.replace(trace, sampled=False)
             if self._forward_trace:
                 opening += self._trace_lines(head.scan.seen, trace)
         if ask.stream and plan.injects_usage and whole and not ask.wants_usage:
@@ -275,7 +328,7 @@ class Proxy:
             target,
             ask,
             what_of(head.method, target, ask, len(body)),
-            attribution.who(head.scan.labels, ask, self._rules, head.scan.seen) if said else plan.who,
+            attribution.who(head.scan.labels, ask, self._rules, head.scan.seen, key) if said else plan.who,
             plan.route,
             trace,
             request,
@@ -284,6 +337,7 @@ class Proxy:
             not whole and head.content_length is None,
             plan.price_said,
             hides_usage,
+            known,
         )
         return call, b"" if whole else sent
 
@@ -308,31 +362,30 @@ class Proxy:
     def _refuse(
         self,
         refusal: Refusal,
-        head: RequestHead,
-        target: Target | None,
-        ask: AskFields,
+        refused: Refused,
         progress: Progress,
-        started_ns: int,
         held: int,
         whole: bool,
         client: Client,
     ) -> None:
         """Answer in the wire's shape; record it once the provider is known."""
         self.refused[refusal.code] = self.refused.get(refusal.code, 0) + 1
-        extra = b""
-        if refusal.retry_after is not None:
-            extra = b"Retry-After: %d\r\n" % refusal.retry_after
+        head, target, call = refused.head, refused.target, refused.call
+        if call is not None and self._admission is not None:
+            self._admission.release(call.id)
+        extra = refusal.header_lines
         close = not whole or not head.keep_alive
         progress.request_bytes = held
         progress.status = refusal.status
         if target is not None:
             record = record_of_refusal(
-                call_id(started_ns),
-                started_ns,
+                call_id(refused.started_ns) if call is None else call.id,
+                refused.started_ns,
                 head.method,
                 target,
-                ask,
-                attribution.who(head.scan.labels, ask, self._rules, head.scan.seen),
+                refused.ask,
+                self._who(refused),
+                refused.plan.route if refused.plan is not None else NO_ROUTE,
                 progress,
                 refusal.code,
                 self._gear.clock(),
@@ -344,6 +397,14 @@ class Proxy:
         )
         client.write(own_response(refusal.status, body, extra, close=close))
         client.end(close=close)
+
+    def _who(self, refused: Refused) -> Who:
+        if refused.call is not None:
+            return refused.call.who
+        known = refused.plan.known if refused.plan is not None else None
+        scan = refused.head.scan
+        key = known.key if known is not None else None
+        return attribution.who(scan.labels, refused.ask, self._rules, scan.seen, key)
 
 
 def _framing(head: RequestHead, held: int, whole: bool) -> bytes:

@@ -9,12 +9,15 @@ then on bytes pass as they come, with back-pressure, and copies of the messages 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from gateway.admission import FREE, Admitted
 from gateway.call import Call, Progress, RequestHead
 from gateway.deadlines import overdue
-from gateway.errors import Code, error_body, reason_of
+from gateway.errors import Code, Refusal, error_body, reason_of
 from gateway.gear import Client, Deadlines, Gear
+from gateway.keyring import KnownKey
 from gateway.recording import opening_record
 from gateway.relay import RAW, own_response, response_head
 from gateway.upstream import Connection
@@ -69,7 +72,15 @@ class Far(asyncio.Protocol):
 class Tunnel(asyncio.Protocol):
     """The app's side, the receiver of the provider's first answer, and the one record of the connection."""
 
-    def __init__(self, gear: Gear, call: Call, progress: Progress, deadlines: Deadlines, side: Side) -> None:
+    def __init__(
+        self,
+        gear: Gear,
+        call: Call,
+        progress: Progress,
+        deadlines: Deadlines,
+        side: Side,
+        admitted: Admitted = FREE,
+    ) -> None:
         self._gear = gear
         self._call = call
         self._progress = progress
@@ -84,7 +95,8 @@ class Tunnel(asyncio.Protocol):
         self._asked = Messages(MOST_MESSAGE)
         self._answered = Messages(MOST_MESSAGE)
         self._reader: Reader | None = None
-        self._own = b"x-weighbridge-request-id: %b\r\n" % call.id.encode("ascii")
+        self._admitted = admitted
+        self._own = b"x-weighbridge-request-id: %b\r\n%b" % (call.id.encode("ascii"), admitted.notes)
         self._over = False
         self._idle_since = gear.clock()
         self._blocked_since = 0.0
@@ -96,7 +108,8 @@ class Tunnel(asyncio.Protocol):
 
         Raises :class:`gateway.errors.Refusal`, and then has taken nothing over.
         """
-        self._gear.sink.opened(opening_record(self._call))
+        if self._admitted.waiting is None:
+            self._gear.sink.opened(opening_record(self._call))
         self._gear.live.add(self)
         self._app = app
         app.set_protocol(self)
@@ -105,7 +118,24 @@ class Tunnel(asyncio.Protocol):
         if early:
             self.data_received(early)
 
+    async def _may_go(self, waiting: Callable[[], Awaitable[Refusal | None]]) -> bool:
+        """Wait for the decision; a refusal is answered."""
+        refusal = await waiting()
+        if refusal is None and not self._over:
+            try:
+                self._gear.sink.opened(opening_record(self._call))
+            except Refusal as refused:
+                refusal = refused
+        if refusal is not None and not self._over:
+            self._own += refusal.header_lines
+            self._progress.code = refusal.code
+            self._tell(Outcome.REFUSED, refusal.status, refusal.code, refusal.message)
+        return not self._over
+
     async def _connect(self) -> None:
+        waiting = self._admitted.waiting
+        if waiting is not None and not await self._may_go(waiting):
+            return
         progress, since = self._progress, self._gear.clock()
         try:
             connection = await self._gear.pool.connect(self._call.target.origin, self._deadlines.connect)
@@ -261,6 +291,17 @@ class Tunnel(asyncio.Protocol):
             why = "was interrupted: the gateway is shutting down"
             self._refuse(Outcome.SHUTDOWN, 503, Code.SHUTTING_DOWN, why)
 
+    def revoke(self) -> None:
+        """The key it was made with is no longer good."""
+        if self._progress.first_byte_at:
+            self._end(Outcome.REVOKED)
+        else:
+            self._tell(Outcome.REVOKED, 401, Code.KEY_REVOKED, "The gateway key was revoked.")
+
+    @property
+    def known(self) -> KnownKey | None:
+        return self._call.known
+
     # ---- the end
 
     def _goodbye(self, otherwise: Outcome) -> Outcome:
@@ -272,12 +313,15 @@ class Tunnel(asyncio.Protocol):
 
     def _refuse(self, outcome: Outcome, status: int, code: Code, what: str) -> None:
         """The provider could not be had: our own error, as nothing was agreed yet."""
+        title = self._call.target.provider.title
+        self._tell(outcome, status, code, f"{title} {what}. Weighbridge call {self._call.id}.")
+
+    def _tell(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
+        """Answer the app's request with our own error."""
         if self._over:
             return
-        target = self._call.target
         self._progress.status = status
-        message = f"{target.provider.title} {what}. Weighbridge call {self._call.id}."
-        body = error_body(target.wire, status, code, message)
+        body = error_body(self._call.target.wire, status, code, message)
         self._write(own_response(status, body, self._own, close=True))
         self._end(outcome)
 

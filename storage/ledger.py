@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -69,10 +69,12 @@ class Ledger:
         target: Target | None = None,
         companions: tuple[Companion, ...] = (),
         interrupted: Callable[[CallRecord], CallRecord] | None = None,
+        written: Callable[[Sequence[CallRecord]], None] | None = None,
     ) -> None:
         """``target`` replaces the database of ``config.url``; raises ``AddressError`` for a url we do not know.
 
-        ``interrupted`` completes the records of calls that died in mid-flight, in the writer's thread.
+        ``interrupted`` completes the records of calls that died in mid-flight, ``written`` hears of records that are
+        in the database now; both in the writer's thread.
         """
         self._config = config
         self._address: Address = parse(config.url, config.data_dir)
@@ -84,6 +86,7 @@ class Ledger:
             companions=companions,
         )
         self._interrupted = interrupted
+        self._written = written
         self._accepted = 0
         self._started = False
         self._telling = False
@@ -118,6 +121,7 @@ class Ledger:
             config.pace,
             self._ask_carry,
             self._interrupted,
+            self._written,
         )
         self._started = True
         self._writer.start()
@@ -126,6 +130,11 @@ class Ledger:
             unfit = self._writer.unfit
             await self.stop(1.0)
             raise unfit
+
+    @property
+    def spool_name(self) -> str:
+        """Name of this process's spool folder: unlike that of any other process, ever."""
+        return self._spool.folder.name
 
     def opened(self, record: CallRecord) -> None:
         """A call begins: ``record`` is what has to be written of it if the process dies before it is closed.

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -80,6 +80,7 @@ class Writer:
         pace: Pace,
         ask_carry: Callable[[], None],
         interrupted: Callable[[CallRecord], CallRecord] | None = None,
+        written: Callable[[Sequence[CallRecord]], None] | None = None,
     ) -> None:
         self._root = root
         self._spool = spool
@@ -89,6 +90,7 @@ class Writer:
         self._pace = pace
         self._ask_carry = ask_carry
         self._interrupted = interrupted
+        self._written = written
         self._backoff = Backoff(pace.retry_first_s, pace.retry_longest_s)
         self._replays: list[Replay] = []
         self._work: _Work | None = None
@@ -278,6 +280,8 @@ class Writer:
         self._work = None
         self._well()
         batch = work.batch
+        if self._written is not None:
+            self._written(batch.records)
         with contextlib.suppress(OSError):  # an acknowledgement that is not kept costs a replay, nothing else
             if work.replay is not None:
                 work.replay.done(batch)

@@ -9,7 +9,7 @@ from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
 _NOT_OUR_FAULT: Final = frozenset(
-    {Outcome.COMPLETED, Outcome.REFUSED, Outcome.CANCELLED, Outcome.PROVIDER_ERROR}
+    {Outcome.COMPLETED, Outcome.REFUSED, Outcome.CANCELLED, Outcome.PROVIDER_ERROR, Outcome.REVOKED}
 )
 _CUT: Final = frozenset(
     {
@@ -20,6 +20,7 @@ _CUT: Final = frozenset(
         Outcome.TIMEOUT,
         Outcome.PROTOCOL_ERROR,
         Outcome.SHUTDOWN,
+        Outcome.REVOKED,
         Outcome.INTERRUPTED,
         Outcome.GATEWAY_ERROR,
     }

@@ -28,6 +28,8 @@ class Outcome(enum.StrEnum):
     """What the provider sent is not HTTP."""
     CANCELLED = "cancelled"
     """The app went away before it had the whole answer."""
+    REVOKED = "revoked"
+    """The gateway key was revoked while the answer was under way."""
     SHUTDOWN = "shutdown"
     """We were stopped before the answer was complete."""
     INTERRUPTED = "interrupted"
@@ -50,6 +52,7 @@ _ERROR_TYPES = {
     Outcome.TRUNCATED: "stream_truncated",
     Outcome.PROTOCOL_ERROR: "protocol_error",
     Outcome.CANCELLED: "client_disconnected",
+    Outcome.REVOKED: "key_revoked",
     Outcome.SHUTDOWN: "gateway_shutdown",
     Outcome.INTERRUPTED: "gateway_crash",
     Outcome.GATEWAY_ERROR: "gateway_error",

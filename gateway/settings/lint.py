@@ -112,9 +112,13 @@ def _prices(settings: Settings, table: ProviderTable, book: PriceBook | None) ->
 
 
 def _exposure(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
-    if settings.auth.mode is not AuthMode.PASSTHROUGH:
-        yield Problem(
-            "auth.mode", f"{settings.auth.mode.value!r} is not available in this version", 'Use "passthrough"'
+    if settings.auth.mode is AuthMode.KEYS and not any(
+        section.api_key_env or section.api_key for section in settings.providers.values()
+    ):
+        yield _warning(
+            "auth.mode",
+            "apps hold gateway keys, and the settings name no key of any provider: calls go out without one",
+            "Set providers.NAME.api_key_env for the providers your apps use",
         )
     if settings.server.loopback:
         return

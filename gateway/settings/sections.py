@@ -253,6 +253,16 @@ class Attribution(Section):
         return SecretStr(value) if value else None
 
 
+class Budgets(Section):
+    """How budgets are kept; they themselves are in the database (weighbridge budgets)."""
+
+    strict: bool = Field(
+        default=False,
+        description="Refuse calls that a hard budget cannot be asked for because the database does not answer; "
+        "else they pass and are counted.",
+    )
+
+
 class Auth(Section):
     """Who may call, and whose key goes to the provider."""
 
@@ -394,6 +404,7 @@ class Settings(BaseSettings):
     proxy: Proxy = Proxy()
     attribution: Attribution = Attribution()
     auth: Auth = Auth()
+    budgets: Budgets = Budgets()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     pricing: Pricing = Pricing()

@@ -130,6 +130,7 @@ FAILURES: list[tuple[Outcome, dict[str, Any], str | None, str | None]] = [
     (Outcome.PROTOCOL_ERROR, {"status": 502}, "protocol_error", "protocol_error"),
     (Outcome.CANCELLED, {"status": 200}, None, "client_disconnected"),
     (Outcome.CANCELLED, {"status": None}, None, "client_disconnected"),
+    (Outcome.REVOKED, {"status": 200}, None, "key_revoked"),
     (Outcome.SHUTDOWN, {"status": 200}, "gateway_shutdown", "gateway_shutdown"),
     (Outcome.INTERRUPTED, {"status": None}, "gateway_crash", "gateway_crash"),
     (Outcome.GATEWAY_ERROR, {"status": 500}, "gateway_error", "gateway_error"),

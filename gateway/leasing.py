@@ -1,0 +1,215 @@
+"""Borrows for this worker and gives back: rounds of the database, each for everything that is asked by then.
+
+Calls wait for a round only near a limit. Where the database does not answer they are told so at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from gateway.admission import Admission
+from gateway.purse import Purse
+from storage.budgets import leases
+from storage.budgets.leases import Ask
+from storage.control import ControlDatabase, ControlUnavailable
+
+PATIENCE_S: Final = 1.0
+"""The longest a call waits for a round; then the database counts as down."""
+RETRY_S: Final = 1.0
+"""How long it is not asked again after that."""
+TICK_S: Final = 0.5
+IDLE_S: Final = 5.0
+"""An account that no call draws on gets back what was lent."""
+KEY_IDLE_S: Final = 0.5
+"""The same for limits of keys, which are small and shared by all workers."""
+LOOK_S: Final = 2.0
+"""How often accounts in use are looked at."""
+RENEW_S: Final = 60.0
+SWEEP_S: Final = 5.0
+FORGET_S: Final = 300.0
+
+_logger = logging.getLogger("gateway.leasing")
+
+
+class Leasing:
+    """:class:`gateway.admission.Lender`. One per worker; everything on the event loop."""
+
+    def __init__(
+        self,
+        db: ControlDatabase,
+        owner: str,
+        admission: Admission,
+        clock: Callable[[], float],
+        now_ms: Callable[[], int],
+        dead: Callable[[Sequence[str]], list[str]],
+    ) -> None:
+        """``dead`` picks, of all who hold anything, those that are known to be dead."""
+        self._db = db
+        self._owner = owner
+        self._admission = admission
+        self._clock = clock
+        self._now_ms = now_ms
+        self._dead = dead
+        self._wake = asyncio.Event()
+        self._answer: asyncio.Future[bool] | None = None
+        self._down_until = 0.0
+        self._look_at = self._renew_at = self._sweep_at = 0.0
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self.failures = 0
+        """Rounds the database did not answer."""
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self, timeout_s: float) -> None:
+        """Give everything back that is not in use; the rest goes with its rows."""
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=timeout_s)
+            self._task.cancel()
+
+    def wake(self) -> None:
+        self._wake.set()
+
+    async def ask(self, purses: Sequence[Purse]) -> bool:
+        """Wait for the round that serves what these purses ask; false: the database does not answer."""
+        if self._clock() < self._down_until:
+            return False
+        if self._answer is None:
+            self._answer = asyncio.get_running_loop().create_future()
+        self._wake.set()
+        try:
+            return await asyncio.wait_for(asyncio.shield(self._answer), PATIENCE_S)
+        except TimeoutError:
+            self._down_until = self._clock() + RETRY_S
+            return False
+
+    # ---- rounds
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            try:
+                async with asyncio.timeout(TICK_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            await self.round()
+        await self._return_all()
+
+    async def round(self) -> None:
+        """Do what there is to do; nothing is raised, what could not be done stays to be done."""
+        answer, self._answer = self._answer, None
+        done = False
+        try:
+            if answer is None and self._clock() < self._down_until:
+                return
+            await self._borrow()
+            done = True
+            if answer is not None:
+                answer.set_result(True)
+            await self._tell()
+            await self._keep_up()
+        except ControlUnavailable as error:
+            if not self.failures:
+                _logger.warning("budgets are kept from memory, the database does not answer: %s", error)
+            self.failures += 1
+            self._down_until = self._clock() + RETRY_S
+        finally:
+            if answer is not None and not answer.done():
+                answer.set_result(done)
+
+    async def _borrow(self) -> None:
+        wanting = [
+            purse
+            for purse in self._admission.purses.values()
+            if purse.account.budget.is_enforced and (purse.asked or purse.is_low)
+        ]
+        if not wanting:
+            return
+        asks = [Ask(purse.account, max(purse.asked - purse.available, 0)) for purse in wanting]
+        for purse, got in zip(
+            wanting, await leases.grant(self._db, self._owner, asks, self._now_ms()), strict=True
+        ):
+            purse.take(got)
+
+    async def _tell(self) -> None:
+        """Tell what limits of keys have used and what was refused, and give back what is not needed."""
+        purses = list(self._admission.purses.values())
+        used = [(purse, purse.owing) for purse in purses if purse.owing]
+        if used:
+            await leases.settle(self._db, self._owner, [(purse.account, owing) for purse, owing in used])
+            for purse, owing in used:
+                purse.owing -= owing
+        denied = [(purse, purse.denied) for purse in purses if purse.denied]
+        if denied:
+            await leases.note_denied(self._db, [(purse.account, count) for purse, count in denied])
+            for purse, count in denied:
+                purse.denied -= count
+        now = self._clock()
+        await self._give_back([purse for purse in purses if _is_spare(purse, now)])
+
+    async def _give_back(self, purses: list[Purse]) -> None:
+        amounts = [(purse, purse.available) for purse in purses if purse.available > 0]
+        for purse, amount in amounts:  # before the database knows: meanwhile it must not be drawn on
+            purse.granted -= amount
+        try:
+            if amounts:
+                given = [(purse.account, amount) for purse, amount in amounts]
+                await leases.give_back(self._db, self._owner, given)
+        except ControlUnavailable:
+            for purse, amount in amounts:
+                purse.granted += amount
+            raise
+        for purse, amount in amounts:
+            purse.left += amount
+
+    async def _keep_up(self) -> None:
+        now = self._clock()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_S
+            await self._look(now)
+        if now >= self._renew_at:
+            self._renew_at = now + RENEW_S
+            await leases.renew(self._db, self._owner, self._now_ms())
+        if now >= self._sweep_at:
+            self._sweep_at = now + SWEEP_S
+            holders = await leases.owners(self._db)
+            await leases.release(self._db, self._dead(holders), self._now_ms())
+
+    async def _look(self, now: float) -> None:
+        purses = self._admission.purses
+        end_s = self._now_ms() // 1000
+        for key, purse in list(purses.items()):
+            is_over = purse.account.end_s <= end_s or now - purse.touched_at > FORGET_S
+            if is_over and not (purse.held or purse.available > 0 or purse.owing or purse.denied):
+                del purses[key]
+        accounts = [purse.account for purse in purses.values()]
+        found = await leases.standings(self._db, accounts, self._now_ms())
+        for key, standing in found.items():
+            if key in purses:
+                purses[key].look(standing)
+
+    async def _return_all(self) -> None:
+        try:
+            for purse in self._admission.purses.values():
+                purse.touched_at = 0.0
+            await self._tell()
+            await self._give_back(list(self._admission.purses.values()))
+        except ControlUnavailable as error:
+            _logger.warning("what was lent is given back by time: %s", error)
+
+
+def _is_spare(purse: Purse, now: float) -> bool:
+    """Is what it holds beyond the calls under way of more use to others?"""
+    if purse.asked or purse.available <= 0 or not purse.account.budget.is_enforced:
+        return False
+    idle = now - purse.touched_at
+    if purse.is_of_key:
+        return idle > KEY_IDLE_S
+    return idle > IDLE_S or not purse.is_wide(purse.latest)

@@ -1,0 +1,51 @@
+"""Who looks on while an answer passes: the tap of its wire, and whether the answer is a stream."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.call import Call
+from gateway.headers import AnswerHead
+from gateway.upstream import Connection
+from gateway.wire.contract import Exchanged, Wire
+from gateway.wire.tap import Tap, TapLimits
+
+STREAMED: Final = (
+    "text/event-stream",
+    "application/x-ndjson",
+    "application/vnd.amazon.eventstream",
+    "application/jsonl",
+)
+"""Media types of answers that are never held."""
+
+
+def tap_of(wire: Wire, call: Call, connection: Connection, limits: TapLimits) -> Tap:
+    """A tap for the answer whose head has come."""
+    head, target = connection.head, call.target
+    return Tap(
+        wire,
+        Exchanged(
+            call.method,
+            target.path,
+            target.query,
+            call.ask,
+            connection.status,
+            head,
+            call.body,
+            target.provider.canonical,
+        ),
+        head.content_type,
+        head.content_encoding,
+        limits,
+    )
+
+
+def is_streamed(call: Call, head: AnswerHead) -> bool:
+    return call.ask.stream or head.content_type.startswith(STREAMED)
+
+
+def hides_usage(call: Call, head: AnswerHead) -> bool:
+    """Has the extra chunk that we asked for to be kept from the app?"""
+    return (
+        call.hides_usage and head.content_type.startswith("text/event-stream") and not head.content_encoding
+    )

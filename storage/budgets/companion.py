@@ -1,0 +1,118 @@
+"""Counts what calls spent, in the transaction that writes their rows: exactly once, whatever happens.
+
+The definitions are those the database has within the same transaction: a budget that is made or changed is counted
+anew from the rows while no batch is being written (:mod:`storage.budgets.admin`), and every later batch knows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from sqlite3 import Connection as SqliteConnection
+from typing import TYPE_CHECKING, Any, Final
+
+from storage.budgets.amounts import is_call, is_unpriced, spent
+from storage.budgets.model import Account, Unit, decode
+from storage.budgets.scopes import Scopes
+from telemetry.record import CallRecord
+
+if TYPE_CHECKING:
+    import asyncpg
+
+LOCK_KEY: Final = 0x7765_6967_6275_6467
+"""PostgreSQL advisory lock: shared by batches, exclusive where budgets change ("weigbudg")."""
+_VERSION: Final = "SELECT version FROM control_versions WHERE name = 'budgets'"
+_BUDGETS: Final = "SELECT definition FROM budgets"
+_ADD: Final = (
+    "INSERT INTO budget_accounts (budget_id, subject, window_key, start_s, end_s, spent, calls, unpriced, denied)"
+    " VALUES ({0}, {1}, {2}, {3}, {4}, {5}, {6}, {7}, 0)"
+    " ON CONFLICT (budget_id, subject, window_key) DO UPDATE SET spent = budget_accounts.spent + excluded.spent,"
+    " calls = budget_accounts.calls + excluded.calls, unpriced = budget_accounts.unpriced + excluded.unpriced"
+)
+_SHRINK: Final = (
+    "UPDATE budget_leases SET amount = CASE WHEN amount > {0} THEN amount - {0} ELSE 0 END"
+    " WHERE owner = {1} AND budget_id = {2} AND subject = {3} AND window_key = {4}"
+)
+_ADD_SQLITE: Final = _ADD.format(*(f"?{n}" for n in range(1, 9)))
+_SHRINK_SQLITE: Final = _SHRINK.format(*(f"?{n}" for n in range(1, 6)))
+_ADD_POSTGRES: Final = _ADD.format(*(f"${n}" for n in range(1, 9)))
+_SHRINK_POSTGRES: Final = _SHRINK.format("$1::bigint", *(f"${n}" for n in range(2, 6)))
+
+
+class Delta:
+    """What a batch adds to one account."""
+
+    __slots__ = ("account", "calls", "mine", "spent", "unpriced")
+
+    def __init__(self, account: Account) -> None:
+        self.account = account
+        self.spent = 0
+        self.calls = 0
+        self.unpriced = 0
+        self.mine = 0
+        """Of ``spent``, what was drawn on this worker's own lease."""
+
+
+class BudgetCompanion:
+    """:class:`storage.targets.contract.Companion`, on the writer's thread."""
+
+    def __init__(self) -> None:
+        self.owner = ""
+        """This worker, as its leases name it."""
+        self.drawn: set[str] = set()
+        """Calls that were drawn on this worker's leases and are not written yet; the event loop adds to it."""
+        self._scopes = Scopes()
+        self._version = -1
+
+    def in_sqlite(self, db: SqliteConnection, inserted: Sequence[CallRecord]) -> None:
+        ((version,),) = db.execute(_VERSION).fetchall()
+        if version != self._version:
+            self._take(version, db.execute(_BUDGETS).fetchall())
+        if not self._scopes:
+            return
+        for delta in self._deltas(inserted):
+            db.execute(_ADD_SQLITE, _added(delta))
+            if delta.mine:
+                db.execute(_SHRINK_SQLITE, (delta.mine, self.owner, *delta.account.key))
+
+    async def in_postgres(self, db: asyncpg.Connection, inserted: Sequence[CallRecord]) -> None:
+        await db.execute("SELECT pg_advisory_xact_lock_shared($1)", LOCK_KEY)
+        version = await db.fetchval(_VERSION)
+        if version != self._version:
+            self._take(version, await db.fetch(_BUDGETS))
+        if not self._scopes:
+            return
+        for delta in self._deltas(inserted):
+            await db.execute(_ADD_POSTGRES, *_added(delta))
+            if delta.mine:
+                await db.execute(_SHRINK_POSTGRES, delta.mine, self.owner, *delta.account.key)
+
+    def written(self, records: Sequence[CallRecord]) -> None:
+        """These are rows now."""
+        self.drawn.difference_update([record.id for record in records])
+
+    def _take(self, version: int, rows: Sequence[Any]) -> None:
+        self._scopes = Scopes([decode(row[0]) for row in rows])
+        self._version = version
+
+    def _deltas(self, records: Sequence[CallRecord]) -> list[Delta]:
+        """What the records add, in the order of the accounts' keys: then no two batches wait for each other."""
+        found: dict[tuple[str, str, str], Delta] = {}
+        for record in records:
+            what = record.what
+            accounts = self._scopes.accounts(record.who, what.provider, what.model, record.timing.started_ns)
+            for account in accounts:
+                delta = found.get(account.key)
+                if delta is None:
+                    delta = found[account.key] = Delta(account)
+                amount = spent(account.budget, record)
+                delta.spent += amount
+                delta.calls += is_call(record)
+                delta.unpriced += account.budget.unit is Unit.USD and is_unpriced(record)
+                if account.budget.is_enforced and record.id in self.drawn:
+                    delta.mine += amount
+        return [found[key] for key in sorted(found)]
+
+
+def _added(delta: Delta) -> tuple[Any, ...]:
+    account = delta.account
+    return (*account.key, account.start_s, account.end_s, delta.spent, delta.calls, delta.unpriced)

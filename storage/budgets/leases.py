@@ -1,0 +1,177 @@
+"""Parts of accounts, lent to workers: spent and lent together never exceed a hard limit.
+
+A worker draws calls on what it was lent without asking. What a call cost moves from lent to spent in the transaction
+that writes its row (:mod:`storage.budgets.companion`); what is not needed is given back; what a dead worker held comes
+back when its spool was replayed, or after :data:`LEASE_S`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from storage.address import Engine
+from storage.budgets.model import Account
+from storage.control.contract import ControlDatabase, Transaction
+
+LEASE_S: Final = 600
+"""A worker that is not heard of for so long holds nothing any more."""
+SLICES: Final = 20
+"""A worker is lent at most this part of what is left, so near the limit no more than it asks for."""
+_ACCOUNT: Final = "budget_id = ? AND subject = ? AND window_key = ?"
+_AT_ONCE: Final = 100
+KEY_LIMIT: Final = "key:"
+"""Budget ids of the limits of keys begin with it; their accounts are of no use once their minute is over."""
+
+
+class Ask(msgspec.Struct, frozen=True):
+    """What a worker wants: ``need`` at least, or whatever is left."""
+
+    account: Account
+    need: int
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """What it got, and how the account stands after that."""
+
+    amount: int
+    spent: int
+    lent: int
+    """To all workers, this one included."""
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How an account stands."""
+
+    spent: int = 0
+    lent: int = 0
+    calls: int = 0
+    unpriced: int = 0
+    denied: int = 0
+
+
+async def grant(db: ControlDatabase, owner: str, asks: Sequence[Ask], now_ms: int) -> list[Grant]:
+    """Lend, all in one transaction. Accounts are locked in the order of their keys, so that nobody waits in a circle."""
+    found: dict[tuple[str, str, str], Grant] = {}
+    async with db.transaction() as tx:
+        for ask in sorted(asks, key=lambda one: one.account.key):
+            found[ask.account.key] = await _grant(tx, owner, ask, now_ms)
+    return [found[ask.account.key] for ask in asks]
+
+
+async def _grant(tx: Transaction, owner: str, ask: Ask, now_ms: int) -> Grant:
+    account, key = ask.account, ask.account.key
+    await open_account(tx, account)
+    lock = " FOR UPDATE" if tx.engine is Engine.POSTGRESQL else ""
+    ((spent,),) = await tx.fetch(f"SELECT spent FROM budget_accounts WHERE {_ACCOUNT}{lock}", *key)
+    ((lent,),) = await tx.fetch(
+        f"SELECT COALESCE(SUM(amount), 0) FROM budget_leases WHERE {_ACCOUNT} AND (expires_ms > ? OR owner = ?)",
+        *key,
+        now_ms,
+        owner,
+    )
+    spent, lent = int(spent), int(lent)
+    free = max(account.budget.limit - spent - lent, 0)
+    amount = min(free, max(ask.need, free // SLICES))
+    if amount:
+        await tx.run(
+            "INSERT INTO budget_leases (owner, budget_id, subject, window_key, amount, expires_ms)"
+            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (owner, budget_id, subject, window_key) DO UPDATE"
+            " SET amount = budget_leases.amount + excluded.amount, expires_ms = excluded.expires_ms",
+            owner,
+            *key,
+            amount,
+            now_ms + LEASE_S * 1000,
+        )
+    return Grant(amount, spent, lent + amount)
+
+
+async def open_account(tx: Transaction, account: Account) -> None:
+    """Make the account's row, if it is the first that is heard of it."""
+    await tx.run(
+        "INSERT INTO budget_accounts"
+        " (budget_id, subject, window_key, start_s, end_s, spent, calls, unpriced, denied)"
+        " VALUES (?, ?, ?, ?, ?, 0, 0, 0, 0) ON CONFLICT DO NOTHING",
+        *account.key,
+        account.start_s,
+        account.end_s,
+    )
+
+
+async def give_back(db: ControlDatabase, owner: str, amounts: Iterable[tuple[Account, int]]) -> None:
+    """Return what is not needed."""
+    async with db.transaction() as tx:
+        for account, amount in sorted(amounts, key=lambda one: one[0].key):
+            await shrink(tx, owner, account, amount)
+
+
+async def settle(db: ControlDatabase, owner: str, amounts: Iterable[tuple[Account, int]]) -> None:
+    """Make spent of lent, for accounts that no row of a call counts on (limits of keys)."""
+    async with db.transaction() as tx:
+        for account, amount in sorted(amounts, key=lambda one: one[0].key):
+            await open_account(tx, account)
+            change = f"UPDATE budget_accounts SET spent = spent + ? WHERE {_ACCOUNT}"
+            await tx.run(change, amount, *account.key)
+            await shrink(tx, owner, account, amount)
+
+
+async def shrink(tx: Transaction, owner: str, account: Account, amount: int) -> None:
+    where = f"WHERE owner = ? AND {_ACCOUNT}"
+    change = f"UPDATE budget_leases SET amount = amount - ? {where} AND amount > ?"
+    if not await tx.run(change, amount, owner, *account.key, amount):
+        await tx.run(f"DELETE FROM budget_leases {where}", owner, *account.key)
+
+
+async def note_denied(db: ControlDatabase, counts: Iterable[tuple[Account, int]]) -> None:
+    """Calls that were refused for want of money (or would have been, in shadow)."""
+    async with db.transaction() as tx:
+        for account, count in sorted(counts, key=lambda one: one[0].key):
+            await open_account(tx, account)
+            change = f"UPDATE budget_accounts SET denied = denied + ? WHERE {_ACCOUNT}"
+            await tx.run(change, count, *account.key)
+
+
+async def standings(
+    db: ControlDatabase, accounts: Sequence[Account], now_ms: int
+) -> dict[tuple[str, str, str], Standing]:
+    """How accounts stand; those nobody has drawn on are left out."""
+    found: dict[tuple[str, str, str], Standing] = {}
+    for at in range(0, len(accounts), _AT_ONCE):
+        keys = [account.key for account in accounts[at : at + _AT_ONCE]]
+        places = " OR ".join([f"({_ACCOUNT})"] * len(keys))
+        values = [part for key in keys for part in key]
+        query = f"SELECT budget_id, subject, window_key, spent, calls, unpriced, denied FROM budget_accounts WHERE {places}"
+        for budget, subject, window, spent, calls, unpriced, denied in await db.fetch(query, *values):
+            found[budget, subject, window] = Standing(spent, 0, calls, unpriced, denied)
+        query = (
+            f"SELECT budget_id, subject, window_key, SUM(amount) FROM budget_leases WHERE ({places})"
+            " AND expires_ms > ? GROUP BY budget_id, subject, window_key"
+        )
+        for budget, subject, window, lent in await db.fetch(query, *values, now_ms):
+            key = (budget, subject, window)
+            found[key] = msgspec.structs.replace(found.get(key, Standing()), lent=int(lent))
+    return found
+
+
+async def renew(db: ControlDatabase, owner: str, now_ms: int) -> None:
+    """This worker lives."""
+    async with db.transaction() as tx:
+        change = "UPDATE budget_leases SET expires_ms = ? WHERE owner = ?"
+        await tx.run(change, now_ms + LEASE_S * 1000, owner)
+
+
+async def owners(db: ControlDatabase) -> list[str]:
+    """Who holds anything."""
+    return [str(owner) for (owner,) in await db.fetch("SELECT DISTINCT owner FROM budget_leases")]
+
+
+async def release(db: ControlDatabase, dead: Sequence[str], now_ms: int) -> None:
+    """Take back what dead workers held, and what has expired; forget the minutes of keys that are long over."""
+    async with db.transaction() as tx:
+        for owner in dead:
+            await tx.run("DELETE FROM budget_leases WHERE owner = ?", owner)
+        await tx.run("DELETE FROM budget_leases WHERE expires_ms <= ?", now_ms)
+        old = "DELETE FROM budget_accounts WHERE budget_id LIKE ? AND end_s < ?"
+        await tx.run(old, f"{KEY_LIMIT}%", now_ms // 1000 - 3_600)

@@ -1,0 +1,137 @@
+"""What a budget is. Made at the edges (API, command line), kept as JSON, used by admission and by the writer."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+import msgspec
+
+EVERY: Final = "*"
+"""In a scope: one account for each value."""
+DIMENSIONS: Final = (
+    "tenant",
+    "team",
+    "user",
+    "project",
+    "feature",
+    "environment",
+    "key",
+    "provider",
+    "model",
+    "session",
+    "agent",
+    "app",
+)
+"""What a scope may name, besides ``tag:NAME``."""
+TAG: Final = "tag:"
+PPM: Final = 1_000_000
+
+
+class Unit(enum.StrEnum):
+    """What is counted."""
+
+    USD = "usd"
+    """Nano-USD."""
+    TOKENS = "tokens"
+    """Input and output together."""
+    CALLS = "calls"
+    """Calls that went to a provider."""
+    SLOTS = "slots"
+    """Calls at the same time: nothing is spent, only held."""
+
+
+class Window(enum.StrEnum):
+    """When a budget begins anew. Nothing is reset: each window has an account of its own."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    TOTAL = "total"
+
+
+class Mode(enum.StrEnum):
+    """What happens at the limit."""
+
+    WATCH = "watch"
+    """Nothing; it is counted and told."""
+    SOFT = "soft"
+    """Calls pass, and their answers say so."""
+    HARD = "hard"
+    """Calls are refused."""
+    SHADOW = "shadow"
+    """Calls pass; those that would have been refused are counted."""
+
+
+class Unpriced(enum.StrEnum):
+    """What a call whose price is unknown counts as, in a budget of USD."""
+
+    IGNORE = "ignore"
+    BLOCK = "block"
+    """It is refused, where its model has no price."""
+    CEILING = "ceiling"
+    """Its tokens at ``ceiling_nano_per_mtok``."""
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One budget. ``limit`` is nano-USD, tokens or calls."""
+
+    id: str
+    name: str
+    limit: int
+    unit: Unit = Unit.USD
+    window: Window = Window.MONTH
+    timezone: str = "UTC"
+    week_start: int = 1
+    """ISO weekday, 1 is Monday."""
+    scope: tuple[tuple[str, str], ...] = ()
+    """Dimension and value (or ``*``), sorted by dimension; empty: every call."""
+    mode: Mode = Mode.WATCH
+    thresholds_ppm: tuple[int, ...] = (500_000, 750_000, 900_000, 1_000_000)
+    unpriced: Unpriced = Unpriced.IGNORE
+    ceiling_nano_per_mtok: int = 0
+    """Nano-USD for a million tokens."""
+    assumed_output_tokens: int = 1_024
+    """What a call without a limit of its own is expected to answer."""
+
+    @property
+    def is_enforced(self) -> bool:
+        """Does it take a part of the account before a call is made?"""
+        return self.mode is Mode.HARD
+
+    @property
+    def shape(self) -> tuple[str, ...]:
+        """The dimensions of its scope."""
+        return tuple(dimension for dimension, _ in self.scope)
+
+
+class Account(msgspec.Struct, frozen=True):
+    """What a call draws on: a budget, for one subject, in one window."""
+
+    budget: Budget
+    subject: str
+    """Values of the dimensions that are counted each for itself, as JSON; empty for a budget with one account."""
+    window_key: str
+    start_s: int
+    """First second of the window, UTC since 1970."""
+    end_s: int
+    """First second after it."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.budget.id, self.subject, self.window_key
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Budget)
+
+
+def encode(budget: Budget) -> str:
+    return _encoder.encode(budget).decode()
+
+
+def decode(text: str | bytes) -> Budget:
+    """Raises ``msgspec.ValidationError``."""
+    return _decoder.decode(text)

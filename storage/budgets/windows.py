@@ -1,0 +1,91 @@
+"""Windows of budgets in a time zone: they follow each other without a gap, across changes of the clock too."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from storage.budgets.model import Budget, Window
+
+FOREVER_S: Final = 253_402_300_799
+"""End of the year 9999, UTC."""
+_FIXED: Final = {Window.MINUTE: 60, Window.HOUR: 3_600}
+"""Seconds of windows that no time zone moves: they begin with UTC's minutes and hours."""
+_KEPT: Final = 512
+
+
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """One window: ``start_s`` is its first second, ``end_s`` the first after it, UTC since 1970."""
+
+    key: str
+    """``month:2026-10-31T11:00:00Z``: kind and beginning."""
+    start_s: int
+    end_s: int
+
+
+class Calendar:
+    """Finds the window of a moment. Remembers the latest, as nearly all calls fall into them."""
+
+    def __init__(self) -> None:
+        self._latest: OrderedDict[tuple[Window, str, int], Span] = OrderedDict()
+
+    def span(self, budget: Budget, at_s: int) -> Span:
+        """The window of ``budget`` that holds the second ``at_s``."""
+        place = (budget.window, budget.timezone, budget.week_start)
+        found = self._latest.get(place)
+        if found is None or not found.start_s <= at_s < found.end_s:
+            found = span_of(budget.window, budget.timezone, budget.week_start, at_s)
+            self._latest[place] = found
+            if len(self._latest) > _KEPT:
+                self._latest.popitem(last=False)
+        return found
+
+
+def span_of(window: Window, timezone: str, week_start: int, at_s: int) -> Span:
+    """The window that holds the second ``at_s``. Raises ``ZoneInfoNotFoundError``."""
+    if window is Window.TOTAL:
+        return Span("total", 0, FOREVER_S)
+    size = _FIXED.get(window)
+    if size is not None:
+        start = at_s - at_s % size
+        return Span(_key(window, start), start, start + size)
+    zone = ZoneInfo(timezone)
+    day = datetime.fromtimestamp(at_s, zone).date()
+    first = _first_day(window, week_start, day)
+    start, end = _midnight(first, zone), _midnight(_next(window, first), zone)
+    if at_s < start:  # the clock went back over midnight: that hour belongs to the day before
+        first = _first_day(window, week_start, first - timedelta(days=1))
+        start, end = _midnight(first, zone), start
+    elif at_s >= end:
+        first = _next(window, first)
+        start, end = end, _midnight(_next(window, first), zone)
+    return Span(_key(window, start), start, end)
+
+
+def _first_day(window: Window, week_start: int, day: date) -> date:
+    if window is Window.DAY:
+        return day
+    if window is Window.WEEK:
+        return day - timedelta(days=(day.isoweekday() - week_start) % 7)
+    return day.replace(day=1)
+
+
+def _next(window: Window, first: date) -> date:
+    if window is Window.DAY:
+        return first + timedelta(days=1)
+    if window is Window.WEEK:
+        return first + timedelta(days=7)
+    return (first.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+def _midnight(day: date, zone: ZoneInfo) -> int:
+    """The first second of a local day; where the clock skips midnight, the moment it does."""
+    return int(datetime.combine(day, time(), zone).timestamp())
+
+
+def _key(window: Window, start_s: int) -> str:
+    return f"{window}:{datetime.fromtimestamp(start_s, UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,18 @@
+"""The small tables that say who may do what: keys, tokens, budgets."""
+
+from __future__ import annotations
+
+from storage.address import Address, Engine
+from storage.control.contract import ControlDatabase, ControlUnavailable
+from storage.control.sqlite import SqliteControl
+
+__all__ = ["ControlDatabase", "ControlUnavailable", "control_of"]
+
+
+def control_of(address: Address, timeout_s: float = 10.0) -> ControlDatabase:
+    """The database at an address; connects when first asked something."""
+    if address.engine is Engine.SQLITE:
+        return SqliteControl(address, timeout_s)
+    from storage.control.postgres import PostgresControl
+
+    return PostgresControl(address, timeout_s)

@@ -1,0 +1,68 @@
+"""The small tables in SQLite: a connection of its own, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from storage.address import Address, Engine
+from storage.control.contract import ControlUnavailable, Row, Transaction
+from storage.sqlite_file import connect
+
+
+class SqliteControl:
+    """See :class:`storage.control.contract.ControlDatabase`."""
+
+    engine = Engine.SQLITE
+
+    def __init__(self, address: Address, timeout_s: float = 10.0) -> None:
+        self._path = Path(address.dsn)
+        self._timeout_s = timeout_s
+        self._thread = ThreadPoolExecutor(1, "control")
+        self._turn = asyncio.Lock()
+        self._db: sqlite3.Connection | None = None
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        async with self._turn:
+            await self._call("BEGIN IMMEDIATE")
+            done = False
+            try:
+                yield self
+                await self._call("COMMIT")
+                done = True
+            finally:
+                if not done:
+                    with contextlib.suppress(ControlUnavailable):
+                        await self._call("ROLLBACK")
+
+    async def fetch(self, statement: str, *values: Any) -> list[Row]:
+        return (await self._call(statement, *values))[0]
+
+    async def run(self, statement: str, *values: Any) -> int:
+        return (await self._call(statement, *values))[1]
+
+    async def _call(self, statement: str, *values: Any) -> tuple[list[Row], int]:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._thread, self._execute, statement, values)
+        except (sqlite3.Error, OSError) as error:
+            raise ControlUnavailable(f"the database cannot be used: {type(error).__name__}") from error
+
+    def _execute(self, statement: str, values: tuple[Any, ...]) -> tuple[list[Row], int]:
+        if self._db is None:
+            self._db = connect(self._path, self._timeout_s)
+        cursor = self._db.execute(statement, values)
+        return cursor.fetchall(), cursor.rowcount
+
+    async def close(self) -> None:
+        if self._db is not None:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
+            self._db = None
+        self._thread.shutdown(wait=False)

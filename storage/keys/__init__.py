@@ -1,0 +1,1 @@
+"""Gateway keys and tokens that may read: what they say, and how they are kept."""
