@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.address import Address, Engine
+from storage.rollups.companion import RollupCompanion
 from storage.schema import Migrate
 from storage.targets.contract import Companion, Target
 from storage.targets.sqlite import SqliteTarget
@@ -18,7 +19,8 @@ def open_target(
     power_safe: bool,
     companions: Sequence[Companion] = (),
 ) -> Target:
-    """The target of an address, not yet connected."""
+    """The target of an address, not yet connected. Whatever it writes is in the rollups too."""
+    companions = (RollupCompanion(), *companions)
     if address.engine is Engine.SQLITE:
         return SqliteTarget(
             address, migrate=migrate, timeout_s=timeout_s, power_safe=power_safe, companions=companions

@@ -1,0 +1,136 @@
+"""Sums in memory: what deltas, rows of the rollups and the calls themselves are added up in."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from operator import add
+from typing import Final
+
+from storage.rollups.delta import Delta, GroupLine, UserLine
+from storage.rollups.dimensions import Group
+from storage.rollups.distinct import hash_of
+from storage.rollups.measures import MEASURES, USER_MEASURES
+
+HOURS_A_DAY: Final = 24
+
+
+class Line:
+    """The sums of one group in one hour or on one day; histograms as bucket -> count."""
+
+    __slots__ = ("durations", "rates", "sums", "ttfts")
+
+    def __init__(self) -> None:
+        self.sums = [0] * len(MEASURES)
+        self.durations: Counter[int] = Counter()
+        self.ttfts: Counter[int] = Counter()
+        self.rates: Counter[int] = Counter()
+
+    @property
+    def histograms(self) -> tuple[Counter[int], Counter[int], Counter[int]]:
+        """In the order of :data:`storage.rollups.tables.HISTOGRAMS`."""
+        return self.durations, self.ttfts, self.rates
+
+    def merge(self, other: Line) -> None:
+        """Add another one's."""
+        self.sums = [*map(add, self.sums, other.sums)]
+        for mine, theirs in zip(self.histograms, other.histograms, strict=True):
+            mine.update(theirs)
+
+    def add(self, delta: GroupLine) -> None:
+        """Add a line of a delta."""
+        self.sums = [*map(add, self.sums, delta.sums)]
+        self.durations.update(delta.durations)
+        self.ttfts.update(delta.ttfts)
+        self.rates.update(delta.rates)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Line):
+            return NotImplemented
+        return self.sums == other.sums and self.histograms == other.histograms
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class UserSums:
+    """The sums of one user on one day, and the hashes of the sessions."""
+
+    __slots__ = ("sessions", "sums")
+
+    def __init__(self) -> None:
+        self.sums = [0] * len(USER_MEASURES)
+        self.sessions: set[bytes] = set()
+
+    def add(self, delta: UserLine) -> None:
+        """Add a line of a delta."""
+        self.sums = [*map(add, self.sums, delta.sums)]
+        self.sessions.update(hash_of(delta.tenant, session) for session in delta.sessions)
+
+    def merge(self, other: UserSums) -> None:
+        """Add another one's."""
+        self.sums = [*map(add, self.sums, other.sums)]
+        self.sessions |= other.sessions
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, UserSums):
+            return NotImplemented
+        return self.sums == other.sums and self.sessions == other.sessions
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+PeriodKey = tuple[int, Group]
+"""An hour or a day since 1970, and the group."""
+UserKey = tuple[str, int, str, str]
+"""Tenant, day, team, user."""
+
+
+class Tally:
+    """Sums by hour and group, and by user and day."""
+
+    def __init__(self) -> None:
+        self.hours: dict[PeriodKey, Line] = {}
+        self.users: dict[UserKey, UserSums] = {}
+
+    def add(self, delta: Delta) -> None:
+        """Add a delta."""
+        for one in delta.groups:
+            self.line(one.hour, one.group).add(one)
+        for user in delta.users:
+            self.user((user.tenant, user.day, user.team, user.user)).add(user)
+
+    def line(self, hour: int, group: Group) -> Line:
+        """The line of a group in an hour, to be added to."""
+        found = self.hours.get((hour, group))
+        if found is None:
+            found = self.hours[hour, group] = Line()
+        return found
+
+    def user(self, key: UserKey) -> UserSums:
+        """The sums of a user on a day, to be added to."""
+        found = self.users.get(key)
+        if found is None:
+            found = self.users[key] = UserSums()
+        return found
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tally):
+            return NotImplemented
+        return self.hours == other.hours and self.users == other.users
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def without(self, day: int) -> Tally:
+        """What belongs to other days."""
+        other = Tally()
+        other.hours = {key: line for key, line in self.hours.items() if key[0] // HOURS_A_DAY != day}
+        other.users = {key: sums for key, sums in self.users.items() if key[1] != day}
+        return other
+
+
+def by_day(hours: Iterable[tuple[PeriodKey, Line]]) -> dict[PeriodKey, Line]:
+    """The same sums by day."""
+    days: dict[PeriodKey, Line] = {}
+    for (hour, group), line in hours:
+        days.setdefault((hour // HOURS_A_DAY, group), Line()).merge(line)
+    return days

@@ -1,0 +1,83 @@
+"""Reading the rollups and changing them so that nothing is seen half.
+
+Writers only ever add deltas. Whoever moves them (compaction, rebuilding, erasure) holds the row ``generation`` and
+counts it up: such changes come one after another, also from several processes, and what was computed beforehand from a
+snapshot is known to be stale when the number has changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+
+from storage.address import Address, Engine
+from storage.rollups.tables import STATE
+
+GENERATION: Final = "generation"
+
+
+class Stale(Exception):  # noqa: N818
+    """Somebody else changed the rollups since the snapshot; to be computed again."""
+
+
+def changing_engine(address: Address, timeout_s: float = 60.0) -> AsyncEngine:
+    """An engine for one job; connects when it is first used. ``timeout_s`` bounds every statement."""
+    if address.engine is Engine.SQLITE:
+        return create_async_engine(
+            address.sqlalchemy_url, poolclass=NullPool, connect_args={"timeout": timeout_s}
+        )
+    return create_async_engine(
+        address.sqlalchemy_url,
+        poolclass=NullPool,
+        connect_args={
+            "timeout": 10.0,
+            "command_timeout": timeout_s,
+            "server_settings": {"application_name": "weighbridge-rollups"},
+        },
+    )
+
+
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection on which all statements see the same moment; what it writes is dropped."""
+    async with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            await connection.exec_driver_sql("BEGIN")
+        else:
+            await connection.execution_options(isolation_level="REPEATABLE READ")
+        try:
+            yield connection
+        finally:
+            await connection.rollback()
+
+
+@asynccontextmanager
+async def change(engine: AsyncEngine, expected: int | None = None) -> AsyncIterator[AsyncConnection]:
+    """One change, committed as a whole when the context ends well.
+
+    Waits for other changes. With ``expected``, raises :class:`Stale` unless that is still the generation.
+    """
+    async with engine.connect() as connection:
+        if engine.dialect.name == "sqlite":
+            await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        try:
+            found = await generation(connection, lock=True)
+            if expected is not None and found != expected:
+                raise Stale
+            yield connection
+            count = update(STATE).where(STATE.c.name == GENERATION).values(value=found + 1)
+            await connection.execute(count)
+            await connection.commit()
+        finally:
+            await connection.rollback()
+
+
+async def generation(connection: AsyncConnection, *, lock: bool = False) -> int:
+    """How often the rollups were changed."""
+    query = select(STATE.c.value).where(STATE.c.name == GENERATION)
+    return int((await connection.execute(query.with_for_update() if lock else query)).scalar_one())
