@@ -8,21 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
+from gateway.gear import Sink
 from gateway.providers.table import ProviderTable
 from gateway.settings import Settings
 from gateway.version import VERSION
 from pricing.book import PriceBook
 from storage.ledger import SPOOL_FOLDER, Ledger
+from telemetry.record import CallRecord
 
 if TYPE_CHECKING:
     from gateway.api.deps import Health
     from gateway.api.known_calls import QualityDeps
     from storage.store import Store
+
+
+class Current(Protocol):
+    """What a reload changes, as it is now (:class:`gateway.app.Gateway`)."""
+
+    @property
+    def settings(self) -> Settings: ...
+
+    @property
+    def book(self) -> PriceBook: ...
+
+    @property
+    def table(self) -> ProviderTable: ...
 
 
 class Answers:
@@ -34,11 +48,13 @@ class Answers:
         table: ProviderTable,
         book: PriceBook,
         ledger: Ledger,
-        current: Callable[[], Settings],
+        current: Current,
+        sink: Sink,
     ) -> None:
-        """``current``: the settings as they are after the last reload."""
+        """``sink`` takes records of calls that apps tell of."""
         self._settings = settings
         self._current = current
+        self._sink = sink
         self._table = table
         self._book = book
         self._ledger = ledger
@@ -77,8 +93,9 @@ class Answers:
         self._quality = modules["gateway.api.known_calls"].open_quality(
             storage.url,
             storage.data_dir,
-            salt=lambda: self._current().attribution.salt,
+            salt=lambda: self._current.settings.attribution.salt,
             store_comments=self._settings.quality.store_comments,
+            store_traits=self._settings.quality.store_traits,
         )
         api = modules["gateway.api.app"]
         self._runner = web.AppRunner(api.api_app(self._deps(api)), access_log=None)
@@ -102,12 +119,24 @@ class Answers:
             version=VERSION,
             spool=self._settings.storage.data_dir / SPOOL_FOLDER,
             quality=self._quality,
+            tracking=api.Tracking(
+                self._publish,
+                lambda: self._current.book,
+                lambda name: self._current.table.price_as(name),
+            ),
             loopback=self._settings.server.loopback,
             admin_token=self._settings.auth.admin_secret,
             base_urls={
                 name: one.provider.sdk_base for name, one in destinations.items() if one.origin is not None
             },
         )
+
+    async def _publish(self, record: CallRecord) -> None:
+        """Into the ledger, and to all that look on. Raises :class:`gateway.errors.Refusal`."""
+        self._sink.opened(record)
+        waiter = self._sink.closed(record)
+        if waiter is not None:
+            await waiter
 
 
 def _import_api() -> dict[str, Any]:

@@ -6,13 +6,13 @@ So a job leaves a record of its own, whose id is made from the job's: whoever wr
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from gateway.call import Call
+from gateway.ids import named_id
 from gateway.recording import Scale, what_of
 from gateway.wire.contract import Reading
 from pricing.book import PriceBook, PriceQuery
@@ -79,11 +79,5 @@ def job_record(book: PriceBook, call: Call, reading: Reading) -> CallRecord | No
 
 
 def job_id(provider: str, job: str, began_s: int) -> str:
-    """A UUIDv7 that anyone makes alike: the time the job began, and a digest of its name instead of chance."""
-    digest = int.from_bytes(hashlib.sha256(f"{provider}\0{job}".encode()).digest()[:10], "big")
-    millis = began_s * 1000
-    low = digest & 0x3FFF_FFFF_FFFF_FFFF
-    return (
-        f"{millis >> 16 & 0xFFFF_FFFF:08x}-{millis & 0xFFFF:04x}-7{digest >> 62 & 0xFFF:03x}"
-        f"-{0x8000 | low >> 48:04x}-{low & 0xFFFF_FFFF_FFFF:012x}"
-    )
+    """The same for everyone who tells of the same job."""
+    return named_id(f"{provider}\0{job}", began_s * 1000)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 
@@ -23,4 +24,14 @@ def call_id(now_ns: int | None = None) -> str:
         fraction,
         0x8000 | chance >> 48,
         chance & 0xFFFF_FFFF_FFFF,
+    )
+
+
+def named_id(name: str, millis: int) -> str:
+    """A UUIDv7 that anyone makes alike: of this millisecond (UTC, since 1970), a digest of ``name`` instead of chance."""
+    digest = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:10], "big")
+    low = digest & 0x3FFF_FFFF_FFFF_FFFF
+    return (
+        f"{millis >> 16 & 0xFFFF_FFFF:08x}-{millis & 0xFFFF:04x}-7{digest >> 62 & 0xFFF:03x}"
+        f"-{0x8000 | low >> 48:04x}-{low & 0xFFFF_FFFF_FFFF:012x}"
     )

@@ -16,16 +16,25 @@ _COMPARABLE: Final = frozenset((CostStatus.PRICED, CostStatus.ESTIMATED))
 
 
 def baseline_nano(book: PriceBook, call: Call, usage: Usage | None, cost: Cost) -> int | None:
-    """Nano-USD at list prices; ``None`` where either cost is not wholly known.
-
-    The name may be ``provider/model``; a bare one is looked for with the provider that was called, then with the
-    makers of models in a fixed order.
-    """
+    """Nano-USD at list prices; ``None`` where either cost is not wholly known."""
     name = call.route.baseline_model
-    if name is None or usage is None or cost.status not in _COMPARABLE:
+    if name is None:
         return None
-    for provider, model in _readings(call.target.provider.price_as, name):
-        found = book.price(PriceQuery(provider, model, None, usage, call.started_ns))
+    return nano_on(book, name, call.target.provider.price_as, usage, cost, call.started_ns)
+
+
+def nano_on(
+    book: PriceBook, name: str, called: str, usage: Usage | None, cost: Cost, at_ns: int
+) -> int | None:
+    """The same for a model of that name.
+
+    The name may be ``provider/model``; a bare one is looked for with the provider that was called (its id in the price
+    book), then with the makers of models in a fixed order.
+    """
+    if usage is None or cost.status not in _COMPARABLE:
+        return None
+    for provider, model in _readings(called, name):
+        found = book.price(PriceQuery(provider, model, None, usage, at_ns))
         if found.status in _COMPARABLE:
             return found.total
     return None

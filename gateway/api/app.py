@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gateway.api.calls import Calls
 from gateway.api.deps import ApiDeps, Health
+from gateway.api.events import Events
 from gateway.api.feedback import Feedback
 from gateway.api.guard import Guard, admins_only
 from gateway.api.integrity import Integrity
@@ -18,14 +19,17 @@ from gateway.api.outcomes import Outcomes
 from gateway.api.probes import Probes
 from gateway.api.problems import errors_as_json
 from gateway.api.routes import Endpoint
+from gateway.api.tracked import Tracking
 
-__all__ = ["ApiDeps", "Health", "api_app"]
+__all__ = ["ApiDeps", "Health", "Tracking", "api_app"]
 
 
 def _quality(deps: ApiDeps) -> Iterator[Endpoint]:
     if deps.quality is not None:
         yield from Feedback(deps.quality, deps.pending).endpoints()
         yield from Outcomes(deps.quality, deps.pending).endpoints()
+        if deps.tracking is not None:
+            yield from Events(deps, deps.quality, deps.tracking).endpoints()
 
 
 def api_app(deps: ApiDeps) -> web.Application:

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from gateway.api.guard import Tokens
 from gateway.api.known_calls import QualityDeps
+from gateway.api.tracked import Tracking
 from pricing.book import PriceBook
 from storage.queries.calls import CallFilter
 from storage.store import CallPage, Honesty
@@ -57,6 +58,8 @@ class ApiDeps(msgspec.Struct, frozen=True):
     tokens: Tokens | None = None
     """Who a token that may only read belongs to."""
     quality: QualityDeps | None = None
-    """Feedback, outcomes and events; ``None``: not served."""
+    """Feedback and outcomes; ``None``: not served."""
+    tracking: Tracking | None = None
+    """Events, which may tell of calls that were made past the gateway; need ``quality`` too."""
     base_urls: Mapping[str, str] = {}
     """Provider name -> what to put behind the server's address as the SDK's base URL."""

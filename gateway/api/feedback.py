@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -95,13 +95,13 @@ class Feedback:
         """Keep one rating."""
         return json_response(await self.keep(await body_of(request, FeedbackIn), viewer_of(request)))
 
-    async def keep(self, said: FeedbackIn, viewer: Viewer) -> KeptOut:
-        """The same, without HTTP. Raises :class:`ApiError`."""
+    async def keep(self, said: FeedbackIn, viewer: Viewer, pauses: Iterator[float] | None = None) -> KeptOut:
+        """The same, without HTTP (``pauses``: :meth:`KnownCalls.find`). Raises :class:`ApiError`."""
         if said.comment is not None and len(said.comment) > LONGEST_COMMENT:
             message = f"The comment has more than {LONGEST_COMMENT} characters."
             raise ApiError(413, "too_large", message, param="comment")
         opinion = said.opinion()
-        call = await self._calls.find(said, viewer)
+        call = await self._calls.find(said, viewer, pauses)
         wanted = said.comment is not None and self._deps.store_comments
         rating = Rating(
             opinion,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -17,6 +17,7 @@ from gateway.api.viewer import Viewer
 from gateway.attribution import MAX_VALUE, hashed
 from storage.address import parse
 from storage.engine import reading_engine, writing_engine
+from storage.events import EventLog
 from storage.quality.facts import By, Facts, Finder, facts_of
 from storage.quality.keep import QualityLog
 from storage.quality.summary import QualityReader
@@ -68,10 +69,12 @@ class QualityDeps(msgspec.Struct, frozen=True):
 
     finder: Finder
     log: QualityLog
+    events: EventLog
     reader: QualityReader
     salt: Callable[[], SecretStr | None] = lambda: None
     """User ids are kept as a hash under this; ``None``: as they are."""
     store_comments: bool = False
+    store_traits: bool = False
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.time
     """Seconds since 1970."""
@@ -93,16 +96,19 @@ def open_quality(
     *,
     salt: Callable[[], SecretStr | None] = lambda: None,
     store_comments: bool = False,
+    store_traits: bool = False,
 ) -> QualityDeps:
     """On the database of ``storage.url``. Connects when first asked something."""
     address = parse(url, data_dir)
-    reading = reading_engine(address)
+    reading, writing = reading_engine(address), writing_engine(address)
     return QualityDeps(
         Finder(reading),
-        QualityLog(writing_engine(address)),
+        QualityLog(writing),
+        EventLog(writing),
         QualityReader(reading),
         salt=salt,
         store_comments=store_comments,
+        store_traits=store_traits,
     )
 
 
@@ -113,15 +119,16 @@ class KnownCalls:
         self._deps = deps
         self._pending = pending
 
-    async def find(self, said: CallNamed, viewer: Viewer) -> Facts:
-        """The call. Raises :class:`ApiError` 400 or 404."""
+    async def find(self, said: CallNamed, viewer: Viewer, pauses: Iterator[float] | None = None) -> Facts:
+        """The call. Those who ask together share their ``pauses``. Raises :class:`ApiError` 400 or 404."""
         by, value = said.named()
-        pauses = iter(PAUSES if by is not By.CALL or self._is_fresh(value) else ())
+        left = iter(PAUSES) if pauses is None else pauses
+        patient = by is not By.CALL or self._is_fresh(value)
         while True:
             found = await self._look(by, value, viewer)
             if found is not None:
                 return found
-            pause = next(pauses, None)
+            pause = next(left, None) if patient else None
             if pause is None:
                 raise ApiError(404, "call_not_found", f"There is no call of this {by.value}.", param=by.value)
             await self._deps.pause(pause)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Final
 
@@ -80,10 +80,10 @@ class Outcomes:
         """Keep one outcome."""
         return json_response(await self.keep(await body_of(request, OutcomeIn), viewer_of(request)))
 
-    async def keep(self, said: OutcomeIn, viewer: Viewer) -> KeptOut:
-        """The same, without HTTP. Raises :class:`ApiError`."""
+    async def keep(self, said: OutcomeIn, viewer: Viewer, pauses: Iterator[float] | None = None) -> KeptOut:
+        """The same, without HTTP (``pauses``: :meth:`KnownCalls.find`). Raises :class:`ApiError`."""
         nano = said.nano()
-        call = await self._calls.find(said, viewer)
+        call = await self._calls.find(said, viewer, pauses)
         user = self._deps.user(None if said.user is None else storable(said.user))
         try:
             return kept_out(await self._deps.log.note(call, Outcome(said.outcome, nano, user, said.id)))

@@ -379,11 +379,14 @@ class CaptureSection(Section):
 
 
 class Quality(Section):
-    """What is kept of what people say about answers."""
+    """What is kept of what people say about answers, and of the people."""
 
     store_comments: bool = Field(
         default=False,
         description="Keep the comments of feedback: personal text. Credentials in them are masked.",
+    )
+    store_traits: bool = Field(
+        default=False, description="Keep the traits of identify events: personal data, such as names."
     )
 
 

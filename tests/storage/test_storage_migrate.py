@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
 import threading
 from pathlib import Path
@@ -88,6 +89,7 @@ async def test_a_migration_that_dies_half_way_leaves_nothing_and_the_next_one_su
     with pytest.raises(KeyboardInterrupt):
         await asyncio.to_thread(migrate, address)
     monkeypatch.undo()
+    gc.collect()  # the interrupted task is reported here, and not in the middle of another test
     store = await Store.open(url, data_dir=tmp_path)
     assert await store.schema_fit() is Fit.BEHIND
     async with store._engine.connect() as connection:

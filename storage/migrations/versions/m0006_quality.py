@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0006"
 down_revision = "0005"
@@ -25,6 +26,7 @@ def upgrade() -> None:
     _judged_calls(call_id)
     _said(call_id)
     _daily()
+    _events()
     for column in ("response_id", "trace_id"):
         where = sa.text(f"{column} IS NOT NULL")
         op.create_index(
@@ -97,6 +99,25 @@ def _daily() -> None:
     )
     op.create_index("quality_daily_day", "quality_daily", ["tenant_id", "day"])
     op.create_index("quality_daily_days", "quality_daily", ["day"])
+
+
+def _events() -> None:
+    op.create_table(
+        "events",
+        sa.Column("tenant_id", sa.Text, primary_key=True),
+        sa.Column("message_id", sa.Text, primary_key=True),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("name", sa.Text),
+        sa.Column("user_id", sa.Text),
+        sa.Column("anonymous_id", sa.Text),
+        sa.Column("session_id", sa.Text),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("data", sa.JSON().with_variant(postgresql.JSONB(), "postgresql")),
+    )
+    op.create_index("events_at", "events", ["tenant_id", "at"])
+    op.create_index("events_user", "events", ["user_id"])
+    op.create_index("events_anonymous", "events", ["anonymous_id"])
 
 
 def _dimensions() -> list[sa.Column[str]]:

@@ -1,0 +1,76 @@
+"""Events are kept once each, in both databases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import inspect, select
+
+from storage.address import parse
+from storage.engine import writing_engine
+from storage.events import EVENTS, Event, EventKind, EventLog
+from storage.store import StoreUnavailable
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def event(message_id: str = "m1", tenant: str = "acme", data: dict[str, Any] | None = None) -> Event:
+    return Event(tenant, message_id, EventKind.TRACK, "opened", "ada", None, "s1", NOON, NOON, data)
+
+
+@pytest.fixture
+async def log(database: str, tmp_path: Path) -> AsyncIterator[EventLog]:
+    engine = writing_engine(parse(database, tmp_path))
+    yield EventLog(engine)
+    await engine.dispose()
+
+
+async def rows(log: EventLog) -> list[Any]:
+    async with log._engine.connect() as connection:
+        return list((await connection.execute(select(EVENTS).order_by(EVENTS.c.message_id))).all())
+
+
+async def test_the_migrated_table_is_that_of_the_code(log: EventLog) -> None:
+    async with log._engine.connect() as connection:
+        found = await connection.run_sync(lambda sync: inspect(sync).get_columns(EVENTS.name))
+    assert {one["name"]: one["nullable"] for one in found} == {
+        one.name: one.nullable for one in EVENTS.columns
+    }
+
+
+async def test_each_is_kept_once(log: EventLog) -> None:
+    assert await log.keep([]) == 0
+    assert await log.keep([event("a"), event("b"), event("a")]) == 2
+    assert await log.keep([event("b"), event("c"), event("b", tenant="globex")]) == 2
+    assert [(row.tenant_id, row.message_id) for row in await rows(log)] in (
+        [("acme", "a"), ("acme", "b"), ("globex", "b"), ("acme", "c")],
+        [("acme", "a"), ("globex", "b"), ("acme", "b"), ("acme", "c")],
+    )
+
+
+async def test_what_is_in_it_comes_back(log: EventLog) -> None:
+    data = {"plan": "gold", "seats": 3, "nested": {"a": [1, None, "ü"]}}
+    await log.keep([event("a", data=data), event("b")])
+    one, other = await rows(log)
+    assert (one.kind, one.name, one.user_id, one.session_id) == ("track", "opened", "ada", "s1")
+    assert (one.at, one.received_at, one.data) == (NOON, NOON, data)
+    assert other.data is None
+
+
+async def test_many_batches_with_the_same_events_at_once(log: EventLog) -> None:
+    batch = [event(f"m{number:03d}") for number in range(200)]
+    fresh = await asyncio.gather(*[log.keep(batch) for _ in range(4)])
+    assert sorted(fresh) == [0, 0, 0, 200]
+    assert len(await rows(log)) == 200
+
+
+async def test_without_a_database_it_says_so(tmp_path: Path) -> None:
+    engine = writing_engine(parse(f"sqlite:///{tmp_path}/none.db", tmp_path))
+    with pytest.raises(StoreUnavailable):
+        await EventLog(engine).keep([event()])
+    await engine.dispose()

@@ -1,0 +1,1 @@
+"""What apps import: :mod:`weighbridge.client`. Needs nothing of the gateway but aiohttp."""
