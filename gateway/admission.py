@@ -15,12 +15,12 @@ import msgspec
 from gateway.call import Call
 from gateway.denial import denial, exceeded_header, remaining_header, unpriced_denial
 from gateway.errors import Code, Refusal
-from gateway.expense import NOTHING, Expense, amount_for
+from gateway.expense import NOTHING, Expense, Rates, counted, guessed
 from gateway.keyring import KnownKey
-from gateway.purse import Purse
+from gateway.purse import WIDE_CALLS, Purse
 from pricing.book import PriceBook
 from storage.budgets.amounts import spent
-from storage.budgets.model import Account, Mode, Unit
+from storage.budgets.model import Account, Mode, Unpriced, account_of
 from storage.budgets.scopes import Scopes
 from storage.budgets.windows import Calendar
 from telemetry.record import CallRecord
@@ -30,6 +30,10 @@ SETTLING_S: Final = 2.0
 AGAIN_S: Final = 0.05
 """How often it asks meanwhile."""
 _NS: Final = 1_000_000_000
+# Bound once: reading a member off its class costs as much as a function call.
+_BLOCK: Final = Unpriced.BLOCK
+_SOFT: Final = Mode.SOFT
+_SHADOW: Final = Mode.SHADOW
 _SAFE: Final = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 
 Tokens = Callable[[Call], Awaitable[int]]
@@ -73,12 +77,12 @@ class Admission:
     ) -> None:
         """``drawn``: where the calls are noted that draw on leases. ``strict``: without the database nothing more is
         lent, and calls beyond what this worker holds are refused."""
-        self.book = book
         self.strict = strict
         self.lender: Lender | None = None
         self.purses: dict[tuple[str, str, str], Purse] = {}
         self.overdrawn = 0
         """Calls let through because the database did not answer."""
+        self._rates = Rates(book)
         self._scopes = Scopes()
         self._calendar = Calendar()
         self._clock = clock
@@ -93,33 +97,51 @@ class Admission:
             budget = scopes.budgets.get(key[0])
             if purse.is_of_key or budget == purse.account.budget:
                 continue
-            if budget is None:
-                if not purse.held:
-                    del self.purses[key]
-            else:
-                purse.account = msgspec.structs.replace(purse.account, budget=budget)
+            if budget is not None:
+                purse.be(msgspec.structs.replace(purse.account, budget=budget))
+            elif not purse.held:
+                del self.purses[key]
+
+    def adopt_prices(self, book: PriceBook) -> None:
+        """Other prices, for the calls to come."""
+        self._rates = Rates(book)
 
     def admit(self, call: Call, known: KnownKey | None) -> Admitted:
         """Reserve for a call. Raises :class:`gateway.errors.Refusal` where its model has no price and may have none."""
         accounts = self._accounts(call, known)
         if not accounts:
             return FREE
-        now = self._clock()
-        purses = [self._purse(account, now) for account in accounts]
-        expense = Expense(self.book, call) if call.method not in _SAFE else NOTHING
+        expense = NOTHING if call.method in _SAFE else guessed(call, self._rates)
+        purses = self._purses(accounts)
+        holds: Holds = []
+        enough = True
+        left: int | None = None
+        exceeded = b""
         for purse in purses:
-            if purse.account.budget.is_enforced and expense.is_unpayable(purse.account.budget):
-                raise unpriced_denial(purse.account, call)
-        self._look_on(purses, expense)
-        enforced = [purse for purse in purses if purse.account.budget.is_enforced]
-        notes = notes_of(purses)
-        if not enforced:
-            self._holds[call.id] = [(purse, 0) for purse in purses]
+            budget = purse.account.budget
+            if purse.enforced:
+                if budget.unpriced is _BLOCK and expense.is_unpayable(budget):
+                    raise unpriced_denial(purse.account, call)
+                amount = expense.amount(budget)
+                holds.append((purse, amount))
+                available = purse.granted - purse.used - purse.held
+                remaining = purse.left + available
+                # A guess at the prompt is no ground to draw on the last of an account.
+                if available < amount or (purse.counts and remaining <= amount * WIDE_CALLS):
+                    enough = False
+            else:
+                remaining = purse.limit - purse.spent - purse.local
+                if budget.mode is _SOFT and remaining <= 0:
+                    exceeded += exceeded_header(budget)
+                elif budget.mode is _SHADOW and remaining < expense.amount(budget):
+                    purse.denied += 1
+            if purse.shows and (left is None or remaining < left):
+                left = remaining
+        notes = exceeded if left is None else remaining_header(max(left, 0)) + exceeded
+        if enough:
+            self._take(call.id, holds, purses)
             return Admitted(notes)
-        holds = [(purse, amount_for(purse.account.budget, expense)) for purse in enforced]
-        if self._hold(call.id, holds, purses, guessed=True):
-            return Admitted(notes)
-        return Admitted(notes, lambda: self._decide(call, expense, enforced, purses))
+        return Admitted(notes, lambda: self._decide(call, expense, holds, purses))
 
     def release(self, call_id: str) -> None:
         """The call is not made after all."""
@@ -135,7 +157,7 @@ class Admission:
         wake = False
         for purse, held in holds:
             purse.settle(held, spent(purse.account.budget, record))
-            wake = wake or purse.is_of_key or not purse.is_wide(held)
+            wake = wake or (purse.enforced and (purse.is_of_key or not purse.is_wide(held)))
         if wake and self.lender is not None:
             self.lender.wake()
 
@@ -143,86 +165,76 @@ class Admission:
 
     def _accounts(self, call: Call, known: KnownKey | None) -> list[Account]:
         what = call.what
-        found = (
-            self._scopes.accounts(call.who, what.provider, what.model, call.started_ns)
-            if self._scopes
-            else []
-        )
+        found = self._scopes.accounts(call.who, what.provider, what.model, call.started_ns)
         for budget in known.limits if known is not None else ():
-            span = self._calendar.span(budget, call.started_ns // _NS)
-            found.append(Account(budget, "", span.key, span.start_s, span.end_s))
+            found.append(account_of(budget, "", self._calendar.span(budget, call.started_ns // _NS)))
         return found
 
-    def _purse(self, account: Account, now: float) -> Purse:
-        purse = self.purses.get(account.key)
-        if purse is None:
-            purse = self.purses[account.key] = Purse(account)
-            if self.lender is not None:
-                self.lender.wake()
-        purse.touched_at = now
-        return purse
-
-    def _look_on(self, purses: list[Purse], expense: Expense) -> None:
-        for purse in purses:
-            budget = purse.account.budget
-            if budget.mode is Mode.SHADOW and purse.remaining < amount_for(budget, expense):
-                purse.denied += 1
+    def _purses(self, accounts: Sequence[Account]) -> list[Purse]:
+        now = self._clock()
+        purses = self.purses
+        found = []
+        for account in accounts:
+            purse = purses.get(account.key)
+            if purse is None:
+                purse = purses[account.key] = Purse(account)
+                if self.lender is not None:
+                    self.lender.wake()
+            purse.touched_at = now
+            found.append(purse)
+        return found
 
     # ---- reserving
 
-    def _hold(self, call_id: str, holds: Holds, purses: list[Purse], *, guessed: bool) -> bool:
-        """Hold all of it, or nothing. A guess at the prompt is no ground to draw on the last of an account."""
-        for purse, amount in holds:
-            if purse.available < amount or (guessed and _counts(purse) and not purse.is_wide(amount)):
-                return False
-        drawn = False
+    def _take(self, call_id: str, holds: Holds, purses: list[Purse]) -> None:
+        """Hold what was found to be there."""
+        drawn = low = False
         for purse, amount in holds:
             purse.held += amount
             purse.latest = amount
             drawn = drawn or not purse.is_of_key
-            if self.lender is not None and purse.is_low:
-                self.lender.wake()
+            low = low or purse.granted - purse.used - purse.held < purse.low_mark
         if drawn:
             self._drawn.add(call_id)
-        self._note(call_id, holds, purses)
-        return True
-
-    def _note(self, call_id: str, holds: Holds, purses: list[Purse]) -> None:
-        held = {id(purse) for purse, _ in holds}
-        self._holds[call_id] = holds + [(purse, 0) for purse in purses if id(purse) not in held]
+        if low and self.lender is not None:
+            self.lender.wake()
+        self._holds[call_id] = holds + [(purse, 0) for purse in purses if not purse.enforced]
 
     async def _decide(
-        self, call: Call, expense: Expense, enforced: list[Purse], purses: list[Purse]
+        self, call: Call, expense: Expense, holds: Holds, purses: list[Purse]
     ) -> Refusal | None:
         """The decision near a limit; takes a count of the prompt and the database's word."""
-        if self._count is not None and any(_counts(purse) for purse in enforced):
-            expense = expense.counted(await self._count(call))
-        holds = [(purse, amount_for(purse.account.budget, expense)) for purse in enforced]
+        if self._count is not None and expense is not NOTHING and any(purse.counts for purse, _ in holds):
+            expense = counted(call, await self._count(call), self._rates.book)
+            holds = [(purse, expense.amount(purse.account.budget)) for purse, _ in holds]
         for purse, amount in holds:
             purse.latest = amount
         until = self._clock() + SETTLING_S
-        while not self._hold(call.id, holds, purses, guessed=False):
-            short = [(purse, amount) for purse, amount in holds if purse.available < amount]
-            for purse, amount in short:
-                purse.asked += amount
-            try:
-                answered = self.lender is not None and await self.lender.ask([purse for purse, _ in short])
-            finally:
-                for purse, amount in short:
-                    purse.asked -= amount
-            if not answered:
+        while short := [(purse, amount) for purse, amount in holds if purse.available < amount]:
+            if not await self._ask(short):
                 return self._without_database(call, holds, purses)
-            if self._hold(call.id, holds, purses, guessed=False):
-                return None
-            lacking = [(purse, amount) for purse, amount in short if purse.available + purse.left < amount]
-            hopeless = next((one for one, amount in lacking if not one.could_pay(amount)), None)
+            lacking = [(purse, amount) for purse, amount in short if purse.available < amount]
+            hopeless = next((purse for purse, amount in lacking if not purse.could_pay(amount)), None)
             if hopeless is not None or (lacking and self._clock() >= until):
-                return self._deny(call, hopeless or lacking[0][0])
+                return self._deny(hopeless or lacking[0][0], call)
             if lacking:
                 await asyncio.sleep(AGAIN_S)
+        self._take(call.id, holds, purses)
         return None
 
-    def _deny(self, call: Call, purse: Purse) -> Refusal:
+    async def _ask(self, short: Holds) -> bool:
+        """Have the database lend what is missing; false: it does not answer."""
+        if self.lender is None:
+            return False
+        for purse, amount in short:
+            purse.asked += amount
+        try:
+            return await self.lender.ask([purse for purse, _ in short])
+        finally:
+            for purse, amount in short:
+                purse.asked -= amount
+
+    def _deny(self, purse: Purse, call: Call) -> Refusal:
         purse.denied += 1
         if self.lender is not None:
             self.lender.wake()
@@ -233,29 +245,5 @@ class Admission:
             message = "The gateway cannot say now whether the budget allows this call; try again."
             return Refusal(503, Code.BUDGET_UNKNOWN, message, retry_after=5)
         self.overdrawn += 1
-        for purse, amount in holds:
-            purse.held += amount
-        self._drawn.add(call.id)
-        self._note(call.id, holds, purses)
+        self._take(call.id, holds, purses)
         return None
-
-
-def _counts(purse: Purse) -> bool:
-    """Does the size of the prompt matter to it?"""
-    return purse.account.budget.unit in (Unit.USD, Unit.TOKENS)
-
-
-def notes_of(purses: Sequence[Purse]) -> bytes:
-    """Header lines: what is left in USD, and which budgets are used up that let calls pass."""
-    lines = b""
-    left = [
-        purse.remaining
-        for purse in purses
-        if purse.account.budget.unit is Unit.USD and purse.account.budget.mode is not Mode.SHADOW
-    ]
-    if left:
-        lines = remaining_header(min(left))
-    for purse in purses:
-        if purse.account.budget.mode is Mode.SOFT and not purse.remaining:
-            lines += exceeded_header(purse.account.budget)
-    return lines

@@ -158,7 +158,8 @@ class Gateway:
         """
         book, table, rules = book_of(settings), ProviderTable.build(settings), attribution_rules(settings)
         self.book, self.table = book, table
-        self._scale.book = self._admission.book = book
+        self._scale.book = book
+        self._admission.adopt_prices(book)
         self._admission.strict = settings.budgets.strict
         callers = identity(self._auth_mode, table, self.governance.ring)
         self.proxy.adopt(ProviderTargets(table, WIRES), callers, proxy_limits(settings), rules)

@@ -128,7 +128,7 @@ class Leasing:
         wanting = [
             purse
             for purse in self._admission.purses.values()
-            if purse.account.budget.is_enforced and (purse.asked or purse.is_low)
+            if purse.enforced and (purse.asked or purse.is_low)
         ]
         if not wanting:
             return
@@ -207,7 +207,7 @@ class Leasing:
 
 def _is_spare(purse: Purse, now: float) -> bool:
     """Is what it holds beyond the calls under way of more use to others?"""
-    if purse.asked or purse.available <= 0 or not purse.account.budget.is_enforced:
+    if purse.asked or purse.available <= 0 or not purse.enforced:
         return False
     idle = now - purse.touched_at
     if purse.is_of_key:

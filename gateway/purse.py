@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from storage.budgets.leases import KEY_LIMIT, Grant, Standing
-from storage.budgets.model import Account, Unit
+from storage.budgets.model import Account, Mode, Unit
 
 WIDE_CALLS: Final = 64
 """Where less than so many calls' worth is left, prompts are counted and not guessed at."""
+_USD: Final = Unit.USD
+_TOKENS: Final = Unit.TOKENS
 
 
 class Purse:
@@ -17,23 +19,25 @@ class Purse:
     __slots__ = (
         "account",
         "asked",
+        "counts",
         "denied",
+        "enforced",
         "granted",
         "held",
         "is_of_key",
         "latest",
         "left",
+        "limit",
         "local",
+        "low_mark",
         "owing",
+        "shows",
         "spent",
         "touched_at",
         "used",
     )
 
     def __init__(self, account: Account) -> None:
-        self.account = account
-        self.is_of_key = account.budget.id.startswith(KEY_LIMIT)
-        """Its calls are counted by this worker and not with their rows."""
         self.granted = 0
         self.used = 0
         self.held = 0
@@ -51,18 +55,28 @@ class Purse:
         """Refused (in shadow: would have been) and not told to the database."""
         self.latest = 1
         """What the latest call was taken to cost."""
+        self.low_mark = 0
+        """Below it is time to borrow more."""
         self.touched_at = 0.0
+        self.be(account)
+
+    def be(self, account: Account) -> None:
+        """Stand for this account: the same as before, of a budget that may have changed."""
+        budget = account.budget
+        self.account = account
+        self.limit = budget.limit
+        self.enforced = budget.is_enforced
+        """Calls draw on it before they are made."""
+        self.is_of_key = budget.id.startswith(KEY_LIMIT)
+        """Its calls are counted by this worker and not with their rows."""
+        self.counts = budget.unit is _USD or budget.unit is _TOKENS
+        """The size of the prompt matters to it."""
+        self.shows = budget.unit is _USD and budget.mode is not Mode.SHADOW
+        """Apps are told what is left of it."""
 
     @property
     def available(self) -> int:
         return self.granted - self.used - self.held
-
-    @property
-    def remaining(self) -> int:
-        """What calls of this worker could still draw, as far as is known; never below 0."""
-        if self.account.budget.is_enforced:
-            return max(self.left + self.available, 0)
-        return max(self.account.budget.limit - self.spent - self.local, 0)
 
     @property
     def is_low(self) -> bool:
@@ -73,29 +87,29 @@ class Purse:
 
     def is_wide(self, amount: int) -> bool:
         """Is there room for many calls of this size?"""
-        return self.left + self.available > amount * WIDE_CALLS
+        return self.left + self.granted - self.used - self.held > amount * WIDE_CALLS
 
     def could_pay(self, amount: int) -> bool:
         """Would there be enough, if no call under way needed what it holds?"""
-        budget = self.account.budget
-        return budget.unit is not Unit.SLOTS and self.spent + amount <= budget.limit
+        return self.account.budget.unit is not Unit.SLOTS and self.spent + amount <= self.limit
 
     def take(self, got: Grant) -> None:
         """Something was lent."""
         self.granted += got.amount
+        self.low_mark = self.available // 2
         self.spent, self.local = got.spent, 0
-        self.left = max(self.account.budget.limit - got.spent - got.lent, 0)
+        self.left = max(self.limit - got.spent - got.lent, 0)
 
     def look(self, standing: Standing) -> None:
         """How the account stands."""
         self.spent, self.local = standing.spent, 0
-        self.left = max(self.account.budget.limit - standing.spent - standing.lent, 0)
+        self.left = max(self.limit - standing.spent - standing.lent, 0)
 
     def settle(self, held: int, amount: int) -> None:
         """A call that drew on it has ended and cost ``amount``."""
         self.held -= held
         self.local += amount
-        if self.account.budget.is_enforced:
+        if self.enforced:
             self.used += amount
             if self.is_of_key:
                 self.owing += amount

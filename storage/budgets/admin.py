@@ -15,7 +15,7 @@ from storage.budgets import leases
 from storage.budgets.amounts import CALLS_SQL, UNPRICED_SQL, columns_of, spent_sql
 from storage.budgets.companion import LOCK_KEY
 from storage.budgets.leases import Standing
-from storage.budgets.model import Account, Budget, Unit, decode, encode
+from storage.budgets.model import Account, Budget, Unit, account_of, decode, encode
 from storage.budgets.windows import span_of
 from storage.control.contract import ControlDatabase, Transaction
 
@@ -106,7 +106,7 @@ async def held(db: ControlDatabase, budget: Budget, now_s: int) -> list[Held]:
     subjects = [row[0] for row in await db.fetch(query, budget.id, span.key, _MOST_SUBJECTS)]
     if not subjects and "*" not in [value for _, value in budget.scope]:
         subjects = [""]
-    accounts = [Account(budget, subject, span.key, span.start_s, span.end_s) for subject in subjects]
+    accounts = [account_of(budget, subject, span) for subject in subjects]
     found = await leases.standings(db, accounts, now_s * 1000)
     return [Held(account, found.get(account.key, Standing())) for account in accounts]
 

@@ -107,6 +107,15 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return tuple(dimension for dimension, _ in self.scope)
 
 
+class Span(msgspec.Struct, frozen=True, gc=False):
+    """One window: ``start_s`` is its first second, ``end_s`` the first after it, UTC since 1970."""
+
+    key: str
+    """``month:2026-10-31T11:00:00Z``: kind and beginning."""
+    start_s: int
+    end_s: int
+
+
 class Account(msgspec.Struct, frozen=True):
     """What a call draws on: a budget, for one subject, in one window."""
 
@@ -118,10 +127,13 @@ class Account(msgspec.Struct, frozen=True):
     """First second of the window, UTC since 1970."""
     end_s: int
     """First second after it."""
+    key: tuple[str, str, str] = ("", "", "")
+    """Budget, subject and window; see :func:`account_of`."""
 
-    @property
-    def key(self) -> tuple[str, str, str]:
-        return self.budget.id, self.subject, self.window_key
+
+def account_of(budget: Budget, subject: str, span: Span) -> Account:
+    """The account of a subject in a window."""
+    return Account(budget, subject, span.key, span.start_s, span.end_s, (budget.id, subject, span.key))
 
 
 _encoder = msgspec.json.Encoder()

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Final
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
 
-from storage.budgets.model import EVERY, TAG, Account, Budget
+from storage.budgets.model import EVERY, TAG, Account, Budget, account_of
 from storage.budgets.windows import Calendar
 from storage.rows import DEFAULT_TENANT
 from telemetry.record import Who
 
+REMEMBERED: Final = 10_000
+"""Subjects whose accounts are kept in memory, for each set of dimensions."""
 _WHO: Final = {
     "tenant": "tenant",
     "team": "team",
@@ -24,19 +27,48 @@ _WHO: Final = {
     "app": "app",
 }
 _NS: Final = 1_000_000_000
+Values = tuple[str | None, ...]
+Read = Callable[[Who, str, str | None], Values]
 
 
 class Shape:
     """All budgets whose scopes name the same dimensions, by the values they name."""
 
-    __slots__ = ("by_values", "counted", "dimensions", "named")
+    __slots__ = ("_by_values", "_calendar", "_counted", "_named", "_remembered", "read")
 
-    def __init__(self, dimensions: tuple[str, ...], counted: tuple[int, ...]) -> None:
-        self.dimensions = dimensions
-        self.counted = counted
+    def __init__(self, dimensions: tuple[str, ...], counted: tuple[int, ...], calendar: Calendar) -> None:
+        self.read = _reader(dimensions)
+        """What a call says under each dimension."""
+        self._counted = counted
         """Places of the dimensions that have an account for each value."""
-        self.named = tuple(place for place in range(len(dimensions)) if place not in counted)
-        self.by_values: dict[tuple[str, ...], list[Budget]] = {}
+        self._named = tuple(place for place in range(len(dimensions)) if place not in counted)
+        self._by_values: dict[Values, list[Budget]] = {}
+        self._calendar = calendar
+        self._remembered: dict[Values, tuple[int, int, Sequence[Account]]] = {}
+
+    def add(self, budget: Budget) -> None:
+        values = tuple(budget.scope[place][1] for place in self._named)
+        self._by_values.setdefault(values, []).append(budget)
+
+    def accounts(self, values: Values, at_s: int) -> Sequence[Account]:
+        """Of a call that says ``values``; those of the last call that said the same, while their windows last."""
+        known = self._remembered.get(values)
+        if known is not None and known[0] <= at_s < known[1]:
+            return known[2]
+        found = self._find(values, at_s)
+        begin = max((account.start_s for account in found), default=0)
+        end = min((account.end_s for account in found), default=at_s + 3_600)
+        if len(self._remembered) >= REMEMBERED:
+            self._remembered.clear()
+        self._remembered[values] = (begin, end, found)
+        return found
+
+    def _find(self, values: Values, at_s: int) -> Sequence[Account]:
+        if None in values:
+            return ()
+        budgets = self._by_values.get(tuple([values[place] for place in self._named]), ())
+        subject = json.dumps([values[place] for place in self._counted]) if self._counted else ""
+        return [account_of(budget, subject, self._calendar.span(budget, at_s)) for budget in budgets]
 
 
 class Scopes:
@@ -44,44 +76,41 @@ class Scopes:
 
     def __init__(self, budgets: Iterable[Budget] = ()) -> None:
         self.budgets = {budget.id: budget for budget in budgets}
+        calendar = Calendar()
         shapes: dict[tuple[tuple[str, ...], tuple[int, ...]], Shape] = {}
         for budget in self.budgets.values():
             counted = tuple(place for place, (_, value) in enumerate(budget.scope) if value == EVERY)
-            shape = shapes.setdefault((budget.shape, counted), Shape(budget.shape, counted))
-            values = tuple(budget.scope[place][1] for place in shape.named)
-            shape.by_values.setdefault(values, []).append(budget)
-        self._shapes: Sequence[Shape] = tuple(shapes.values())
-        self._calendar = Calendar()
+            kind = (budget.shape, counted)
+            if kind not in shapes:
+                shapes[kind] = Shape(budget.shape, counted, calendar)
+            shapes[kind].add(budget)
+        self._shapes = tuple(shapes.values())
 
     def __bool__(self) -> bool:
         return bool(self.budgets)
 
     def accounts(self, who: Who, provider: str, model: str | None, started_ns: int) -> list[Account]:
         """What a call draws on. The window is that of its start."""
+        at_s = started_ns // _NS
         found: list[Account] = []
         for shape in self._shapes:
-            values = _values(shape.dimensions, who, provider, model)
-            if values is None:
-                continue
-            budgets = shape.by_values.get(tuple([values[place] for place in shape.named]))
-            if not budgets:
-                continue
-            subject = json.dumps([values[place] for place in shape.counted]) if shape.counted else ""
-            for budget in budgets:
-                span = self._calendar.span(budget, started_ns // _NS)
-                found.append(Account(budget, subject, span.key, span.start_s, span.end_s))
+            found += shape.accounts(shape.read(who, provider, model), at_s)
         return found
 
 
-def _values(dimensions: tuple[str, ...], who: Who, provider: str, model: str | None) -> list[str] | None:
-    """What the call says under each dimension; ``None`` where it says nothing under one of them."""
-    values = []
-    for dimension in dimensions:
-        value = _value(dimension, who, provider, model)
-        if value is None:
-            return None
-        values.append(value)
-    return values
+def _reader(dimensions: tuple[str, ...]) -> Read:
+    """Reads what a call says under the dimensions; one call in C where the record says it as it is."""
+    names = [_WHO.get(dimension) for dimension in dimensions]
+    if not dimensions:
+        return lambda who, provider, model: ()
+    if None in names or "tenant" in names:
+        return lambda who, provider, model: tuple(
+            [_value(dimension, who, provider, model) for dimension in dimensions]
+        )
+    get: Any = operator.attrgetter(*[name for name in names if name is not None])
+    if len(names) == 1:
+        return lambda who, provider, model: (get(who),)
+    return lambda who, provider, model: get(who)
 
 
 def _value(dimension: str, who: Who, provider: str, model: str | None) -> str | None:

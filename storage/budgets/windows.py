@@ -7,24 +7,13 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-import msgspec
-
-from storage.budgets.model import Budget, Window
+from storage.budgets.model import Budget, Span, Window
 
 FOREVER_S: Final = 253_402_300_799
 """End of the year 9999, UTC."""
 _FIXED: Final = {Window.MINUTE: 60, Window.HOUR: 3_600}
 """Seconds of windows that no time zone moves: they begin with UTC's minutes and hours."""
 _KEPT: Final = 512
-
-
-class Span(msgspec.Struct, frozen=True, gc=False):
-    """One window: ``start_s`` is its first second, ``end_s`` the first after it, UTC since 1970."""
-
-    key: str
-    """``month:2026-10-31T11:00:00Z``: kind and beginning."""
-    start_s: int
-    end_s: int
 
 
 class Calendar:
