@@ -106,12 +106,14 @@ class Admission:
         """Other prices, for the calls to come."""
         self._rates = Rates(book)
 
-    def admit(self, call: Call, known: KnownKey | None) -> Admitted:
-        """Reserve for a call. Raises :class:`gateway.errors.Refusal` where its model has no price and may have none."""
+    def admit(self, call: Call, known: KnownKey | None, *, paid: bool | None = None) -> Admitted:
+        """Reserve for a call; ``paid``: it may cost something (by default, as its method says). Raises :class:`gateway.errors.Refusal` where its model has no price and may have none."""
         accounts = self._accounts(call, known)
         if not accounts:
             return FREE
-        expense = NOTHING if call.method in _SAFE else guessed(call, self._rates)
+        if paid is None:
+            paid = call.method not in _SAFE
+        expense = guessed(call, self._rates) if paid else NOTHING
         purses = self._purses(accounts)
         holds: Holds = []
         enough = True

@@ -72,8 +72,7 @@ class Identity:
     ) -> Caller:
         """The caller of a request; ``seen`` and ``labels`` hold its headers, names lower-cased.
 
-        Raises :class:`gateway.errors.Refusal` 401 where a gateway key is needed or is not good, 403 where it may not
-        call this provider.
+        Raises :class:`gateway.errors.Refusal` 401 where a gateway key is needed or is not good.
         """
         place, secret = gateway_key(seen, labels, target)
         if secret is None:
@@ -84,12 +83,6 @@ class Identity:
                 return PASSTHROUGH
             return Caller(configured)
         known = self._known(secret, now_ms)
-        key = known.key
-        if key.providers and provider.name not in key.providers:
-            allowed = ", ".join(key.providers)
-            raise Refusal(
-                403, Code.NOT_ALLOWED, f"This key may not call {provider.title}; it may call: {allowed}."
-            )
         drops = {place} if place in headers.CREDENTIALS else set()
         if self._mode is AuthMode.KEYS:
             drops |= headers.CREDENTIALS
@@ -154,8 +147,13 @@ def _secret_in(value: bytes) -> bytes | None:
     return value if value.startswith(_PREFIX) else None
 
 
-def check_model(key: Key, method: str, model: str | None) -> None:
-    """Raises :class:`Refusal` 403 for a model this key may not use."""
+def check_allowed(key: Key, provider: Provider, method: str, model: str | None) -> None:
+    """Raises :class:`Refusal` 403 for a provider or a model this key may not use."""
+    if key.providers and provider.name not in key.providers:
+        allowed = ", ".join(key.providers)
+        raise Refusal(
+            403, Code.NOT_ALLOWED, f"This key may not call {provider.title}; it may call: {allowed}."
+        )
     if not key.models or method in _SAFE:
         return
     if model is None or not _matches(key.models, model):

@@ -20,7 +20,7 @@ from gateway.call import Call, Plan, Progress, RequestHead, Target
 from gateway.errors import Code, Refusal, error_body
 from gateway.exchange import Exchange
 from gateway.gear import Client, Deadlines, Gear
-from gateway.identity import Identity, check_attributes, check_model, without_key
+from gateway.identity import Identity, check_allowed, check_attributes, without_key
 from gateway.ids import call_id
 from gateway.price_headers import price_said
 from gateway.realtime import Side, Tunnel
@@ -206,7 +206,7 @@ class Proxy:
                 ask = target.wire.read_ask(target.path, target.query, b"")
             plan = msgspec.structs.replace(plan, opening=headers.upgrading(plan.opening))
             call, _ = self._call(started_ns, head, plan, ask, b"", True)
-            admitted = self._admit(call)
+            admitted = self._admit(call, paid=True)
             tunnel = Tunnel(self._gear, call, progress, self._targets.deadlines(target), side, admitted)
             tunnel.begin(app, early)
         except Refusal as refusal:
@@ -271,15 +271,15 @@ class Proxy:
     def _trusts_prices(self, key: Key | None) -> bool:
         return self.limits.trusts_prices or (key is not None and key.trusts_prices)
 
-    def _admit(self, call: Call) -> Admitted:
+    def _admit(self, call: Call, *, paid: bool | None = None) -> Admitted:
         """May this call be made? Raises :class:`Refusal`, or leaves the decision to be waited for."""
         known = call.known
         if known is not None:
             if not known.is_good(call.started_ns // 1_000_000):
                 raise Refusal(401, Code.UNAUTHORIZED, "This gateway key has expired. Ask for a new one.")
-            check_model(known.key, call.method, call.ask.model)
+            check_allowed(known.key, call.target.provider, call.method, call.ask.model)
             check_attributes(known.key, call.who)
-        return FREE if self._admission is None else self._admission.admit(call, known)
+        return FREE if self._admission is None else self._admission.admit(call, known, paid=paid)
 
     def _check_body(self, head: RequestHead, held: int) -> None:
         if self.closing:

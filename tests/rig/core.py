@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 
+from gateway.admission import Admission, Lender
 from gateway.background import BackgroundJobs
 from gateway.deadlines import Sweeper
 from gateway.estimation import Estimator
@@ -22,17 +24,20 @@ from gateway.exchange import Exchange
 from gateway.front import FrontConnection, Lane, sweep
 from gateway.gear import Gear
 from gateway.identity import Identity
+from gateway.keyring import KeyRing
 from gateway.providers.table import ProviderTable
 from gateway.proxy import Limits, Proxy
 from gateway.recording import Scale
 from gateway.server import HttpLimits, ProxyServer
 from gateway.settings import load
-from gateway.settings.choices import IncomingTrace
+from gateway.settings.choices import AuthMode, IncomingTrace
 from gateway.sinks import Sinks
 from gateway.targets import ProviderTargets
 from gateway.upstream import Pool
 from gateway.wire.registry import WIRES
 from pricing.book import PriceBook
+from storage.budgets.model import Budget
+from storage.budgets.scopes import Scopes
 from telemetry.record import CallRecord
 
 WAIT = 10.0
@@ -99,6 +104,11 @@ class Core:
         traces: bool = False,
         incoming: IncomingTrace = IncomingTrace.PARENT,
         keys: dict[str, tuple[bytes, bytes]] | None = None,
+        mode: AuthMode = AuthMode.PASSTHROUGH,
+        ring: KeyRing | None = None,
+        budgets: Iterable[Budget] = (),
+        lender: Callable[[Admission], Lender] | None = None,
+        strict: bool = False,
         counts: bool = False,
     ) -> None:
         known = ("openai", "anthropic", "gemini", "mistral")
@@ -117,6 +127,11 @@ class Core:
         self._incoming = incoming
         self._keys = keys or {}
         self._counts = counts
+        self._mode = mode
+        self._ring = ring
+        self._budgets = tuple(budgets)
+        self._lender = lender
+        self._strict = strict
         self.ledger = MemoryLedger()
         self.defects: list[BaseException] = []
         self.live: set[Exchange] = set()
@@ -154,8 +169,12 @@ class Core:
         loop = asyncio.get_running_loop()
         self.pool = Pool(loop, self.clock, idle_seconds=30)
         scale = Scale(PriceBook.load(), self.defects.append)
-        sinks = Sinks(self.ledger, (), self.defects.append)
         self.estimator = Estimator(loop, self.defects.append)
+        self.admission = Admission(scale.book, self.clock, self.estimator.prompt_tokens, strict=self._strict)
+        self.admission.adopt(Scopes(self._budgets))
+        if self._lender is not None:
+            self.admission.lender = self._lender(self.admission)
+        sinks = Sinks(self.ledger, (self.admission.settle,), self.defects.append)
         gear = Gear(
             loop,
             self.clock,
@@ -171,10 +190,11 @@ class Core:
         self.proxy = Proxy(
             gear,
             targets,
-            Identity({name: b"%b: %b" % pair for name, pair in self._keys.items()}),
+            Identity({name: b"%b: %b" % pair for name, pair in self._keys.items()}, self._mode, self._ring),
             self._limits,
             traces=self._traces,
             incoming=self._incoming,
+            admission=self.admission,
         )
         self._runner = web.AppRunner(_own_paths())
         await self._runner.setup()
