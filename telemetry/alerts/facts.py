@@ -93,6 +93,8 @@ class BudgetFact(msgspec.Struct, frozen=True):
     """The scope as dimensions, for its history and for who may see its alerts."""
     unit: Unit = Unit.NANO_USD
     """Of limit, spent and reserved, where a budget counts something else."""
+    whole: bool = True
+    """``filters`` say all of the scope. Otherwise they would find more calls than the budget counts."""
 
 
 class AlertFacts(Protocol):

@@ -17,6 +17,8 @@ Choice = TypeVar("Choice", bound=StrEnum)
 
 NANO: Final = 1_000_000_000
 PPM: Final = 1_000_000
+MOST_USD: Final = 100_000_000
+"""Ten times that in nano-USD is still a number of 64 bits."""
 _DURATION: Final = re.compile(r"(\d{1,9})\s*([smhdw])")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 604_800}
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -160,7 +162,7 @@ class Given:
         value = self._take(key)
         if value is None:
             return default
-        return self._scaled(key, value, NANO, 1, 1_000_000_000 * NANO)
+        return self._scaled(key, value, NANO, 1, MOST_USD * NANO)
 
     def zone(self, key: str) -> ZoneInfo:
         """A time zone by its IANA name; UTC if none is given."""

@@ -11,7 +11,7 @@ import msgspec
 from telemetry.alerts.labels import Labels
 from telemetry.alerts.rule import Rule
 from telemetry.alerts.silence import Silence, silenced_by
-from telemetry.alerts.verdict import Decision, Reason, Subject, Verdict
+from telemetry.alerts.verdict import Decision, Reason, Severity, Subject, Unit, Verdict, Window
 
 GRACE: Final = timedelta(hours=1)
 """Calls of a calendar window may still be recorded after its end: its alerts are over only then."""
@@ -24,18 +24,21 @@ Slot = tuple[str, str, str]
 """Subject, level and, for calendar windows, the window: at most one alert fires in each."""
 
 
-class Open(msgspec.Struct, frozen=True):
+class Open(msgspec.Struct, frozen=True, kw_only=True):
     """An alert that fires, as it is stored."""
 
     id: str
     rule: str
+    kind: str
     subject: str
     level: str
-    window: str
-    calendar: bool
-    window_end: datetime
+    window: Window
     labels: Labels
-    severity: str
+    severity: Severity
+    summary: str
+    value: int
+    limit: int
+    unit: Unit
     fired_at: datetime
     notified_at: datetime | None
     """``None``: a silence kept it back so far."""
@@ -46,7 +49,7 @@ class Open(msgspec.Struct, frozen=True):
 
     @property
     def slot(self) -> Slot:
-        return self.subject, self.level, self.window if self.calendar else ""
+        return self.subject, self.level, self.window.key if self.window.calendar else ""
 
 
 class Fire(msgspec.Struct, frozen=True):
@@ -124,7 +127,7 @@ def _firing(
     silence: Silence | None,
     now: datetime,
 ) -> Action | None:
-    past = verdict.window.calendar and now >= verdict.window.end + GRACE
+    past = verdict.window.calendar and now - GRACE >= verdict.window.end
     if alert is None:
         return None if past else Fire(subject, verdict, silence.id if silence else None)
     if past:
@@ -143,13 +146,13 @@ def _due(rule: Rule[Any], alert: Open, now: datetime) -> bool:
 def _not_firing(verdict: Verdict, alert: Open | None, now: datetime) -> Action | None:
     if alert is None:
         return None
-    if alert.calendar or verdict.decision is Decision.UNKNOWN:
+    if alert.window.calendar or verdict.decision is Decision.UNKNOWN:
         # What was reached in a calendar window stays so until its end, also when a limit is raised meanwhile.
         return _unjudged(alert, now)
     return Resolve(alert, Reason.RECOVERED, verdict)
 
 
 def _unjudged(alert: Open, now: datetime) -> Action | None:
-    if alert.calendar:
-        return Resolve(alert, Reason.WINDOW_ENDED) if now >= alert.window_end + GRACE else None
+    if alert.window.calendar:
+        return Resolve(alert, Reason.WINDOW_ENDED) if now - GRACE >= alert.window.end else None
     return Resolve(alert, Reason.NO_DATA) if now - alert.seen_at >= STALE else None

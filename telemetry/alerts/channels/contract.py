@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -113,6 +114,12 @@ class Post(msgspec.Struct, frozen=True):
     @property
     def tracks(self) -> bool:
         return self.channel.tracks(self.target)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when it sends elsewhere. Tells nothing of where."""
+        parts = (self.channel.name, repr(self.target), *self.secrets())
+        return sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
     def body(self, message: Message) -> str:
         return self.channel.body(self.target, message)

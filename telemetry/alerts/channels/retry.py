@@ -35,8 +35,6 @@ class Trouble(enum.StrEnum):
     LOGIN = "login"
     REFUSED = "refused"
     """The mail server refused sender or recipient."""
-    UNKNOWN_CHANNEL = "unknown_channel"
-    """No channel of that name is in the settings any more."""
     DEFECT = "defect"
     """A mistake of ours; the log has it."""
 

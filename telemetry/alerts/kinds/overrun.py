@@ -51,7 +51,7 @@ def _read(given: Given) -> Params:
 async def _gather(rule: Rule[Params], facts: AlertFacts, now: datetime) -> Sequence[Case[Outlook]]:
     found = []
     for subject, fact in await budgets.gather_budgets(rule, rule.params.budget, facts, now):
-        if fact.window_end <= now or fact.unit is not Unit.NANO_USD:
+        if fact.window_end <= now or not fact.whole or fact.unit is not Unit.NANO_USD:
             continue
         today = fact.window_start + (now - fact.window_start) // timedelta(days=1) * timedelta(days=1)
         wanted = Asked(today - timedelta(days=HISTORY_DAYS), today, fact.filters, most=1)

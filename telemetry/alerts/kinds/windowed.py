@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, Final
 
 from telemetry.alerts.facts import AlertFacts, Asked, CallsFact
@@ -35,9 +36,9 @@ def labels_of(rule: Rule[Any], group: Labels) -> Labels:
 
 
 def subject(rule: Rule[Any], group: Labels) -> Subject:
-    """The group within the rule's scope. Without groups there is one subject, with an empty key."""
-    key = "\x1f".join(f"{name}={value}" for name, value in group)
-    return Subject(key, labels_of(rule, group))
+    """The group within the rule's scope. The key is a digest, because values may be long; empty without groups."""
+    text = "\x1f".join(f"{name}={value}" for name, value in group)
+    return Subject(sha256(text.encode()).hexdigest()[:32] if group else "", labels_of(rule, group))
 
 
 async def calls(

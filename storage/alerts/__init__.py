@@ -1,0 +1,1 @@
+"""What is kept of alerts: rules, states, silences, and the outbox with its deliveries."""
