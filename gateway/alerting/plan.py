@@ -1,0 +1,88 @@
+"""What the settings say of alerts: channels and rules, all of it checked before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from gateway.settings.problem import Problem, SettingsError, did_you_mean, listed
+from telemetry.alerts.channels.contract import Post
+from telemetry.alerts.channels.registry import channel_of
+from telemetry.alerts.given import Unfit
+from telemetry.alerts.kinds.registry import rule_of
+from telemetry.alerts.rule import Rule
+
+BUDGETS: Final = "budgets"
+"""Name of the rule that is there unless the settings have one for budgets."""
+
+
+class AlertPlan(msgspec.Struct, frozen=True):
+    """Channels and rules of the settings."""
+
+    posts: tuple[Post, ...] = ()
+    rules: tuple[Rule[Any], ...] = ()
+
+    def posts_of(self, rule: Rule[Any]) -> list[Post]:
+        """Where a rule tells: the channels it names as far as there are any, or all."""
+        return [post for post in self.posts if not rule.channels or post.name in rule.channels]
+
+    def secrets(self) -> set[str]:
+        """What must not appear anywhere."""
+        return {secret for post in self.posts for secret in post.secrets()}
+
+    def check_channels(self, rule: Rule[Any]) -> None:
+        """Raises :class:`telemetry.alerts.given.Unfit` for a channel that is not there."""
+        known = [post.name for post in self.posts]
+        for name in rule.channels:
+            if name not in known:
+                there = f"Channels: {listed(known)}" if known else "Make one: [alerts.channels.NAME]"
+                how = f"{did_you_mean(name, known)}{there}"
+                raise Unfit("channels", f"{name!r} is not a channel", how)
+
+
+def alert_plan(
+    channels: Mapping[str, Mapping[str, Any]], rules: Sequence[Mapping[str, Any]], environ: Mapping[str, str]
+) -> AlertPlan:
+    """Raises :class:`SettingsError` with everything that is wrong."""
+    problems: list[Problem] = []
+    posts = []
+    for name, table in channels.items():
+        try:
+            posts.append(channel_of(name, table, environ))
+        except Unfit as unfit:
+            problems.append(_problem(f"alerts.channels.{name}", unfit))
+    # A channel that can't be read is a problem of its own: rules may name it all the same.
+    plan, known = AlertPlan(tuple(posts)), set(channels)
+    made: list[Rule[Any]] = []
+    for place, table in enumerate(rules):
+        key = f"alerts.rule[{place}]"
+        try:
+            rule = rule_of(table)
+            if not set(rule.channels) <= known:
+                plan.check_channels(rule)
+            _unique(rule, made)
+        except Unfit as unfit:
+            problems.append(_problem(key, unfit))
+        else:
+            made.append(rule)
+    if problems:
+        raise SettingsError(problems)
+    if not any(rule.kind == "budget" and rule.params.limit_nano is None for rule in made):
+        made += [] if any(rule.name == BUDGETS for rule in made) else [built_in()]
+    return msgspec.structs.replace(plan, rules=tuple(made))
+
+
+def built_in() -> Rule[Any]:
+    """The thresholds of every budget, told to every channel."""
+    return rule_of({"name": BUDGETS, "kind": "budget"})
+
+
+def _unique(rule: Rule[Any], others: Iterable[Rule[Any]]) -> None:
+    if any(other.name == rule.name for other in others):
+        raise Unfit("name", f"{rule.name!r} is there twice", "Give each rule a name of its own")
+
+
+def _problem(table: str, unfit: Unfit) -> Problem:
+    return Problem(f"{table}.{unfit.key}" if unfit.key else table, unfit.what, unfit.how)
