@@ -17,6 +17,7 @@ from gateway.cli.options import config_option, fail, settings_from
 from gateway.cli.screen import console
 from gateway.settings import Settings
 from storage.address import Address, Engine, parse
+from storage.budgets.companion import BudgetCompanion
 from storage.deadletters import retry
 from storage.schema import HEAD, Fit, Migrate
 from storage.sqlite_file import copy_database, damage_of
@@ -136,7 +137,13 @@ def letters(limit: int, config: Path | None) -> None:
 def retry_letters(config: Path | None) -> None:
     """Try again to make rows of them, after what was wrong was mended."""
     settings = settings_from(config)
-    target = open_target(_address(settings), migrate=Migrate.MANUAL, timeout_s=30.0, power_safe=True)
+    target = open_target(
+        _address(settings),
+        migrate=Migrate.MANUAL,
+        timeout_s=30.0,
+        power_safe=True,
+        companions=(BudgetCompanion(),),
+    )
     try:
         target.connect()
         found = retry(target)
