@@ -143,6 +143,7 @@ class Progress:
         "sent_at",
         "started_at",
         "status",
+        "stuck_at",
         "uploaded_at",
         "waited",
     )
@@ -150,6 +151,8 @@ class Progress:
     def __init__(self, started_at: float) -> None:
         self.started_at = started_at
         self.sent_at = 0.0
+        self.stuck_at = 0.0
+        """The provider stopped reading the request; 0.0 while it reads."""
         self.uploaded_at = 0.0
         """The whole request is with the provider."""
         self.first_byte_at = 0.0

@@ -23,6 +23,8 @@ def overdue(
     """
     if now - progress.started_at > deadlines.total:
         return Outcome.TIMEOUT, f"did not finish within {deadlines.total:g} s"
+    if progress.stuck_at and not progress.uploaded_at and now - progress.stuck_at > deadlines.idle:
+        return Outcome.STALLED, f"did not read the request for more than {deadlines.idle:g} s"
     if not progress.first_byte_at:
         if progress.uploaded_at and now - progress.uploaded_at > deadlines.response_head:
             return Outcome.TIMEOUT, f"sent no response head within {deadlines.response_head:g} s"

@@ -17,7 +17,6 @@ from gateway.deadlines import overdue
 from gateway.draining import GONE
 from gateway.errors import Code, Refusal, error_body, reason_of
 from gateway.gear import Client, Deadlines, Gear
-from gateway.keyring import KnownKey
 from gateway.looking_on import hides_usage, is_streamed, tap_of
 from gateway.recording import opening_record
 from gateway.relay import LAST_CHUNK, Framing, chunk, own_response, response_head
@@ -218,9 +217,11 @@ class Exchange:
             self._end_with(Outcome.REFUSED, 413, Code.TOO_LARGE, message)
 
     def upstream_paused(self) -> None:
+        self.progress.stuck_at = self.gear.clock()
         self.client.pause_upload()
 
     def upstream_resumed(self) -> None:
+        self.progress.stuck_at = 0.0
         self.client.resume_upload()
 
     # ---- the provider answers
@@ -431,10 +432,6 @@ class Exchange:
         if not self.over:
             message = f"The gateway key was revoked. Weighbridge call {self.call.id}."
             self._stop(Outcome.REVOKED, 401, Code.KEY_REVOKED, message)
-
-    @property
-    def known(self) -> KnownKey | None:
-        return self.call.known
 
     def _give_up(self, outcome: Outcome, status: int, code: Code, what: str) -> None:
         """End a call that the provider does not complete."""

@@ -9,7 +9,6 @@ from typing import Protocol
 import msgspec
 
 from gateway.call import Call, Progress
-from gateway.keyring import KnownKey
 from gateway.upstream import Pool
 from gateway.wire.contract import Reading
 from gateway.wire.tap import Tap, TapLimits
@@ -65,7 +64,7 @@ class Running(Protocol):
         """The key it was made with is no longer good."""
 
     @property
-    def known(self) -> KnownKey | None: ...
+    def call(self) -> Call: ...
 
 
 class Counter(Protocol):

@@ -47,7 +47,7 @@ class Governance:
             keys_changed()
             now_ms = _now_ms()
             for running in list(live):
-                known = running.known
+                known = running.call.known
                 if known is not None and not self.ring.still_good(known.key, now_ms):
                     running.revoke()
 

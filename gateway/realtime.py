@@ -17,7 +17,6 @@ from gateway.call import Call, Progress, RequestHead
 from gateway.deadlines import overdue
 from gateway.errors import Code, Refusal, error_body, reason_of
 from gateway.gear import Client, Deadlines, Gear
-from gateway.keyring import KnownKey
 from gateway.recording import opening_record
 from gateway.relay import RAW, own_response, response_head
 from gateway.upstream import Connection
@@ -82,7 +81,7 @@ class Tunnel(asyncio.Protocol):
         admitted: Admitted = FREE,
     ) -> None:
         self._gear = gear
-        self._call = call
+        self.call = call
         self._progress = progress
         self._deadlines = deadlines
         self._side = side
@@ -109,7 +108,7 @@ class Tunnel(asyncio.Protocol):
         Raises :class:`gateway.errors.Refusal`, and then has taken nothing over.
         """
         if self._admitted.waiting is None:
-            self._gear.sink.opened(opening_record(self._call))
+            self._gear.sink.opened(opening_record(self.call))
         self._gear.live.add(self)
         self._app = app
         app.set_protocol(self)
@@ -123,7 +122,7 @@ class Tunnel(asyncio.Protocol):
         refusal = await waiting()
         if refusal is None and not self._over:
             try:
-                self._gear.sink.opened(opening_record(self._call))
+                self._gear.sink.opened(opening_record(self.call))
             except Refusal as refused:
                 refusal = refused
         if refusal is not None and not self._over:
@@ -138,7 +137,7 @@ class Tunnel(asyncio.Protocol):
             return
         progress, since = self._progress, self._gear.clock()
         try:
-            connection = await self._gear.pool.connect(self._call.target.origin, self._deadlines.connect)
+            connection = await self._gear.pool.connect(self.call.target.origin, self._deadlines.connect)
         except (OSError, TimeoutError) as error:
             progress.waited += self._gear.clock() - since
             why = f"could not be reached ({reason_of(error)})"
@@ -151,7 +150,7 @@ class Tunnel(asyncio.Protocol):
             return
         self._asking = connection
         progress.attempts = 1
-        connection.send(self, self._call.request, head_only=False)
+        connection.send(self, self.call.request, head_only=False)
 
     # ---- asyncio.Protocol of the app's connection
 
@@ -298,10 +297,6 @@ class Tunnel(asyncio.Protocol):
         else:
             self._tell(Outcome.REVOKED, 401, Code.KEY_REVOKED, "The gateway key was revoked.")
 
-    @property
-    def known(self) -> KnownKey | None:
-        return self._call.known
-
     # ---- the end
 
     def _goodbye(self, otherwise: Outcome) -> Outcome:
@@ -313,15 +308,15 @@ class Tunnel(asyncio.Protocol):
 
     def _refuse(self, outcome: Outcome, status: int, code: Code, what: str) -> None:
         """The provider could not be had: our own error, as nothing was agreed yet."""
-        title = self._call.target.provider.title
-        self._tell(outcome, status, code, f"{title} {what}. Weighbridge call {self._call.id}.")
+        title = self.call.target.provider.title
+        self._tell(outcome, status, code, f"{title} {what}. Weighbridge call {self.call.id}.")
 
     def _tell(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
         """Answer the app's request with our own error."""
         if self._over:
             return
         self._progress.status = status
-        body = error_body(self._call.target.wire, status, code, message)
+        body = error_body(self.call.target.wire, status, code, message)
         self._write(own_response(status, body, self._own, close=True))
         self._end(outcome)
 
@@ -335,7 +330,7 @@ class Tunnel(asyncio.Protocol):
         self._early.clear()
         self._progress.finished_at = gear.clock()
         reading = self._reader.reading() if self._reader is not None else Reading()
-        gear.sink.closed(gear.weigh(self._call, self._progress, outcome, reading))
+        gear.sink.closed(gear.weigh(self.call, self._progress, outcome, reading))
         if self._asking is not None:
             self._asking.abort()
         if self._far is not None and not self._far.is_closing():
@@ -346,7 +341,7 @@ class Tunnel(asyncio.Protocol):
     # ---- looking on
 
     def _reader_of(self, connection: Connection) -> Reader | None:
-        call, target = self._call, self._call.target
+        call, target = self.call, self.call.target
         if target.wire is None:
             return None
         return target.wire.reader(

@@ -121,7 +121,7 @@ def test_check_warns_and_strict_makes_it_fail(weighbridge: Weighbridge) -> None:
 
 
 def test_check_ends_with_a_problem_when_something_can_not_work(weighbridge: Weighbridge) -> None:
-    Path("w.toml").write_text('[auth]\nmode = "keys"\n')
+    Path("w.toml").write_text('[storage]\ndata_dir = "w.toml"\n')
     assert weighbridge("check", "-c", "w.toml").exit_code == Exit.PROBLEM
 
 
@@ -285,7 +285,7 @@ def test_a_database_that_is_away(weighbridge: Weighbridge, monkeypatch: pytest.M
 
 
 def test_serve_refuses_settings_that_can_not_work(weighbridge: Weighbridge) -> None:
-    Path("weighbridge.toml").write_text('[auth]\nmode = "keys"\n')
+    Path("weighbridge.toml").write_text('[storage]\ndata_dir = "weighbridge.toml"\n')
     result = weighbridge("serve")
     assert result.exit_code == Exit.USAGE
-    assert "auth.mode" in result.output
+    assert "storage.data_dir" in result.output

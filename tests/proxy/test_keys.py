@@ -253,7 +253,7 @@ async def test_a_running_stream_ends_with_its_key_and_is_billed(
         app.request("POST", CHAT, [("x-weighbridge-key", SECRET)], json=ask)
         await app.until(b"Twelve")
         for running in list(core.live):
-            assert running.known is not None
+            assert running.call.known is not None
             running.revoke()
         await app.closed()
         assert not app.received.endswith(b"0\r\n\r\n")

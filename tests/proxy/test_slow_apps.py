@@ -8,7 +8,7 @@ import pytest
 from rig.bodies import openai_events
 from rig.client import RawClient, call
 from rig.core import Core, LaneKind
-from rig.script import body_read, head, raw, reply, steps
+from rig.script import body_read, head, raw, reply, steps, unread
 from rig.upstream import ScriptedUpstream
 
 from gateway.front import TURNED_AWAY_AT_ONCE
@@ -85,6 +85,22 @@ async def test_an_upload_the_provider_does_not_take_is_not_the_apps_fault(
         assert not client.ended.is_set()
         go.set()
         assert (await client.answer()).status == 200
+
+
+async def test_a_provider_that_stops_reading_an_upload_is_given_up(
+    upstream: ScriptedUpstream, lane: LaneKind
+) -> None:
+    size = 24_000_000
+    async with Core(upstream.base, lane, limits=Limits(1_000, 1 << 30, 16_384)) as core:
+        upstream.play(unread(asyncio.Event()))
+        client = await RawClient.open(core.port)
+        client.send(HEAD % size + b"x" * size)
+        await upstream.seen(1)
+        await asyncio.sleep(0.3)
+        core.advance(301)
+        answer = await client.answer()
+        assert (answer.status, "did not read the request" in answer.json()["error"]["message"]) == (504, True)
+        assert (await core.record()).outcome is Outcome.STALLED
 
 
 async def test_an_app_that_reads_nothing_is_cut_and_let_go_of(core: Core, upstream: ScriptedUpstream) -> None:
