@@ -8,7 +8,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -22,7 +22,6 @@ from pricing.usage import Usage
 from storage.address import parse
 from storage.budgets import admin, leases
 from storage.budgets.companion import BudgetCompanion
-from storage.budgets.facts import budget_facts
 from storage.budgets.leases import Ask
 from storage.budgets.model import EVERY, Account, Budget, Mode, Unit, Unpriced, Window, account_of
 from storage.budgets.scopes import Scopes
@@ -255,26 +254,6 @@ async def test_what_a_call_costs_moves_from_lent_to_spent_with_its_row(
     assert found.spent == sum(one.cost.total or 0 for one in calls)
     assert found.lent == 5_000_000_000 - sum(one.cost.total or 0 for one in mine)
     await asyncio.to_thread(target.close)
-
-
-async def test_alerts_hear_how_budgets_stand(database: str, db: ControlDatabase) -> None:
-    for budget in budgets():
-        await admin.create(db, budget, "test", NOW)
-    target = await asyncio.to_thread(target_of, database, BudgetCompanion())
-    chance = random.Random(9)
-    calls = [record(chance) for _ in range(60)]
-    await asyncio.to_thread(target.write, calls)
-    await asyncio.to_thread(target.close)
-    found = await budget_facts(db, datetime.fromtimestamp(NOW + 60, UTC))
-    by_budget = {fact.budget_id: [one for one in found if one.budget_id == fact.budget_id] for fact in found}
-    assert set(by_budget) == {budget.id for budget in budgets()}
-    (everything,) = by_budget["b0"]
-    assert everything.spent_nano == sum(one.cost.total or 0 for one in calls)
-    assert everything.window_start <= datetime.fromtimestamp(NOW, UTC) < everything.window_end
-    assert {fact.filters for fact in by_budget["b2"]} == {(("user", "ann"),), (("user", "bob"),)}
-    assert {fact.scope for fact in by_budget["b2"]} == {"user ann", "user bob"}
-    assert len({fact.window_key for fact in by_budget["b2"]}) == 2
-    assert by_budget["b5"][0].filters == ()
 
 
 async def test_changes_are_logged_and_names_are_taken_once(db: ControlDatabase) -> None:
