@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+from gateway.alerting.jobs import alert_jobs
+from gateway.alerting.plan import plan_of
 from gateway.aliases import families
 from gateway.answers import Answers
 from gateway.attribution import Rules
@@ -86,6 +88,7 @@ class Gateway:
             instance_id=f"{socket.gethostname()}-{os.getpid()}",
         )
         self._rules = attribution_rules(settings)
+        self.alerts = plan_of(settings)
         self.live: set[Running] = set()
         self._clock = clock
         self.port = 0
@@ -137,10 +140,10 @@ class Gateway:
         self.port = self._listener.sockets[0].getsockname()[1]
         self._api.load_soon()
         address, data_dir = self._address, settings.storage.data_dir
-        self._jobs = Jobs(
-            leadership(address, data_dir),
-            upkeep(address, data_dir / SPOOL_FOLDER, settings.storage.retention_days),
-        )
+        spool = data_dir / SPOOL_FOLDER
+        jobs = upkeep(address, spool, settings.storage.retention_days)
+        jobs += alert_jobs(lambda: self.alerts, address, spool)
+        self._jobs = Jobs(leadership(address, data_dir), jobs)
         self._jobs.start()
 
     @property
@@ -157,6 +160,7 @@ class Gateway:
         nothing when the new settings don't fit together.
         """
         book, table, rules = book_of(settings), ProviderTable.build(settings), attribution_rules(settings)
+        self.alerts = plan_of(settings)
         self.book, self.table = book, table
         self._scale.book = book
         self._admission.adopt_prices(book)

@@ -201,6 +201,7 @@ def secrets_of(gateway: Gateway) -> set[str]:
         if signal_ is not None
         for _, value in signal_.headers
     }
+    found |= gateway.alerts.secrets()
     if settings.auth.admin_secret is not None:
         found.add(settings.auth.admin_secret.get_secret_value())
     if settings.storage.url is not None:

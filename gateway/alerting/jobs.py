@@ -25,8 +25,9 @@ def alert_jobs(
     spool: Path,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> list[Job]:
-    """Evaluate, deliver, tidy up. ``plan``: the settings as they are now."""
+    """Evaluate, deliver, tidy up, but not at once: a start has enough to do. ``plan``: the settings as they are now."""
     made: list[AlertRun] = []
+    begun: set[str] = set()
 
     def run() -> AlertRun:
         if not made:
@@ -37,6 +38,9 @@ def alert_jobs(
 
     def job(name: str, interval_s: float, what: Callable[[AlertRun], Awaitable[str | None]]) -> Job:
         async def work() -> str | None:
+            if name not in begun:
+                begun.add(name)
+                return None
             return await what(run())
 
         return Job(name, interval_s, work)

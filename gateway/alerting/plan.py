@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
+from gateway.settings import Settings
 from gateway.settings.problem import Problem, SettingsError, did_you_mean, listed
 from telemetry.alerts.channels.contract import Post
 from telemetry.alerts.channels.registry import channel_of
@@ -40,6 +42,11 @@ class AlertPlan(msgspec.Struct, frozen=True):
                 there = f"Channels: {listed(known)}" if known else "Make one: [alerts.channels.NAME]"
                 how = f"{did_you_mean(name, known)}{there}"
                 raise Unfit("channels", f"{name!r} is not a channel", how)
+
+
+def plan_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> AlertPlan:
+    """Raises :class:`SettingsError` with everything that is wrong."""
+    return alert_plan(settings.alerts.channels, settings.alerts.rule, environ)
 
 
 def alert_plan(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from gateway.alerting.plan import plan_of
 from gateway.prices import book_of
 from gateway.providers.registry import PROVIDERS
 from gateway.providers.table import Destination, ProviderTable
@@ -35,10 +36,14 @@ def lint(settings: Settings, environ: Mapping[str, str]) -> list[Problem]:
         book = book_of(settings)
     except SettingsError as error:
         problems.extend(error.problems)
+    try:
+        plan_of(settings, environ)
+    except SettingsError as error:
+        problems.extend(error.problems)
     if table is not None:
         problems.extend(_providers(settings, table, environ))
         problems.extend(_prices(settings, table, book))
-    for check in (_exposure, _secrets, _storage, _telemetry, _waiting):
+    for check in (_exposure, _secrets, _storage, _telemetry, _waiting, _alerts):
         problems.extend(check(settings, environ))
     return sorted(problems, key=lambda problem: problem.severity is Severity.WARNING)
 
@@ -204,3 +209,15 @@ def _waiting(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem
         yield Problem(
             "server.port", "0 gives every worker a port of its own", "Name a port, or use one worker"
         )
+
+
+def _alerts(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
+    for name, table in settings.alerts.channels.items():
+        url, key = str(table.get("url") or ""), f"alerts.channels.{name}.url"
+        if url and table.get("kind") in ("slack", "teams"):
+            yield _warning(key, "is a secret in the file", "Name its variable in url_env instead")
+        if url.startswith("http://") and not _is_near(urlsplit(url).hostname or ""):
+            yield _warning(key, "sends alerts over plain http", "Use https")
+    if settings.alerts.rule and not settings.alerts.channels:
+        how = "Add [alerts.channels.NAME]; until then 'weighbridge alerts list' shows what fires"
+        yield _warning("alerts.rule", "tells nobody: there is no channel", how)

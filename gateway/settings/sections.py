@@ -263,6 +263,19 @@ class Budgets(Section):
     )
 
 
+class Alerts(Section):
+    """Who is told of what (docs/alerts.md)."""
+
+    channels: dict[str, dict[str, Any]] = Field(
+        default={},
+        repr=False,
+        description="Where messages go: [alerts.channels.NAME] with a kind and its keys.",
+    )
+    rule: tuple[dict[str, Any], ...] = Field(
+        default=(), description="What is watched: [[alerts.rule]] with a name, a kind and its keys."
+    )
+
+
 class Auth(Section):
     """Who may call, and whose key goes to the provider."""
 
@@ -408,6 +421,7 @@ class Settings(BaseSettings):
     attribution: Attribution = Attribution()
     auth: Auth = Auth()
     budgets: Budgets = Budgets()
+    alerts: Alerts = Alerts()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     pricing: Pricing = Pricing()
