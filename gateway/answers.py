@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
+from gateway.alerting.plan import AlertPlan
 from gateway.gear import Sink
 from gateway.providers.table import ProviderTable
 from gateway.settings import Settings
@@ -21,6 +22,7 @@ from storage.ledger import SPOOL_FOLDER, Ledger
 from telemetry.record import CallRecord
 
 if TYPE_CHECKING:
+    from gateway.api.alerts import AlertsDeps
     from gateway.api.deps import Health
     from gateway.api.known_calls import QualityDeps
     from storage.store import Store
@@ -37,6 +39,9 @@ class Current(Protocol):
 
     @property
     def table(self) -> ProviderTable: ...
+
+    @property
+    def alerts(self) -> AlertPlan: ...
 
 
 class Answers:
@@ -62,6 +67,7 @@ class Answers:
         self._runner: web.AppRunner | None = None
         self._store: Store | None = None
         self._quality: QualityDeps | None = None
+        self._alerts: AlertsDeps | None = None
 
     def load_soon(self) -> None:
         """Begin to load in the background."""
@@ -85,6 +91,8 @@ class Answers:
             await self._store.close()
         if self._quality is not None:
             await self._quality.close()
+        if self._alerts is not None:
+            await self._alerts.close()
 
     async def _load(self) -> web.Server:
         modules = await asyncio.to_thread(_import_api)
@@ -96,6 +104,9 @@ class Answers:
             salt=lambda: self._current.settings.attribution.salt,
             store_comments=self._settings.quality.store_comments,
             store_traits=self._settings.quality.store_traits,
+        )
+        self._alerts = modules["gateway.api.alerts"].open_alerts(
+            storage.url, storage.data_dir, lambda: self._current.alerts
         )
         api = modules["gateway.api.app"]
         self._runner = web.AppRunner(api.api_app(self._deps(api)), access_log=None)
@@ -119,6 +130,7 @@ class Answers:
             version=VERSION,
             spool=self._settings.storage.data_dir / SPOOL_FOLDER,
             quality=self._quality,
+            alerts=self._alerts,
             tracking=api.Tracking(
                 self._publish,
                 lambda: self._current.book,
@@ -141,5 +153,5 @@ class Answers:
 
 def _import_api() -> dict[str, Any]:
     """Runs in a thread."""
-    names = ("gateway.api.app", "gateway.api.known_calls", "storage.store")
+    names = ("gateway.api.alerts", "gateway.api.app", "gateway.api.known_calls", "storage.store")
     return {name: importlib.import_module(name) for name in names}

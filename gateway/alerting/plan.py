@@ -17,7 +17,8 @@ from telemetry.alerts.kinds.registry import rule_of
 from telemetry.alerts.rule import Rule
 
 BUDGETS: Final = "budgets"
-"""Name of the rule that is there unless the settings have one for budgets."""
+BUILT_IN: Final[Mapping[str, Any]] = {"name": BUDGETS, "kind": "budget"}
+"""The thresholds of every budget, told to every channel: there unless the settings have a rule for budgets."""
 
 
 class AlertPlan(msgspec.Struct, frozen=True):
@@ -25,6 +26,8 @@ class AlertPlan(msgspec.Struct, frozen=True):
 
     posts: tuple[Post, ...] = ()
     rules: tuple[Rule[Any], ...] = ()
+    written: Mapping[str, Mapping[str, Any]] = {}
+    """The rules by name, as they were written."""
 
     def posts_of(self, rule: Rule[Any]) -> list[Post]:
         """Where a rule tells: the channels it names as far as there are any, or all."""
@@ -63,6 +66,7 @@ def alert_plan(
     # A channel that can't be read is a problem of its own: rules may name it all the same.
     plan, known = AlertPlan(tuple(posts)), set(channels)
     made: list[Rule[Any]] = []
+    written: dict[str, Mapping[str, Any]] = {}
     for place, table in enumerate(rules):
         key = f"alerts.rule[{place}]"
         try:
@@ -74,16 +78,14 @@ def alert_plan(
             problems.append(_problem(key, unfit))
         else:
             made.append(rule)
+            written[rule.name] = table
     if problems:
         raise SettingsError(problems)
-    if not any(rule.kind == "budget" and rule.params.limit_nano is None for rule in made):
-        made += [] if any(rule.name == BUDGETS for rule in made) else [built_in()]
-    return msgspec.structs.replace(plan, rules=tuple(made))
-
-
-def built_in() -> Rule[Any]:
-    """The thresholds of every budget, told to every channel."""
-    return rule_of({"name": BUDGETS, "kind": "budget"})
+    own = any(rule.kind == "budget" and rule.params.limit_nano is None for rule in made)
+    if not own and BUDGETS not in written:
+        made.append(rule_of(BUILT_IN))
+        written[BUDGETS] = BUILT_IN
+    return msgspec.structs.replace(plan, rules=tuple(made), written=written)
 
 
 def _unique(rule: Rule[Any], others: Iterable[Rule[Any]]) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
+from gateway.api.alert_rules import AlertRules
+from gateway.api.alerts import Alerts
 from gateway.api.calls import Calls
 from gateway.api.deps import ApiDeps, Health
 from gateway.api.events import Events
@@ -32,6 +34,12 @@ def _quality(deps: ApiDeps) -> Iterator[Endpoint]:
             yield from Events(deps, deps.quality, deps.tracking).endpoints()
 
 
+def _alerts(deps: ApiDeps) -> Iterator[Endpoint]:
+    if deps.alerts is not None:
+        yield from AlertRules(deps.alerts).endpoints()
+        yield from Alerts(deps.alerts).endpoints()
+
+
 def api_app(deps: ApiDeps) -> web.Application:
     """Serves ``/``, ``/healthz``, ``/readyz`` and everything below ``/api/``."""
     guard = Guard(deps.admin_token, loopback=deps.loopback, tokens=deps.tokens)
@@ -46,6 +54,7 @@ def api_app(deps: ApiDeps) -> web.Application:
         *Integrity(deps).endpoints(),
         *Metrics(deps).endpoints(),
         *_quality(deps),
+        *_alerts(deps),
         Endpoint("/api/openapi.json", openapi, "This document", None, errors=(401, 403)),
     ]
     body = json.dumps(document(endpoints, deps.version)).encode()

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 from pydantic import SecretStr
 
+from gateway.api.alerts import AlertsDeps
 from gateway.api.guard import Tokens
 from gateway.api.known_calls import QualityDeps
 from gateway.api.tracked import Tracking
@@ -61,5 +62,7 @@ class ApiDeps(msgspec.Struct, frozen=True):
     """Feedback and outcomes; ``None``: not served."""
     tracking: Tracking | None = None
     """Events, which may tell of calls that were made past the gateway; need ``quality`` too."""
+    alerts: AlertsDeps | None = None
+    """Alerts, their rules and messages; ``None``: not served."""
     base_urls: Mapping[str, str] = {}
     """Provider name -> what to put behind the server's address as the SDK's base URL."""

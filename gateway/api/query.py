@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from multidict import MultiMapping
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +21,7 @@ _AGO: Final = re.compile(r"(\d{1,6})\s*([smhdw])")
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _TIME_HELP: Final = "an ISO 8601 time (2026-11-20T12:00:00Z, 2026-11-20) or an age (15m, 2h, 7d)"
 
+Query = TypeVar("Query", bound=BaseModel)
 Text = Annotated[str, Field(min_length=1, max_length=512)]
 
 
@@ -59,6 +61,12 @@ class CallsQuery(BaseModel):
 
 def parse_calls_query(query: MultiMapping[str], now: datetime | None = None) -> tuple[CallsQuery, CallFilter]:
     """Checks the parameters; raises :class:`ApiError` 400 naming the first that can't be used."""
+    parsed = parse_query(query, CallsQuery)
+    return parsed, parsed.to_filter(now or datetime.now(UTC))
+
+
+def parse_query(query: MultiMapping[str], model: type[Query]) -> Query:
+    """The parameters as ``model``; raises :class:`ApiError` 400 naming the first that can't be used."""
     given: dict[str, str] = {}
     for name, value in query.items():
         if name in given:
@@ -66,25 +74,32 @@ def parse_calls_query(query: MultiMapping[str], now: datetime | None = None) -> 
             raise ApiError(400, "invalid_parameter", message, param=name[:64])
         given[name] = value
     try:
-        parsed = CallsQuery.model_validate(given)
+        return model.model_validate(given)
     except ValidationError as error:
-        raise _explained(error.errors(include_url=False)[0], given) from None
-    return parsed, parsed.to_filter(now or datetime.now(UTC))
+        raise _explained(error.errors(include_url=False)[0], given, model) from None
 
 
-def _explained(details: Any, given: Mapping[str, str]) -> ApiError:
+def _explained(details: Any, given: Mapping[str, str], model: type[BaseModel]) -> ApiError:
     param = str(details["loc"][0])[:64]
     kind = details["type"]
     if kind == "extra_forbidden":
-        known = list(CallsQuery.model_fields)
+        known = list(model.model_fields)
         message = f"There is no parameter {param!r}. {did_you_mean(param, known)}"
         return ApiError(400, "unknown_parameter", message.strip(), param=param, allowed=known)
     if kind == "enum":
-        return bad_value(param, given[param], [choice.value for choice in Outcome])
+        return bad_value(param, given[param], _choices(model.model_fields[param].annotation))
     if kind.startswith("bool"):
         return bad_value(param, given[param], ["true", "false"])
     message = f"{param}: {details['msg'][:1].lower()}{details['msg'][1:]}."
     return ApiError(400, "invalid_parameter", message, param=param)
+
+
+def _choices(annotation: Any) -> list[str]:
+    """The values of the enum within a field's type."""
+    for part in (annotation, *get_args(annotation)):
+        if isinstance(part, type) and issubclass(part, enum.Enum):
+            return [str(choice.value) for choice in part]
+    return []
 
 
 def _moment(param: str, text: str, now: datetime) -> datetime:
