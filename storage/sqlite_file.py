@@ -19,7 +19,7 @@ def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
     """
     _adapt_plainly()
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    _make(path)
     db = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
     try:
         _use_wal(db, time.monotonic() + timeout_s)
@@ -27,6 +27,17 @@ def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _make(path: Path) -> None:
+    """The file, ours alone, if there is none. One that is there is not opened.
+
+    Closing any descriptor of a file gives up all locks that the process holds on it (POSIX), those of its SQLite
+    connections too. The next process to close the file would then take itself for the last, and delete the log that
+    is still written to.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _adapt_plainly() -> None:
