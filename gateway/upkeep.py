@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.jobs import Job
+from gateway.rollup_jobs import rollup_jobs
 from storage.address import Address, Engine
 from storage.retention import forget
 from storage.vitals import read
@@ -48,7 +49,7 @@ def upkeep(
             if one.vitals
         )
 
-    jobs = [Job("audit", DAY_S, audit)]
+    jobs = [Job("audit", DAY_S, audit), *rollup_jobs(address, now)]
     if address.engine is Engine.POSTGRESQL:
         jobs.append(Job("months", HOUR_S, months))
     if retention_days is not None:

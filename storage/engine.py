@@ -14,7 +14,7 @@ def reading_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
     """An engine that cannot write. Connects on first use; ``timeout_s`` bounds connecting and every statement."""
     if address.engine is Engine.SQLITE:
         engine = create_async_engine(
-            f"sqlite+aiosqlite:///file:{_escaped(address.dsn)}?mode=ro&uri=true",
+            f"sqlite+aiosqlite:///file:{escaped(address.dsn)}?mode=ro&uri=true",
             pool_size=pool_size,
             connect_args={"timeout": timeout_s},
         )
@@ -43,7 +43,7 @@ def writing_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
     """
     if address.engine is Engine.SQLITE:
         engine = create_async_engine(
-            f"sqlite+aiosqlite:///file:{_escaped(address.dsn)}?mode=rw&uri=true",
+            f"sqlite+aiosqlite:///file:{escaped(address.dsn)}?mode=rw&uri=true",
             pool_size=pool_size,
             connect_args={"timeout": timeout_s, "isolation_level": None},
         )
@@ -72,5 +72,6 @@ def _read_only(connection: Any, _record: object) -> None:
     cursor.close()
 
 
-def _escaped(path: str) -> str:
+def escaped(path: str) -> str:
+    """A path as part of a SQLite URI."""
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

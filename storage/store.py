@@ -10,7 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Row, Select, text
@@ -23,13 +23,28 @@ from storage.migrate import migrate as run_migration
 from storage.queries import calls
 from storage.queries.calls import MAX_LIMIT, CallFilter, CursorError
 from storage.queries.follow import Follower
+from storage.rollups.question import People, Question, QuestionError, Totals
+from storage.rollups.read import Reader
 from storage.rows import COLUMNS, as_datetime, row
 from storage.schema import VERSION_QUERY, Fit, fit
 from storage.tables import CallRow, DeadLetterRow
 from telemetry.record import CallRecord
 
-__all__ = ["CallFilter", "CallPage", "CallRow", "CursorError", "Store", "StoreUnavailable", "pending_row"]
+__all__ = [
+    "CallFilter",
+    "CallPage",
+    "CallRow",
+    "CursorError",
+    "People",
+    "Question",
+    "QuestionError",
+    "Store",
+    "StoreUnavailable",
+    "Totals",
+    "pending_row",
+]
 
+T = TypeVar("T")
 _LOOK_AT_ONCE = 500
 
 
@@ -134,6 +149,20 @@ class Store:
         """Records no row could be made of, newest first (``storage.deadletters.retry`` tries them again)."""
         rows = await self._rows(calls.dead_letters(limit))
         return [DeadLetterRow(**found._mapping) for found in rows]
+
+    async def totals(self, question: Question) -> Totals:
+        """Sums over many calls (:mod:`storage.rollups.read`). Raises :class:`QuestionError` too."""
+        return await self._answered(Reader(self._engine).totals(question))
+
+    async def people(self, question: Question) -> list[People]:
+        """How many users and sessions there were. Raises :class:`QuestionError` too."""
+        return await self._answered(Reader(self._engine).people(question))
+
+    async def _answered(self, reading: Awaitable[T]) -> T:
+        try:
+            return await reading
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"the database cannot be read: {_name(error)}") from error
 
     async def _rows(self, query: Select[Any]) -> list[Row[Any]]:
         try:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 import msgspec
-from sqlalchemy import Column, Row, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Row, Table, bindparam, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.rollups.delta import decoded
@@ -16,7 +16,7 @@ from storage.rollups.dimensions import DIMENSIONS, Group, group_id
 from storage.rollups.distinct import kept
 from storage.rollups.histogram import packed, unpacked
 from storage.rollups.measures import LARGEST, MEASURES, USER_MEASURES
-from storage.rollups.tables import DELTAS, GROUPS, HISTOGRAMS, HOURS, USERS
+from storage.rollups.tables import DELTAS, GROUPS, HISTOGRAMS, USERS, period_of
 from storage.rollups.tally import Line, PeriodKey, Tally, UserKey, UserSums
 
 AT_ONCE: Final = 1000
@@ -70,12 +70,6 @@ async def lines_between(
         (row[0], tuple(row[1:own])): line_of(row[own:sums], row[sums:])
         for row in await connection.execute(query)
     }
-
-
-def period_of(table: Table) -> Column[int]:
-    """Its column of hours or days."""
-    found: Column[int] = table.c.hour if table is HOURS else table.c.day
-    return found
 
 
 class Merge:

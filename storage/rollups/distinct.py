@@ -16,6 +16,7 @@ import msgspec
 KEPT: Final = 2048
 SIZE: Final = 8
 """Bytes of a hash."""
+_ALL: Final = 1 << 64
 
 
 class Distinct(msgspec.Struct, frozen=True):
@@ -37,16 +38,30 @@ def kept(hashes: bytes, more: Iterable[bytes] = ()) -> bytes:
     return b"".join(sorted(found)[:KEPT])
 
 
-def distinct(rows: Iterable[bytes]) -> Distinct:
-    """How many different sessions several rows saw."""
-    below, whole = 1 << 64, []
-    for hashes in rows:
-        if len(hashes) >= KEPT * SIZE:
-            below = min(below, int.from_bytes(hashes[-SIZE:], "big"))
-        whole.append(hashes)
-    found = {hashes[at : at + SIZE] for hashes in whole for at in range(0, len(hashes), SIZE)}
-    if below == 1 << 64:
-        return Distinct(len(found), True)
-    limit = below.to_bytes(SIZE, "big")
-    number = sum(1 for one in found if one < limit)
-    return Distinct(round(number * (1 << 64) / below), False)
+class Hashes:
+    """Sessions that several rows saw, growing."""
+
+    __slots__ = ("_below", "_found")
+
+    def __init__(self) -> None:
+        self._found: set[bytes] = set()
+        self._below = _ALL
+
+    def add(self, hashes: bytes, below: int | None = None) -> None:
+        """Hashes put one behind the other. ``below``: the smallest of the largest hashes of full rows among them."""
+        self._found.update(hashes[at : at + SIZE] for at in range(0, len(hashes), SIZE))
+        if below is not None:
+            self._below = min(self._below, below)
+
+    def update(self, hashes: Iterable[bytes]) -> None:
+        """All hashes of something that keeps all."""
+        self._found.update(hashes)
+
+    @property
+    def number(self) -> Distinct:
+        """How many there are."""
+        if self._below == _ALL:
+            return Distinct(len(self._found), True)
+        limit = self._below.to_bytes(SIZE, "big")
+        seen = sum(1 for one in self._found if one < limit)
+        return Distinct(round(seen * _ALL / self._below), False)

@@ -14,7 +14,6 @@ from sqlalchemy import (
     ColumnElement,
     Dialect,
     Integer,
-    Select,
     Text,
     and_,
     case,
@@ -42,6 +41,7 @@ from storage.rollups.measures import (
     ErrorKind,
     OutcomeClass,
 )
+from storage.rollups.tables import HISTOGRAMS
 from storage.rollups.tally import Line, Tally
 from storage.rows import USAGE_COLUMNS, as_datetime
 from telemetry.outcome import Outcome
@@ -119,12 +119,12 @@ MEASURED: Final[Mapping[str, Expression]] = {
     "rate_us": _sum(case((_rated, _answering))),
 }
 """Every measure over a group of calls."""
-VALUES: Final = (
-    _C.duration_us,
-    case((_streamed, _C.first_chunk_us)),
-    case((_rated, _C.output_tokens * MILLI_PER_S // _answering)),
-)
-"""What the histograms are of, in their order; empty where a call has nothing to tell."""
+HISTOGRAM_VALUES: Final[Mapping[str, Expression]] = {
+    "durations": _C.duration_us,
+    "ttfts": case((_streamed, _C.first_chunk_us)),
+    "rates": case((_rated, _C.output_tokens * MILLI_PER_S // _answering)),
+}
+"""What the histograms are of; empty where a call has nothing to tell."""
 
 
 def column_of(dimension: Dimension) -> Expression:
@@ -176,24 +176,18 @@ def buckets(text: str | None) -> Counter[int]:
     return Counter(map(bucket_of, map(int, text.split(",")))) if text else Counter()
 
 
-def grouped(
-    keys: Sequence[Expression], where: Sequence[ColumnElement[bool]], dialect: Dialect, *, histograms: bool
-) -> Select[Any]:
-    """The keys, every measure and, if wanted, the joined values of the histograms."""
-    named = [key.label(f"key_{number}") for number, key in enumerate(keys)]
-    values = [joined(value, dialect) for value in VALUES] if histograms else []
-    sums = [MEASURED[name].label(name) for name in MEASURES]
-    return select(*named, *sums, *values).where(*where).group_by(*named)
-
-
 async def tally_between(connection: AsyncConnection, since_ms: int, until_ms: int) -> Tally:
     """The sums of the calls that began in a stretch of time."""
     dialect, tally = connection.dialect, Tally()
     where = between(since_ms, until_ms)
     hour = cast(second_of(dialect) // (HOUR_MS // 1000), Integer)
-    keys = [hour, *map(column_of, DIMENSIONS)]
+    expressions = [hour, *map(column_of, DIMENSIONS)]
+    keys = [key.label(f"key_{number}") for number, key in enumerate(expressions)]
     own, sums = len(keys), len(keys) + len(MEASURES)
-    for row in await connection.execute(grouped(keys, where, dialect, histograms=True)):
+    measures = [MEASURED[name].label(f"sum_{name}") for name in MEASURES]
+    values = [joined(HISTOGRAM_VALUES[name], dialect) for name in HISTOGRAMS]
+    query = select(*keys, *measures, *values).where(*where).group_by(*keys)
+    for row in await connection.execute(query):
         line = Line()
         line.sums = list(row[own:sums])
         line.durations, line.ttfts, line.rates = (buckets(text) for text in row[sums:])
@@ -210,7 +204,7 @@ async def _add_users(connection: AsyncConnection, tally: Tally, where: Sequence[
         func.coalesce(_C.team, "").label("its_team"),
         func.coalesce(_C.user_id, "").label("its_user"),
     ]
-    sums = [MEASURED[name].label(name) for name in USER_MEASURES]
+    sums = [MEASURED[name].label(f"sum_{name}") for name in USER_MEASURES]
     for row in await connection.execute(select(*keys, *sums).where(*where).group_by(*keys)):
         tally.user((row[0], row[1], row[2], row[3])).sums = list(row[4:])
     sessions = select(*keys, _C.session_id).where(*where, _C.session_id != "").distinct()

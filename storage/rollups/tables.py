@@ -71,3 +71,9 @@ STATE: Final = Table(
     Column("value", BigInteger, nullable=False),
 )
 """Numbers by name (:mod:`storage.rollups.state`)."""
+
+
+def period_of(table: Table) -> Column[int]:
+    """The column of hours or days of ``HOURS`` or ``DAYS``."""
+    found: Column[int] = table.c.hour if table is HOURS else table.c.day
+    return found

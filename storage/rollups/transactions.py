@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from storage.address import Address, Engine
+from storage.engine import escaped
 from storage.rollups.tables import STATE
 
 GENERATION: Final = "generation"
@@ -26,10 +27,15 @@ class Stale(Exception):  # noqa: N818
 
 
 def changing_engine(address: Address, timeout_s: float = 60.0) -> AsyncEngine:
-    """An engine for one job; connects when it is first used. ``timeout_s`` bounds every statement."""
+    """An engine for one job; connects when it is first used. ``timeout_s`` bounds every statement.
+
+    Makes no SQLite file where there is none.
+    """
     if address.engine is Engine.SQLITE:
         return create_async_engine(
-            address.sqlalchemy_url, poolclass=NullPool, connect_args={"timeout": timeout_s}
+            f"sqlite+aiosqlite:///file:{escaped(address.dsn)}?mode=rw&uri=true",
+            poolclass=NullPool,
+            connect_args={"timeout": timeout_s},
         )
     return create_async_engine(
         address.sqlalchemy_url,

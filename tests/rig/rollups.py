@@ -61,7 +61,7 @@ def costs(draw: st.DrawFn) -> Cost:
 def records(draw: st.DrawFn) -> CallRecord:
     """Any call within three days, of few ids, so that some come twice."""
     number = draw(st.integers(1, 10**6))
-    ms = STARTED_MS - draw(st.integers(0, 3 * 24)) * HOUR_MS + number % 1000
+    ms = STARTED_MS - draw(st.integers(0, 3 * 24 * 60)) * 60_000 + number % 1000
     usage = draw(st.none() | st.builds(Usage, *[_counts] * len(Usage.__struct_fields__)))
     duration, first = draw(st.integers(0, 2**36)), draw(st.none() | st.integers(0, 2**36))
     plain = st.sampled_from(["a", "é", None])  # from headers, which hold no NUL

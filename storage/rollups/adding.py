@@ -1,0 +1,115 @@
+"""Adding up the rows an answer is made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from operator import add
+from typing import Any, Final
+
+from storage.rollups.asked import Asked
+from storage.rollups.dimensions import DIMENSIONS, Dimension, Group
+from storage.rollups.from_calls import buckets
+from storage.rollups.histogram import Histogram, merged
+from storage.rollups.measures import PLACE, USER_MEASURES
+from storage.rollups.question import Sum
+from storage.rollups.tables import HISTOGRAMS
+from storage.rollups.tally import Line, UserKey, UserSums
+from storage.rollups.zones import DAY_MS, HOUR_MS
+
+_USER_PLACE: Final = {name: place for place, name in enumerate(USER_MEASURES)}
+
+
+class _Total:
+    """One line of an answer on its way."""
+
+    __slots__ = ("counts", "sums", "words")
+
+    def __init__(self, asked: Asked) -> None:
+        self.sums = [0] * len(asked.measures)
+        self.words: list[list[bytes]] = [[] for _ in asked.histograms]
+        self.counts: list[Counter[int]] = [Counter() for _ in asked.histograms]
+
+
+class Adding:
+    """The answer to one question, growing."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self._totals: dict[tuple[int | None, Group], _Total] = {}
+        self._marks = asked.marks
+        self._keys = self._marks + len(asked.group_by)
+        self._sums = self._keys + len(asked.measures)
+
+    def rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Rows of :func:`storage.rollups.selects.of_periods`."""
+        for row in rows:
+            total = self._row(row)
+            for words, more in zip(total.words, row[self._sums :], strict=True):
+                words.append(bytes.fromhex(more) if isinstance(more, str) else more or b"")
+
+    def calls(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Rows of :func:`storage.rollups.selects.of_calls`."""
+        for row in rows:
+            total = self._row(row)
+            for counts, values in zip(total.counts, row[self._sums :], strict=True):
+                counts.update(buckets(values))
+
+    def user_rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Rows of :func:`storage.rollups.selects.of_users`."""
+        for row in rows:
+            named = [value or None for value in row[self._marks : self._keys]]
+            self._row([*row[: self._marks], *named, *row[self._keys :]])
+
+    def line(self, hour: int, group: Group, line: Line) -> None:
+        """A line of a delta."""
+        own = dict(zip(DIMENSIONS, group, strict=True))
+        if not self.asked.matches(own):
+            return
+        total = self._total(self.asked.mark(hour * HOUR_MS), tuple(own[name] for name in self.asked.group_by))
+        total.sums = [
+            before + line.sums[PLACE[name]]
+            for before, name in zip(total.sums, self.asked.measures, strict=True)
+        ]
+        for counts, name in zip(total.counts, self.asked.histograms, strict=True):
+            counts.update(line.histograms[HISTOGRAMS.index(name.value)])
+
+    def user(self, key: UserKey, sums: UserSums) -> None:
+        """A line by user of a delta."""
+        tenant, day, team, user = key
+        own = {Dimension.TENANT: tenant, Dimension.TEAM: team or None, Dimension.USER: user or None}
+        if not self.asked.matches(own):
+            return
+        total = self._total(self.asked.mark(day * DAY_MS), tuple(own[name] for name in self.asked.group_by))
+        total.sums = [
+            before + sums.sums[_USER_PLACE[name]]
+            for before, name in zip(total.sums, self.asked.measures, strict=True)
+        ]
+
+    def lines(self) -> tuple[Sum, ...]:
+        """The answer."""
+        return tuple(
+            Sum(key, self.asked.begin(mark), self._named(total), self._histograms(total))
+            for (mark, key), total in self._totals.items()
+            if total.sums[0]
+        )
+
+    def _row(self, row: Sequence[Any]) -> _Total:
+        mark = row[0] if self._marks else None
+        total = self._total(mark, tuple(row[self._marks : self._keys]))
+        if row[self._keys]:  # without a key there is a row even of no calls
+            total.sums = [*map(add, total.sums, row[self._keys : self._sums])]
+        return total
+
+    def _total(self, mark: int | None, key: Group) -> _Total:
+        found = self._totals.get((mark, key))
+        if found is None:
+            found = self._totals[mark, key] = _Total(self.asked)
+        return found
+
+    def _named(self, total: _Total) -> dict[str, int]:
+        return dict(zip(self.asked.measures, total.sums, strict=True))
+
+    def _histograms(self, total: _Total) -> dict[Any, Histogram]:
+        parts = zip(self.asked.histograms, total.words, total.counts, strict=True)
+        return {name: merged(words, counts) for name, words, counts in parts}

@@ -1,0 +1,107 @@
+"""Answers from the sums: fresh at once, exact always, and fast however many calls there are.
+
+Deltas and tables are read in one snapshot and added up. Whole days come from the sums by day (when they are over and
+the days of the question are UTC's), whole hours from those by hour, and parts of hours, at the ends of a period or
+where a day begins at half past, from the calls themselves.
+
+What the sums by hour do not keep apart is answered elsewhere: questions about tenant, team and user alone from the sums
+by user and UTC day (parts of days from the calls), as far as those have the measures; everything else (keys, sessions,
+apps, prompts, exact outcomes, users with histograms or in another time zone) from every call of the period.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from storage.queries.calls import CALLS
+from storage.rollups import state
+from storage.rollups.adding import Adding
+from storage.rollups.asked import planned, prepare
+from storage.rollups.contents import waiting
+from storage.rollups.people import Counting
+from storage.rollups.plan import Plan
+from storage.rollups.question import People, Question, Source, Totals
+from storage.rollups.selects import (
+    of_calls,
+    of_periods,
+    of_users,
+    people_of_calls,
+    people_of_users,
+    sessions_of_users,
+)
+from storage.rollups.tables import DAYS, HOURS
+from storage.rollups.transactions import snapshot
+
+
+class Reader:
+    """Answers questions on one database. Raises SQLAlchemy's errors, ``OSError`` and :class:`QuestionError`."""
+
+    def __init__(self, engine: AsyncEngine, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        """``engine`` may be one that cannot write."""
+        self._engine = engine
+        self._now = now
+
+    async def totals(self, question: Question) -> Totals:
+        """The sums the question asks for."""
+        asked = prepare(question, self._now())
+        async with snapshot(self._engine) as connection:
+            plan = planned(asked, asked.source, await state.numbers(connection))
+            adding = Adding(asked)
+            if asked.source is Source.ROLLUPS:
+                await _add_periods(connection, adding, plan)
+            elif asked.source is Source.USER_DAYS:
+                await _add_user_days(connection, adding, plan)
+            if plan.calls:
+                adding.calls(await _rows(connection, of_calls(asked, plan.calls, connection.dialect)))
+        until = None if question.until is None else asked.moment(plan.until_ms)
+        return Totals(adding.lines(), asked.source, asked.moment(plan.since_ms), until)
+
+    async def people(self, question: Question) -> list[People]:
+        """How many users and sessions each group had; measures and histograms do not matter."""
+        asked = prepare(question, self._now())
+        source = Source.USER_DAYS if asked.fits_user_days else Source.CALLS
+        async with snapshot(self._engine) as connection:
+            plan = planned(asked, source, await state.numbers(connection))
+            counting, dialect = Counting(asked), connection.dialect
+            first, last = plan.days
+            if first < last:
+                counting.users(await _rows(connection, people_of_users(asked, plan.days)))
+                counting.hashes(await _rows(connection, sessions_of_users(asked, plan.days, dialect)))
+                for key, sums in (await waiting(connection)).tally.users.items():
+                    if first <= key[1] < last:
+                        counting.waiting(key, sums)
+            if plan.calls:
+                users = people_of_calls(asked, plan.calls, dialect, CALLS.c.user_id)
+                sessions = people_of_calls(asked, plan.calls, dialect, CALLS.c.session_id)
+                counting.users(await _rows(connection, users))
+                counting.sessions(await _rows(connection, sessions))
+        return counting.people()
+
+
+async def _add_periods(connection: AsyncConnection, adding: Adding, plan: Plan) -> None:
+    for table, ranges in ((DAYS, [plan.days]), (HOURS, plan.hours)):
+        wanted = [one for one in ranges if one[0] < one[1]]
+        if wanted:
+            query = of_periods(adding.asked, table, wanted, connection.dialect)
+            adding.rows(await _rows(connection, query))
+    for (hour, group), line in (await waiting(connection)).tally.hours.items():
+        if plan.has_hour(hour):
+            adding.line(hour, group, line)
+
+
+async def _add_user_days(connection: AsyncConnection, adding: Adding, plan: Plan) -> None:
+    first, last = plan.days
+    if first < last:
+        adding.user_rows(await _rows(connection, of_users(adding.asked, plan.days)))
+    for key, sums in (await waiting(connection)).tally.users.items():
+        if first <= key[1] < last:
+            adding.user(key, sums)
+
+
+async def _rows(connection: AsyncConnection, query: Select[Any]) -> list[Any]:
+    return list((await connection.execute(query)).all())
