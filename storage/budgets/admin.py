@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
 
 import msgspec
 
 from storage import audit
 from storage.address import Engine
 from storage.budgets import leases
-from storage.budgets.amounts import CALLS_SQL, UNPRICED_SQL, columns_of, spent_sql
 from storage.budgets.companion import LOCK_KEY
+from storage.budgets.counting import count_anew
 from storage.budgets.leases import Standing
-from storage.budgets.model import Account, Budget, Unit, account_of, decode, encode
+from storage.budgets.model import Account, Budget, account_of, decode, encode
+from storage.budgets.subjects import ALL, Wanted, condition
 from storage.budgets.windows import span_of
 from storage.control.contract import ControlDatabase, Transaction
-
-_NS: Final = 1_000_000_000
-_MOST_SUBJECTS: Final = 1_000
 
 
 class BudgetError(ValueError):
     """It cannot be done; the message says why."""
+
+
+class NoBudget(BudgetError):  # noqa: N818
+    """There is no budget of that id."""
+
+
+class NameTaken(BudgetError):  # noqa: N818
+    """There is another budget of that name."""
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -35,59 +39,82 @@ class Held(msgspec.Struct, frozen=True):
 
 
 async def create(db: ControlDatabase, budget: Budget, actor: str, now_s: int) -> None:
-    """Add a budget; what was spent in its window so far counts. Raises :class:`BudgetError` for a name that is taken."""
+    """Add a budget; what was spent in its window so far counts. Raises :class:`NameTaken`."""
     async with db.transaction() as tx:
         await _alone(tx)
-        if await tx.fetch("SELECT id FROM budgets WHERE name = ?", budget.name):
-            raise BudgetError(f"there is a budget of the name {budget.name!r} already")
+        await _check_name(tx, budget)
         now_ms = now_s * 1000
         insert = "INSERT INTO budgets (id, name, definition, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?)"
         await tx.run(insert, budget.id, budget.name, encode(budget), now_ms, now_ms)
-        await _count_anew(tx, budget, now_s)
-        await _changed(tx, actor, "budget.create", budget)
+        await count_anew(tx, budget, now_s)
+        await bump(tx, "budgets")
+        await audit.write(tx, actor, "budget.create", budget.id, msgspec.to_builtins(budget))
 
 
 async def update(db: ControlDatabase, budget: Budget, actor: str, now_s: int) -> None:
     """Replace the definition of ``budget.id``. Raises :class:`BudgetError`."""
+    await change(db, budget.id, lambda before: budget, actor, now_s)
+
+
+async def change(
+    db: ControlDatabase, budget_id: str, edit: Callable[[Budget], Budget], actor: str, now_s: int
+) -> Budget:
+    """Replace a definition by what ``edit`` makes of it, with nobody else in between; what it is now.
+
+    Raises :class:`BudgetError`, and whatever ``edit`` raises. Where the new definition takes something else from calls,
+    the current window is counted anew and the accounts of others are gone.
+    """
     async with db.transaction() as tx:
         await _alone(tx)
-        before = await tx.fetch("SELECT definition FROM budgets WHERE id = ?", budget.id)
-        if not before:
-            raise BudgetError(f"there is no budget {budget.id}")
-        if await tx.fetch("SELECT id FROM budgets WHERE name = ? AND id <> ?", budget.name, budget.id):
-            raise BudgetError(f"there is a budget of the name {budget.name!r} already")
-        change = "UPDATE budgets SET name = ?, definition = ?, updated_ms = ? WHERE id = ?"
-        await tx.run(change, budget.name, encode(budget), now_s * 1000, budget.id)
-        if _counts_alike(decode(before[0][0]), budget):
-            await _changed(tx, actor, "budget.update", budget)
-            return
-        await _count_anew(tx, budget, now_s)
-        await _changed(tx, actor, "budget.update", budget)
+        before = await _definition(tx, budget_id)
+        after = edit(before)
+        if after == before:
+            return after
+        await _check_name(tx, after)
+        statement = "UPDATE budgets SET name = ?, definition = ?, updated_ms = ? WHERE id = ?"
+        await tx.run(statement, after.name, encode(after), now_s * 1000, budget_id)
+        if not _counts_alike(before, after):
+            await tx.run("DELETE FROM budget_accounts WHERE budget_id = ?", budget_id)
+            await count_anew(tx, after, now_s)
+        await bump(tx, "budgets")
+        detail = {"name": after.name, "unit": after.unit, "changes": audit.changes(before, after)}
+        await audit.write(tx, actor, "budget.update", budget_id, detail)
+        return after
 
 
 async def delete(db: ControlDatabase, budget_id: str, actor: str) -> bool:
     """End a budget; whether there was one. Its accounts go with it."""
     async with db.transaction() as tx:
         await _alone(tx)
-        gone = await tx.run("DELETE FROM budgets WHERE id = ?", budget_id)
-        if gone:
+        found = await tx.fetch("SELECT definition FROM budgets WHERE id = ?", budget_id)
+        if found:
+            await tx.run("DELETE FROM budgets WHERE id = ?", budget_id)
             await tx.run("DELETE FROM budget_accounts WHERE budget_id = ?", budget_id)
             await tx.run("DELETE FROM budget_leases WHERE budget_id = ?", budget_id)
             await bump(tx, "budgets")
-            await audit.write(tx, actor, "budget.delete", budget_id)
-        return bool(gone)
+            gone = msgspec.to_builtins(decode(found[0][0]))
+            await audit.write(tx, actor, "budget.delete", budget_id, gone)
+        return bool(found)
 
 
-async def rebuild(db: ControlDatabase, budget: Budget, now_s: int) -> None:
-    """Count the current window anew from the rows."""
+async def rebuild(db: ControlDatabase, budget: Budget, now_s: int, actor: str | None = None) -> None:
+    """Count the current window of ``budget.id`` anew from the rows that are kept. Raises :class:`NoBudget`."""
     async with db.transaction() as tx:
         await _alone(tx)
-        await _count_anew(tx, budget, now_s)
+        found = await _definition(tx, budget.id)
+        await count_anew(tx, found, now_s)
+        if actor is not None:
+            await audit.write(tx, actor, "budget.rebuild", budget.id, {"name": found.name})
 
 
 async def all_budgets(db: ControlDatabase) -> list[Budget]:
     """By name."""
     return [decode(row[0]) for row in await db.fetch("SELECT definition FROM budgets ORDER BY name")]
+
+
+async def budget_of(db: ControlDatabase, budget_id: str) -> Budget | None:
+    rows = await db.fetch("SELECT definition FROM budgets WHERE id = ?", budget_id)
+    return decode(rows[0][0]) if rows else None
 
 
 async def version(db: ControlDatabase, name: str) -> int:
@@ -96,19 +123,43 @@ async def version(db: ControlDatabase, name: str) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-async def held(db: ControlDatabase, budget: Budget, now_s: int) -> list[Held]:
+async def held(db: ControlDatabase, budget: Budget, now_s: int, wanted: Wanted = ALL) -> list[Held]:
     """Its accounts in the current window, those with most spent first (at most a thousand)."""
+    (found,) = await held_by(db, [(budget, wanted)], now_s)
+    return found
+
+
+async def held_by(
+    db: ControlDatabase, asked: Sequence[tuple[Budget, Wanted]], now_s: int
+) -> list[list[Held]]:
+    """The same for several budgets."""
+    accounts = [await _accounts(db, budget, now_s, wanted) for budget, wanted in asked]
+    found = await leases.standings(db, [one for some in accounts for one in some], now_s * 1000)
+    return [[Held(one, found.get(one.key, Standing())) for one in some] for some in accounts]
+
+
+async def _accounts(db: ControlDatabase, budget: Budget, now_s: int, wanted: Wanted) -> list[Account]:
     span = span_of(budget.window, budget.timezone, budget.week_start, now_s)
+    if not budget.counts_each:
+        return [account_of(budget, "", span)]
+    where, values = condition(budget, wanted, db.engine)
     query = (
         "SELECT subject FROM budget_accounts WHERE budget_id = ? AND window_key = ?"
-        " ORDER BY spent DESC, subject LIMIT ?"
+        f"{where} ORDER BY spent DESC, subject LIMIT ?"
     )
-    subjects = [row[0] for row in await db.fetch(query, budget.id, span.key, _MOST_SUBJECTS)]
-    if not subjects and "*" not in [value for _, value in budget.scope]:
-        subjects = [""]
-    accounts = [account_of(budget, subject, span) for subject in subjects]
-    found = await leases.standings(db, accounts, now_s * 1000)
-    return [Held(account, found.get(account.key, Standing())) for account in accounts]
+    rows = await db.fetch(query, budget.id, span.key, *values, wanted.limit)
+    return [account_of(budget, subject, span) for (subject,) in rows]
+
+
+async def count_held(db: ControlDatabase, budget: Budget, now_s: int, wanted: Wanted = ALL) -> int:
+    """How many accounts :func:`held` would find without its limit."""
+    if not budget.counts_each:
+        return 1
+    span = span_of(budget.window, budget.timezone, budget.week_start, now_s)
+    where, values = condition(budget, wanted, db.engine)
+    query = f"SELECT COUNT(*) FROM budget_accounts WHERE budget_id = ? AND window_key = ?{where}"
+    ((count,),) = await db.fetch(query, budget.id, span.key, *values)
+    return int(count)
 
 
 async def bump(tx: Transaction, name: str) -> None:
@@ -122,56 +173,22 @@ async def _alone(tx: Transaction) -> None:
         await tx.fetch("SELECT pg_advisory_xact_lock(?)", LOCK_KEY)
 
 
-async def _changed(tx: Transaction, actor: str, action: str, budget: Budget) -> None:
-    await bump(tx, "budgets")
-    detail = msgspec.to_builtins(budget)
-    await audit.write(tx, actor, action, budget.id, detail)
+async def _definition(tx: Transaction, budget_id: str) -> Budget:
+    rows = await tx.fetch("SELECT definition FROM budgets WHERE id = ?", budget_id)
+    if not rows:
+        raise NoBudget(f"there is no budget {budget_id}")
+    return decode(rows[0][0])
+
+
+async def _check_name(tx: Transaction, budget: Budget) -> None:
+    if await tx.fetch("SELECT id FROM budgets WHERE name = ? AND id <> ?", budget.name, budget.id):
+        raise NameTaken(f"there is a budget of the name {budget.name!r} already")
 
 
 def _counts_alike(before: Budget, after: Budget) -> bool:
     """Do both take the same from the same accounts?"""
     names = ("unit", "window", "timezone", "week_start", "scope", "unpriced", "ceiling_nano_per_mtok")
     return all(getattr(before, name) == getattr(after, name) for name in names)
-
-
-async def _count_anew(tx: Transaction, budget: Budget, now_s: int) -> None:
-    """The accounts of the current window, from the rows. Leases stay: they are for calls under way."""
-    await tx.run("DELETE FROM budget_accounts WHERE budget_id = ?", budget.id)
-    if budget.unit is Unit.SLOTS:
-        return
-    span = span_of(budget.window, budget.timezone, budget.week_start, now_s)
-    counted, conditions, values = columns_of(budget, tx.engine)
-    where = " AND ".join(["started_ns >= ?", "started_ns < ?", *conditions])
-    grouped = f" GROUP BY {', '.join(counted)}" if counted else ""
-    shown = "".join(f"{column}, " for column in counted)
-    query = (
-        f"SELECT {shown}{spent_sql(budget)}, {CALLS_SQL}, {UNPRICED_SQL}"
-        f" FROM model_requests WHERE {where}{grouped}"
-    )
-    end_ns = min(span.end_s * _NS, 2**63 - 1)
-    for row in await tx.fetch(query, span.start_s * _NS, end_ns, *values):
-        await _put(tx, budget, span.key, (span.start_s, span.end_s), row, len(counted))
-
-
-async def _put(
-    tx: Transaction, budget: Budget, window_key: str, span: tuple[int, int], row: Sequence[Any], counted: int
-) -> None:
-    subject = json.dumps(list(row[:counted])) if counted else ""
-    amount, calls, unpriced = (int(value or 0) for value in row[counted:])
-    if not calls and not amount:
-        return
-    await tx.run(
-        "INSERT INTO budget_accounts"
-        " (budget_id, subject, window_key, start_s, end_s, spent, calls, unpriced, denied)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
-        budget.id,
-        subject,
-        window_key,
-        *span,
-        amount,
-        calls,
-        unpriced if budget.unit is Unit.USD else 0,
-    )
 
 
 def now() -> int:

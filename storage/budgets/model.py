@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import secrets
 from typing import Final
 
 import msgspec
@@ -102,6 +103,11 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.mode is Mode.HARD
 
     @property
+    def counts_each(self) -> bool:
+        """Has it an account for each value of a dimension?"""
+        return any(value == EVERY for _, value in self.scope)
+
+    @property
     def shape(self) -> tuple[str, ...]:
         """The dimensions of its scope."""
         return tuple(dimension for dimension, _ in self.scope)
@@ -134,6 +140,10 @@ class Account(msgspec.Struct, frozen=True):
 def account_of(budget: Budget, subject: str, span: Span) -> Account:
     """The account of a subject in a window."""
     return Account(budget, subject, span.key, span.start_s, span.end_s, (budget.id, subject, span.key))
+
+
+def new_budget_id() -> str:
+    return f"bud_{secrets.token_hex(8)}"
 
 
 _encoder = msgspec.json.Encoder()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from storage import audit
+from storage.address import Engine
 from storage.budgets.admin import bump
 from storage.control.contract import ControlDatabase, Row
 from storage.keys.model import KEY_PREFIX, TOKEN_PREFIX, Key, KeyRow, Token, TokenRow, digest, new_secret
@@ -15,6 +17,17 @@ _KEYS: Final = (
     "SELECT definition, digest, previous_digest, previous_until_ms, created_ms, revoked_ms FROM gateway_keys"
 )
 _TOKENS: Final = "SELECT definition, digest, created_ms, revoked_ms FROM api_tokens"
+Place = tuple[int, str]
+"""Where a list goes on: when the last one was made (milliseconds), and its id."""
+
+
+class _Named(msgspec.Struct):
+    """What keys and tokens have in common."""
+
+    name: str
+
+
+_named = msgspec.json.Decoder(_Named)
 _key = msgspec.json.Decoder(Key)
 _token = msgspec.json.Decoder(Token)
 
@@ -30,15 +43,26 @@ async def create_key(db: ControlDatabase, key: Key, actor: str, now_ms: int) -> 
     return secret
 
 
-async def update_key(db: ControlDatabase, key: Key, actor: str) -> bool:
-    """Replace what the key ``key.id`` says; whether there is one that is not revoked."""
+async def change_key(
+    db: ControlDatabase, key_id: str, edit: Callable[[Key], Key], actor: str
+) -> KeyRow | None:
+    """Replace what a key says by what ``edit`` makes of it, with nobody else in between.
+
+    ``None``: there is no such key, or it is revoked. Raises whatever ``edit`` raises.
+    """
     async with db.transaction() as tx:
-        change = "UPDATE gateway_keys SET definition = ? WHERE id = ? AND revoked_ms IS NULL"
-        done = await tx.run(change, _text(key), key.id)
-        if done:
+        lock = " FOR UPDATE" if tx.engine is Engine.POSTGRESQL else ""
+        rows = await tx.fetch(f"{_KEYS} WHERE id = ? AND revoked_ms IS NULL{lock}", key_id)
+        if not rows:
+            return None
+        before = _key_row(rows[0])
+        after = edit(before.key)
+        if after != before.key:
+            await tx.run("UPDATE gateway_keys SET definition = ? WHERE id = ?", _text(after), key_id)
             await bump(tx, "keys")
-            await audit.write(tx, actor, "key.update", key.id, msgspec.to_builtins(key))
-        return bool(done)
+            detail = {"name": after.name, "changes": audit.changes(before.key, after)}
+            await audit.write(tx, actor, "key.update", key_id, detail)
+        return msgspec.structs.replace(before, key=after)
 
 
 async def rotate_key(db: ControlDatabase, key_id: str, actor: str, now_ms: int, grace_ms: int) -> str | None:
@@ -47,12 +71,14 @@ async def rotate_key(db: ControlDatabase, key_id: str, actor: str, now_ms: int, 
     async with db.transaction() as tx:
         change = (
             "UPDATE gateway_keys SET previous_digest = digest, previous_until_ms = ?, digest = ?"
-            " WHERE id = ? AND revoked_ms IS NULL"
+            " WHERE id = ? AND revoked_ms IS NULL RETURNING definition"
         )
-        if not await tx.run(change, now_ms + grace_ms, digest(secret), key_id):
+        done = await tx.fetch(change, now_ms + grace_ms, digest(secret), key_id)
+        if not done:
             return None
         await bump(tx, "keys")
-        await audit.write(tx, actor, "key.rotate", key_id, {"grace_ms": grace_ms})
+        detail = {"name": _key.decode(done[0][0]).name, "grace_ms": grace_ms}
+        await audit.write(tx, actor, "key.rotate", key_id, detail)
     return secret
 
 
@@ -82,6 +108,13 @@ async def keys(db: ControlDatabase) -> list[KeyRow]:
     return [_key_row(row) for row in await db.fetch(f"{_KEYS} ORDER BY created_ms DESC, id")]
 
 
+async def key_page(db: ControlDatabase, after: Place | None, limit: int) -> list[KeyRow]:
+    """The same, at most ``limit`` of those behind ``after``."""
+    behind, values = _behind(after)
+    query = f"{_KEYS}{behind} ORDER BY created_ms DESC, id LIMIT ?"
+    return [_key_row(row) for row in await db.fetch(query, *values, limit)]
+
+
 async def key_of(db: ControlDatabase, key_id: str) -> KeyRow | None:
     rows = await db.fetch(f"{_KEYS} WHERE id = ?", key_id)
     return _key_row(rows[0]) if rows else None
@@ -89,24 +122,46 @@ async def key_of(db: ControlDatabase, key_id: str) -> KeyRow | None:
 
 async def tokens(db: ControlDatabase) -> list[TokenRow]:
     """All of them, revoked ones too, the newest first."""
-    rows = await db.fetch(f"{_TOKENS} ORDER BY created_ms DESC, id")
-    return [TokenRow(_token.decode(row[0]), *row[1:]) for row in rows]
+    return [_token_row(row) for row in await db.fetch(f"{_TOKENS} ORDER BY created_ms DESC, id")]
+
+
+async def token_page(db: ControlDatabase, after: Place | None, limit: int) -> list[TokenRow]:
+    """The same, at most ``limit`` of those behind ``after``."""
+    behind, values = _behind(after)
+    query = f"{_TOKENS}{behind} ORDER BY created_ms DESC, id LIMIT ?"
+    return [_token_row(row) for row in await db.fetch(query, *values, limit)]
+
+
+async def token_of(db: ControlDatabase, token_id: str) -> TokenRow | None:
+    rows = await db.fetch(f"{_TOKENS} WHERE id = ?", token_id)
+    return _token_row(rows[0]) if rows else None
 
 
 async def _revoke(
     db: ControlDatabase, table: str, action: str, subject: str, actor: str, now_ms: int
 ) -> bool:
     async with db.transaction() as tx:
-        change = f"UPDATE {table} SET revoked_ms = ? WHERE id = ? AND revoked_ms IS NULL"
-        done = await tx.run(change, now_ms, subject)
+        change = f"UPDATE {table} SET revoked_ms = ? WHERE id = ? AND revoked_ms IS NULL RETURNING definition"
+        done = await tx.fetch(change, now_ms, subject)
         if done:
             await bump(tx, "keys")
-            await audit.write(tx, actor, action, subject)
+            await audit.write(tx, actor, action, subject, {"name": _named.decode(done[0][0]).name})
         return bool(done)
+
+
+def _behind(after: Place | None) -> tuple[str, list[Any]]:
+    if after is None:
+        return "", []
+    created_ms, last = after
+    return " WHERE created_ms < ? OR (created_ms = ? AND id > ?)", [created_ms, created_ms, last]
 
 
 def _key_row(row: Row) -> KeyRow:
     return KeyRow(_key.decode(row[0]), *row[1:])
+
+
+def _token_row(row: Row) -> TokenRow:
+    return TokenRow(_token.decode(row[0]), *row[1:])
 
 
 def _text(definition: Any) -> str:

@@ -271,7 +271,7 @@ async def test_changes_are_logged_and_names_are_taken_once(db: ControlDatabase) 
         ("bob", "budget.update", "a"),
         ("ann", "budget.delete", "a"),
     ]
-    assert json.loads(rows[1][3])["limit"] == 20
+    assert json.loads(rows[1][3])["changes"] == {"limit": {"before": 10, "after": 20}}
 
 
 @given(st.data())
