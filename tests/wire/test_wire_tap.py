@@ -159,7 +159,7 @@ def test_an_open_stream_keeps_nothing_of_what_passed() -> None:
         tap.feed(event)
     kept, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert kept < 4096
+    assert kept < 65_536  # of two million bytes; other threads of the process may hold some too
 
 
 def test_document_above_the_cap_still_tells_its_usage() -> None:
