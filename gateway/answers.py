@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-from typing import TYPE_CHECKING, Any, Protocol
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from aiohttp import web
 
 from gateway.alerting.plan import AlertPlan
+from gateway.api.viewer import Viewer
 from gateway.gear import Sink
+from gateway.governance import Governance
 from gateway.providers.table import ProviderTable
 from gateway.settings import Settings
 from gateway.version import VERSION
 from pricing.book import PriceBook
+from storage.address import parse
+from storage.control import ControlUnavailable, control_of
+from storage.keys.model import TOKEN_PREFIX
 from storage.ledger import SPOOL_FOLDER, Ledger
 from telemetry.record import CallRecord
 
@@ -26,6 +32,10 @@ if TYPE_CHECKING:
     from gateway.api.deps import Health
     from gateway.api.known_calls import QualityDeps
     from storage.store import Store
+
+
+CONTROL_TIMEOUT_S: Final = 30.0
+"""A budget that is made counts what was spent so far: that may be many rows."""
 
 
 class Current(Protocol):
@@ -39,6 +49,9 @@ class Current(Protocol):
 
     @property
     def table(self) -> ProviderTable: ...
+
+    @property
+    def governance(self) -> Governance: ...
 
     @property
     def alerts(self) -> AlertPlan: ...
@@ -65,6 +78,8 @@ class Answers:
         self._ledger = ledger
         self._task: asyncio.Task[web.Server] | None = None
         self._runner: web.AppRunner | None = None
+        storage = settings.storage
+        self._control = control_of(parse(storage.url, storage.data_dir), CONTROL_TIMEOUT_S)
         self._store: Store | None = None
         self._quality: QualityDeps | None = None
         self._alerts: AlertsDeps | None = None
@@ -87,6 +102,7 @@ class Answers:
             await asyncio.gather(self._task, return_exceptions=True)
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._control.close()
         if self._store is not None:
             await self._store.close()
         if self._quality is not None:
@@ -129,6 +145,12 @@ class Answers:
             health=health,
             version=VERSION,
             spool=self._settings.storage.data_dir / SPOOL_FOLDER,
+            control=api.ControlDeps(
+                self._control,
+                lambda: self._current.table.destinations,
+                lambda: self._current.settings.attribution.salt,
+            ),
+            tokens=self._reader,
             quality=self._quality,
             alerts=self._alerts,
             tracking=api.Tracking(
@@ -142,6 +164,19 @@ class Answers:
                 name: one.provider.sdk_base for name, one in destinations.items() if one.origin is not None
             },
         )
+
+    async def _reader(self, secret: str) -> Viewer | None:
+        """Who holds a token that may read. Raises :class:`ControlUnavailable` while the tokens are not known."""
+        if not secret.startswith(TOKEN_PREFIX):
+            return None
+        ring = self._current.governance.ring
+        if not ring.is_known:
+            raise ControlUnavailable("the tokens are not known yet")
+        row = ring.token(secret, time.time_ns() // 1_000_000)
+        if row is None:
+            return None
+        token = row.token
+        return Viewer(token.name, tenant=token.tenant, team=token.team, user=token.user)
 
     async def _publish(self, record: CallRecord) -> None:
         """Into the ledger, and to all that look on. Raises :class:`gateway.errors.Refusal`."""

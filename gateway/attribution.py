@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -23,6 +24,8 @@ from telemetry.record import Route, Who
 MAX_VALUE: Final = 256
 """Characters kept of one value."""
 MAX_TAGS: Final = 32
+HASHED: Final = re.compile(r"u_[0-9a-f]{32}")
+"""What :func:`hashed` makes of a user id."""
 
 _ATTRIBUTES: Final = (
     "tenant",

@@ -24,7 +24,7 @@ _WEB_TOKEN: Final = re.compile(
 )
 _PREFIXED: Final = re.compile(
     r"(?<![A-Za-z0-9])"
-    r"(sk-|wbk_|gsk_|pplx-|xai-|csk-|fw_|tgp_v1_|hf_|r8_|nvapi-|ghp_|github_pat_|whsec_|ya29\.|AIza|AQ\.)"
+    r"(sk-|wb[kt]_|gsk_|pplx-|xai-|csk-|fw_|tgp_v1_|hf_|r8_|nvapi-|ghp_|github_pat_|whsec_|ya29\.|AIza|AQ\.)"
     r"[A-Za-z0-9_\-.*]{8,}"
 )
 """Keys of providers, and our own, by their prefix."""

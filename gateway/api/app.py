@@ -9,21 +9,26 @@ from aiohttp import web
 
 from gateway.api.alert_rules import AlertRules
 from gateway.api.alerts import Alerts
+from gateway.api.audit import Audit
+from gateway.api.budgets import Budgets
 from gateway.api.calls import Calls
+from gateway.api.control import ControlDeps
 from gateway.api.deps import ApiDeps, Health
 from gateway.api.events import Events
 from gateway.api.feedback import Feedback
 from gateway.api.guard import Guard, admins_only
 from gateway.api.integrity import Integrity
+from gateway.api.keys import Keys
 from gateway.api.metrics import Metrics
 from gateway.api.openapi import document
 from gateway.api.outcomes import Outcomes
 from gateway.api.probes import Probes
 from gateway.api.problems import errors_as_json
 from gateway.api.routes import Endpoint
+from gateway.api.tokens import Tokens
 from gateway.api.tracked import Tracking
 
-__all__ = ["ApiDeps", "Health", "Tracking", "api_app"]
+__all__ = ["ApiDeps", "ControlDeps", "Health", "Tracking", "api_app"]
 
 
 def _quality(deps: ApiDeps) -> Iterator[Endpoint]:
@@ -40,6 +45,12 @@ def _alerts(deps: ApiDeps) -> Iterator[Endpoint]:
         yield from Alerts(deps.alerts).endpoints()
 
 
+def _control(deps: ControlDeps | None) -> Iterator[Endpoint]:
+    if deps is not None:
+        for resource in (Keys(deps), Tokens(deps), Budgets(deps), Audit(deps)):
+            yield from resource.endpoints()
+
+
 def api_app(deps: ApiDeps) -> web.Application:
     """Serves ``/``, ``/healthz``, ``/readyz`` and everything below ``/api/``."""
     guard = Guard(deps.admin_token, loopback=deps.loopback, tokens=deps.tokens)
@@ -53,6 +64,7 @@ def api_app(deps: ApiDeps) -> web.Application:
         *Calls(deps).endpoints(),
         *Integrity(deps).endpoints(),
         *Metrics(deps).endpoints(),
+        *_control(deps.control),
         *_quality(deps),
         *_alerts(deps),
         Endpoint("/api/openapi.json", openapi, "This document", None, errors=(401, 403)),

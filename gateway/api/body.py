@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final, TypeVar
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
+from gateway.api.fit import Known, Unfit, fit
 from gateway.api.problems import ApiError
 
 MOST_BYTES: Final = 1_048_576
@@ -20,6 +24,49 @@ async def body_of(request: web.Request, model: type[Model], most: int = MOST_BYT
         return model.model_validate_json(raw)
     except ValidationError as error:
         raise unfit(error) from error
+
+
+async def table_of(request: web.Request) -> dict[str, Any]:
+    """The body as a JSON object, its numbers exactly as written; an empty body is an empty one.
+
+    Raises :class:`ApiError` 400 or 413.
+    """
+    raw = await raw_body(request) or b"{}"
+    try:
+        found = json.loads(raw, object_pairs_hook=_once, parse_float=Decimal, parse_constant=str)
+    except _Twice as twice:
+        message = f"{twice} is given twice; once is allowed."
+        raise ApiError(400, "invalid_body", message, param=str(twice)) from None
+    except (ValueError, RecursionError) as error:
+        why = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
+        raise ApiError(400, "invalid_body", f"The body is not JSON: {why}.") from None
+    if not isinstance(found, dict):
+        raise ApiError(400, "invalid_body", "The body is not a JSON object: write it in braces.")
+    return found
+
+
+def fitted(model: type[Model], given: Mapping[str, Any], known: Known) -> Model:
+    """The model of what is given. Raises :class:`ApiError` 400 for the first thing that is wrong."""
+    try:
+        return fit(model, given, known)
+    except Unfit as error:
+        fault = error.faults[0]
+        raise ApiError(
+            400, "invalid_body", str(fault), param=fault.place or None, allowed=fault.allowed or None
+        ) from error
+
+
+class _Twice(ValueError):  # noqa: N818
+    """The name of a field."""
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _Twice(name[:64])
+        found[name] = value
+    return found
 
 
 async def raw_body(request: web.Request, most: int = MOST_BYTES) -> bytes:

@@ -11,6 +11,7 @@ import msgspec
 from pydantic import SecretStr
 
 from gateway.api.alerts import AlertsDeps
+from gateway.api.control import ControlDeps
 from gateway.api.guard import Tokens
 from gateway.api.known_calls import QualityDeps
 from gateway.api.tracked import Tracking
@@ -58,6 +59,8 @@ class ApiDeps(msgspec.Struct, frozen=True):
     admin_token: SecretStr | None = None
     tokens: Tokens | None = None
     """Who a token that may only read belongs to."""
+    control: ControlDeps | None = None
+    """Keys, tokens, budgets and the log of their changes; ``None``: not served."""
     quality: QualityDeps | None = None
     """Feedback and outcomes; ``None``: not served."""
     tracking: Tracking | None = None

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from gateway.api.problems import ApiError, Handler
 from gateway.api.viewer import ADMIN, LOCAL, Viewer, admit, viewer_of
+from storage.keys.model import TOKEN_PREFIX
 
 TOKEN_HEADER: Final = "x-weighbridge-admin-token"
 _PREFIX: Final = "/api/"
@@ -54,13 +55,10 @@ class Guard:
             reader = await self._tokens(told)
             if reader is not None:
                 return reader
+        if told.startswith(TOKEN_PREFIX):  # whoever sends one is judged by it, also where none is needed
+            raise _unauthorized("This token is not known, or has expired, or was revoked.")
         if self._digest is not None:
-            raise ApiError(
-                401,
-                "unauthorized",
-                f"A token is needed: Authorization: Bearer TOKEN, or {TOKEN_HEADER}.",
-                headers={"WWW-Authenticate": 'Bearer realm="weighbridge"'},
-            )
+            raise _unauthorized(f"A token is needed: Authorization: Bearer TOKEN, or {TOKEN_HEADER}.")
         if not self._loopback:
             raise ApiError(
                 403,
@@ -86,6 +84,10 @@ def admins_only(handler: Handler) -> Handler:
         return await handler(request)
 
     return checked
+
+
+def _unauthorized(message: str) -> ApiError:
+    return ApiError(401, "unauthorized", message, headers={"WWW-Authenticate": 'Bearer realm="weighbridge"'})
 
 
 def _token(request: web.Request) -> str:

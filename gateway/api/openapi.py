@@ -68,6 +68,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     }
     if endpoint.body is not None:
         operation["requestBody"] = {"required": True, "content": _content(endpoint.body)}
+    if endpoint.admin:
+        operation["x-admin-only"] = True
     if endpoint.guarded:
         operation["security"] = [{"bearer": []}, {"header": []}, {}]
     return operation

@@ -9,6 +9,7 @@ from aiohttp import web
 from pydantic import BaseModel
 
 from gateway.settings.problem import did_you_mean
+from storage.control.contract import ControlUnavailable
 from storage.queries.calls import CursorError
 from storage.store import StoreUnavailable
 
@@ -96,7 +97,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
                 param="cursor",
             )
         )
-    except StoreUnavailable:
+    except (StoreUnavailable, ControlUnavailable):
         return _error(
             ApiError(
                 503,
