@@ -28,6 +28,13 @@ class AlertPlan(msgspec.Struct, frozen=True):
     rules: tuple[Rule[Any], ...] = ()
     written: Mapping[str, Mapping[str, Any]] = {}
     """The rules by name, as they were written."""
+    unread: Mapping[str, Problem] = {}
+    """Channels that can't be used from here (:func:`look_at`), and why."""
+
+    @property
+    def names(self) -> list[str]:
+        """Every channel there is."""
+        return [*(post.name for post in self.posts), *self.unread]
 
     def posts_of(self, rule: Rule[Any]) -> list[Post]:
         """Where a rule tells: the channels it names as far as there are any, or all."""
@@ -39,43 +46,59 @@ class AlertPlan(msgspec.Struct, frozen=True):
 
     def check_channels(self, rule: Rule[Any]) -> None:
         """Raises :class:`telemetry.alerts.given.Unfit` for a channel that is not there."""
-        known = [post.name for post in self.posts]
         for name in rule.channels:
-            if name not in known:
-                there = f"Channels: {listed(known)}" if known else "Make one: [alerts.channels.NAME]"
-                how = f"{did_you_mean(name, known)}{there}"
-                raise Unfit("channels", f"{name!r} is not a channel", how)
+            if name not in self.names:
+                raise Unfit("channels", f"{name!r} is not a channel", self.meant(name))
+
+    def meant(self, name: str) -> str:
+        """What to do about a channel that is not there."""
+        there = f"Channels: {listed(self.names)}" if self.names else "Make one: [alerts.channels.NAME]"
+        return did_you_mean(name, self.names) + there
 
 
 def plan_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> AlertPlan:
     """Raises :class:`SettingsError` with everything that is wrong."""
-    return alert_plan(settings.alerts.channels, settings.alerts.rule, environ)
+    alerts = settings.alerts
+    return alert_plan(alerts.channels, alerts.rule, environ)
+
+
+def look_at(settings: Settings, environ: Mapping[str, str] = os.environ) -> AlertPlan:
+    """The same for those who send nothing, and may not have the secrets: raises only for what is wrong with rules."""
+    posts, problems = _posts(settings.alerts.channels, environ)
+    return _with_rules(AlertPlan(tuple(posts), unread=problems), settings.alerts.rule, [])
 
 
 def alert_plan(
     channels: Mapping[str, Mapping[str, Any]], rules: Sequence[Mapping[str, Any]], environ: Mapping[str, str]
 ) -> AlertPlan:
     """Raises :class:`SettingsError` with everything that is wrong."""
-    problems: list[Problem] = []
-    posts = []
+    posts, problems = _posts(channels, environ)
+    # A channel that can't be read is a problem of its own: rules may name it all the same.
+    return _with_rules(AlertPlan(tuple(posts), unread=problems), rules, list(problems.values()))
+
+
+def _posts(
+    channels: Mapping[str, Mapping[str, Any]], environ: Mapping[str, str]
+) -> tuple[list[Post], dict[str, Problem]]:
+    posts, problems = [], {}
     for name, table in channels.items():
         try:
             posts.append(channel_of(name, table, environ))
         except Unfit as unfit:
-            problems.append(_problem(f"alerts.channels.{name}", unfit))
-    # A channel that can't be read is a problem of its own: rules may name it all the same.
-    plan, known = AlertPlan(tuple(posts)), set(channels)
+            problems[name] = _problem(f"alerts.channels.{name}", unfit)
+    return posts, problems
+
+
+def _with_rules(plan: AlertPlan, rules: Sequence[Mapping[str, Any]], problems: list[Problem]) -> AlertPlan:
     made: list[Rule[Any]] = []
     written: dict[str, Mapping[str, Any]] = {}
     for place, table in enumerate(rules):
-        key = f"alerts.rule[{place}]"
         try:
             rule = rule_of(table)
-            if not set(rule.channels) <= known:
-                plan.check_channels(rule)
+            plan.check_channels(rule)
             _unique(rule, made)
         except Unfit as unfit:
-            problems.append(_problem(key, unfit))
+            problems.append(_problem(f"alerts.rule[{place}]", unfit))
         else:
             made.append(rule)
             written[rule.name] = table

@@ -28,7 +28,6 @@ from gateway.api.problems import ApiError, json_response
 from gateway.api.query import parse_query
 from gateway.api.routes import Endpoint
 from gateway.api.viewer import viewer_of
-from gateway.settings.problem import did_you_mean, listed
 from storage.address import parse
 from storage.alerts.database import AlertDatabase
 from storage.alerts.desk import AlertDesk
@@ -54,10 +53,8 @@ class AlertsDeps(msgspec.Struct, frozen=True):
         posts = {post.name: post for post in self.plan().posts}
         if name in posts:
             return posts[name]
-        there = f"Channels: {listed(posts)}." if posts else "The settings have none."
-        raise ApiError(
-            404, "channel_not_found", f"There is no channel {name[:64]!r}. {did_you_mean(name, posts)}{there}"
-        )
+        message = f"There is no channel {name[:64]!r}. {self.plan().meant(name)}."
+        raise ApiError(404, "channel_not_found", message)
 
 
 def open_alerts(url: str | None, data_dir: Path, plan: Callable[[], AlertPlan]) -> AlertsDeps:

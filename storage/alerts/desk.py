@@ -72,6 +72,16 @@ class AlertDesk:
         rows = await self._database.rows(select(ALERTS).where(ALERTS.c.id == alert_id, *seen))
         return AlertRow(**rows[0]._mapping) if rows else None
 
+    async def find_alerts(self, beginning: str) -> list[AlertRow]:
+        """Alerts whose ids begin so; three at most."""
+        query = select(ALERTS).where(ALERTS.c.id.startswith(beginning, autoescape=True)).limit(3)
+        return [AlertRow(**row._mapping) for row in await self._database.rows(query)]
+
+    async def find_deliveries(self, beginning: str) -> list[DeliveryRow]:
+        """Messages whose ids begin so; three at most."""
+        query = select(DELIVERIES).where(DELIVERIES.c.id.startswith(beginning, autoescape=True)).limit(3)
+        return [DeliveryRow(**row._mapping) for row in await self._database.rows(query)]
+
     async def deliveries(
         self,
         scope: Scope,

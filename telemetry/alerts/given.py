@@ -41,6 +41,11 @@ class Given:
         self._table = table
         self._known: list[str] = []
 
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The keys that were asked for."""
+        return tuple(self._known)
+
     def has(self, key: str) -> bool:
         return self._take(key) is not None
 
@@ -56,7 +61,7 @@ class Given:
         """Text that must be there and fit the pattern."""
         value = self.text(key)
         if value is None:
-            raise Unfit(key, "is missing", how)
+            raise self.missing(key, how)
         if not pattern.fullmatch(value):
             raise Unfit(key, f"{value[:60]!r} can't be used", how)
         return value
@@ -172,6 +177,13 @@ class Given:
         except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
             how = 'Write an IANA name, such as "Europe/Zurich" or "UTC"'
             raise Unfit(key, f"{str(value)[:60]!r} is not a time zone this machine knows", how) from None
+
+    def missing(self, key: str, how: str) -> Unfit:
+        """The error for a key that has to be there; another that looks like it may be meant."""
+        others = [str(other) for other in self._table if other not in self._known]
+        close = difflib.get_close_matches(key, others, n=1, cutoff=0.6)
+        hint = f"Did you mean it by {close[0]}? " if close else ""
+        return Unfit(key, "is missing", f"{hint}{how}")
 
     def done(self) -> None:
         """Raises :class:`Unfit` for a key that nobody asked for."""

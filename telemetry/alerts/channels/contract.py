@@ -76,7 +76,7 @@ class Environ(msgspec.Struct, frozen=True):
         """The same for a secret that must be there."""
         found = self.secret(given, key)
         if found is None:
-            raise Unfit(key, "is missing", f"Name the environment variable that holds {what}")
+            raise given.missing(key, f"Name the environment variable that holds {what}")
         return found
 
 

@@ -56,7 +56,7 @@ class Letter(msgspec.Struct, frozen=True):
 def _read(given: Given, environ: Environ) -> Target:
     host = given.text("host", longest=255)
     if host is None:
-        raise Unfit("host", "is missing", "Name your mail server, such as smtp.example.com")
+        raise given.missing("host", "Name your mail server, such as smtp.example.com")
     security = given.choice("security", Security, Security.STARTTLS)
     assert security is not None
     sender, recipients = given.text("from"), given.names("to")

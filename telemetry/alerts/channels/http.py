@@ -81,7 +81,7 @@ async def post(
 def _trouble(error: aiohttp.ClientError | OSError) -> Trouble:
     match error:
         case aiohttp.ClientConnectorDNSError():
-            return Trouble.NAME
+            return Trouble.UNKNOWN_HOST
         case aiohttp.ClientSSLError():
             return Trouble.TLS
         case aiohttp.ClientConnectorError():

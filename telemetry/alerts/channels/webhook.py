@@ -49,7 +49,7 @@ def _read(given: Given, environ: Environ) -> Target:
             _key(key, secret)
             secrets.append(secret)
     if not secrets and style is Format.WEIGHBRIDGE:
-        raise Unfit("secret_env", "is missing", "Name the environment variable that holds the signing secret")
+        raise given.missing("secret_env", "Name the environment variable that holds the signing secret")
     return Target(url, tuple(secrets), style, given.flag("allow_private", False))
 
 

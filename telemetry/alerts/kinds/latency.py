@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from telemetry.alerts.facts import AlertFacts, Measure, QuantileFact
-from telemetry.alerts.given import Given, Unfit
+from telemetry.alerts.given import Given
 from telemetry.alerts.kinds.contract import Case, Kind
 from telemetry.alerts.kinds.windowed import RENOTIFY_S, about, asked, judged, read_window, subject
 from telemetry.alerts.rule import Rule
@@ -33,7 +33,7 @@ def read(given: Given) -> Params:
     """The keys of a rule about a duration."""
     above = given.micros("above", None, LONGEST_S)
     if above is None:
-        raise Unfit("above", "is missing", "Write seconds, such as above = 2.5")
+        raise given.missing("above", "Write seconds, such as above = 2.5")
     percentile = given.millionths("percentile", 950_000, 1, MOST_QUANTILE)
     assert percentile is not None
     return Params(above, percentile, read_window(given, 600), given.count("min_calls", 20, 1, 1_000_000))
