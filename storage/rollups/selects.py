@@ -61,7 +61,7 @@ def of_periods(asked: Asked, table: Table, ranges: Sequence[Range], dialect: Dia
     keys = _labelled([*marks, *map(column, asked.group_by)])
     query = select(*keys, *sums, *words).where(
         or_(*[and_(period >= begin, period < end) for begin, end in ranges]),
-        *[_is_one_of(column(dimension), values) for dimension, values in asked.conditions.items()],
+        *[is_one_of(column(dimension), values) for dimension, values in asked.conditions.items()],
     )
     if asked.dimensions - {Dimension.TENANT}:
         query = query.join_from(table, GROUPS, table.c.group_id == GROUPS.c.group_id)
@@ -128,7 +128,7 @@ def _of_calls(
         marks = [cast(second // 3600, Integer)]
     elif asked.bucket is Bucket.DAY:
         marks = [_local_day(second // 60, 1, 60_000, asked.offsets)]
-    where = [_is_one_of(column_of(dimension), values) for dimension, values in asked.conditions.items()]
+    where = [is_one_of(column_of(dimension), values) for dimension, values in asked.conditions.items()]
     keys = _labelled([*marks, *map(column_of, asked.group_by)])
     return keys, [or_(*[and_(*between(begin, end)) for begin, end in ranges]), *where]
 
@@ -137,7 +137,8 @@ def _labelled(keys: Columns) -> Columns:
     return [key.label(f"key_{number}") for number, key in enumerate(keys)]
 
 
-def _is_one_of(column: ColumnElement[Any], values: Values) -> ColumnElement[bool]:
+def is_one_of(column: ColumnElement[Any], values: Values) -> ColumnElement[bool]:
+    """Whether a dimension has one of these values; ``None`` is not set."""
     named = [value for value in values if value is not None]
     found = [column.in_(named)] if named else []
     if None in values:
