@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.api.alerts import AlertsDeps
     from gateway.api.deps import Health
     from gateway.api.known_calls import QualityDeps
+    from storage.export.read import CallPages
     from storage.store import Store
 
 
@@ -82,6 +83,7 @@ class Answers:
         self._control = control_of(parse(storage.url, storage.data_dir), CONTROL_TIMEOUT_S)
         self._store: Store | None = None
         self._quality: QualityDeps | None = None
+        self._exports: CallPages | None = None
         self._alerts: AlertsDeps | None = None
 
     def load_soon(self) -> None:
@@ -109,6 +111,8 @@ class Answers:
             await self._quality.close()
         if self._alerts is not None:
             await self._alerts.close()
+        if self._exports is not None:
+            await self._exports.close()
 
     async def _load(self) -> web.Server:
         modules = await asyncio.to_thread(_import_api)
@@ -124,6 +128,7 @@ class Answers:
         self._alerts = modules["gateway.api.alerts"].open_alerts(
             storage.url, storage.data_dir, lambda: self._current.alerts
         )
+        self._exports = modules["gateway.api.export"].open_exports(storage.url, storage.data_dir)
         api = modules["gateway.api.app"]
         self._runner = web.AppRunner(api.api_app(self._deps(api)), access_log=None)
         await self._runner.setup()
@@ -153,6 +158,7 @@ class Answers:
             tokens=self._reader,
             quality=self._quality,
             alerts=self._alerts,
+            exports=self._exports,
             tracking=api.Tracking(
                 self._publish,
                 lambda: self._current.book,
@@ -188,5 +194,11 @@ class Answers:
 
 def _import_api() -> dict[str, Any]:
     """Runs in a thread."""
-    names = ("gateway.api.alerts", "gateway.api.app", "gateway.api.known_calls", "storage.store")
+    names = (
+        "gateway.api.alerts",
+        "gateway.api.app",
+        "gateway.api.known_calls",
+        "gateway.api.export",
+        "storage.store",
+    )
     return {name: importlib.import_module(name) for name in names}

@@ -15,6 +15,7 @@ from gateway.api.calls import Calls
 from gateway.api.control import ControlDeps
 from gateway.api.deps import ApiDeps, Health
 from gateway.api.events import Events
+from gateway.api.export import Exports
 from gateway.api.feedback import Feedback
 from gateway.api.guard import Guard, admins_only
 from gateway.api.integrity import Integrity
@@ -66,6 +67,7 @@ def api_app(deps: ApiDeps) -> web.Application:
         *Metrics(deps).endpoints(),
         *_control(deps.control),
         *_quality(deps),
+        *(Exports(deps.exports).endpoints() if deps.exports is not None else ()),
         *_alerts(deps),
         Endpoint("/api/openapi.json", openapi, "This document", None, errors=(401, 403)),
     ]

@@ -16,6 +16,7 @@ from gateway.api.guard import Tokens
 from gateway.api.known_calls import QualityDeps
 from gateway.api.tracked import Tracking
 from pricing.book import PriceBook
+from storage.export.read import CallPages
 from storage.queries.calls import CallFilter
 from storage.store import CallPage, Honesty
 from storage.tables import CallRow
@@ -67,5 +68,7 @@ class ApiDeps(msgspec.Struct, frozen=True):
     """Events, which may tell of calls that were made past the gateway; need ``quality`` too."""
     alerts: AlertsDeps | None = None
     """Alerts, their rules and messages; ``None``: not served."""
+    exports: CallPages | None = None
+    """Calls to be written to files; ``None``: not served."""
     base_urls: Mapping[str, str] = {}
     """Provider name -> what to put behind the server's address as the SDK's base URL."""

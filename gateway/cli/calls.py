@@ -24,13 +24,29 @@ POLL_SECONDS: Final = 1.0
 FOLLOW_PAGE: Final = 200
 REMEMBERED: Final = 5000
 
-_FILTERS: Final = ("provider", "model", "team", "user", "project", "feature", "session", "outcome", "status")
+_FILTERS: Final = (
+    "provider",
+    "model",
+    "tenant",
+    "team",
+    "user",
+    "project",
+    "feature",
+    "session",
+    "outcome",
+    "status",
+)
 
 
-def _filters(function: Any) -> Any:
+def filter_options(function: Any) -> Any:
+    """``--since``, ``--until`` and the rest, handed over under the names of ``GET /api/calls``."""
+    function = click.option("--failed", is_flag=True, help="Only calls that did not complete.")(function)
+    function = click.option("--unpriced", is_flag=True, help="Only calls whose cost is not known.")(function)
     for name in reversed(_FILTERS):
         function = click.option(f"--{name}", metavar="X", help=f"Only this {name}.")(function)
-    return function
+    function = click.option("--until", metavar="WHEN", help="Started before.")(function)
+    when = "Started since: 15m, 2h, 7d, 2026-11-20, 2026-11-20T12:00:00Z."
+    return click.option("--since", metavar="WHEN", help=when)(function)
 
 
 @click.command()
@@ -40,11 +56,7 @@ def _filters(function: Any) -> Any:
 @click.option(
     "--limit", "-n", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most calls."
 )
-@click.option("--since", metavar="WHEN", help="Started since: 15m, 2h, 7d, 2026-11-20, 2026-11-20T12:00:00Z.")
-@click.option("--until", metavar="WHEN", help="Started before.")
-@_filters
-@click.option("--unpriced", is_flag=True, help="Only calls whose cost is not known.")
-@click.option("--failed", is_flag=True, help="Only calls that did not complete.")
+@filter_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line.")
 def calls(
     config: Path | None, url: str | None, follow: bool, limit: int, as_json: bool, **filters: Any
