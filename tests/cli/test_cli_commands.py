@@ -27,7 +27,19 @@ from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, Wha
 
 from .conftest import Weighbridge, put_records
 
-COMMANDS = ["alerts", "calls", "check", "db", "demo", "explain", "export", "prices", "reload", "serve", "version"]
+COMMANDS = [
+    "alerts",
+    "calls",
+    "check",
+    "db",
+    "demo",
+    "explain",
+    "export",
+    "prices",
+    "reload",
+    "serve",
+    "version",
+]
 NOON = 1_790_000_000_000_000_000
 SECOND = 1_000_000_000
 BOOK = price_book(Pricing())
