@@ -19,8 +19,13 @@ run: $(VENV)/.run ## start the gateway on 127.0.0.1:8707 (options: ARGS="--port 
 demo: $(VENV)/.run ## start it with a built-in demo provider and sample traffic
 	@$(BIN)/weighbridge demo $(ARGS)
 
-test: $(VENV)/.dev ## run every test, real PostgreSQL included
+test: $(VENV)/.dev ## run every test, real PostgreSQL included (or some: ARGS="tests/proxy -k chat")
+ifeq ($(strip $(ARGS)),)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
+	$(BIN)/python -m pytest tests/faults
+else
 	$(BIN)/python -m pytest $(ARGS)
+endif
 
 soak: $(VENV)/.dev ## run the long forms of the tests (faults, load, hostile input)
 	$(BIN)/python -m pytest -m soak $(ARGS)

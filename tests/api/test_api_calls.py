@@ -143,7 +143,9 @@ async def test_a_call_on_its_way_to_the_database_is_there_already(connect: Conne
 
 
 @pytest.mark.parametrize(
-    ("id_", "status"), [(call_id(NOON), 404), ("1", 400), ("x" * 500, 400), ("%00", 400)]
+    ("id_", "status"),
+    [(call_id(NOON), 404), ("1", 400), ("x" * 500, 400), ("%00", 400)],
+    ids=["unknown", "number", "long", "nul"],
 )
 @pytest.mark.parametrize("tail", ["", "/cost"])
 async def test_calls_that_are_not(connect: Connect, id_: str, status: int, tail: str) -> None:
