@@ -29,6 +29,7 @@ from .conftest import Weighbridge, put_records
 
 COMMANDS = [
     "alerts",
+    "backtest",
     "calls",
     "check",
     "db",
