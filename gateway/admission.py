@@ -82,6 +82,8 @@ class Admission:
         self.purses: dict[tuple[str, str, str], Purse] = {}
         self.overdrawn = 0
         """Calls let through because the database did not answer."""
+        self.denied = 0
+        """Calls refused because an account was used up."""
         self._rates = Rates(book)
         self._scopes = Scopes()
         self._calendar = Calendar()
@@ -163,6 +165,11 @@ class Admission:
         if wake and self.lender is not None:
             self.lender.wake()
 
+    @property
+    def holding(self) -> int:
+        """Calls under way that draw on an account."""
+        return len(self._holds)
+
     # ---- the accounts
 
     def _accounts(self, call: Call, known: KnownKey | None) -> list[Account]:
@@ -238,6 +245,7 @@ class Admission:
 
     def _deny(self, purse: Purse, call: Call) -> Refusal:
         purse.denied += 1
+        self.denied += 1
         if self.lender is not None:
             self.lender.wake()
         return denial(purse, call.started_ns // _NS)

@@ -80,6 +80,7 @@ class Gateway:
             companions=(self.governance.companion,),
             interrupted=Interrupted(lambda: book_of(settings), self.table.price_as),
             written=self.governance.companion.written,
+            budgets=self.governance.figures,
         )
         self.telemetry = TelemetryExporter.from_config(
             telemetry_config(settings, self.table),

@@ -17,6 +17,7 @@ from pricing.book import PriceBook
 from storage.address import Address
 from storage.budgets.companion import BudgetCompanion
 from storage.control import control_of
+from storage.stats import BudgetStats
 
 
 class Governance:
@@ -59,6 +60,11 @@ class Governance:
         self.watch = Watch(self._db, self.ring, self._admission, changed)
         await self.watch.start()
         self._leasing.start()
+
+    def figures(self) -> BudgetStats:
+        """What admission has done since the start."""
+        admission = self._admission
+        return BudgetStats(admission.holding, admission.denied, admission.overdrawn, self._leasing.failures)
 
     async def stop(self, timeout_s: float) -> None:
         """Give back what is not in use."""

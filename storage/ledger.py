@@ -21,7 +21,7 @@ from storage.feed import Feed
 from storage.quarantine import Quarantine
 from storage.schema import Migrate
 from storage.spool import Spool, SpoolFull, WhenFull
-from storage.stats import LedgerStats
+from storage.stats import BudgetStats, LedgerStats
 from storage.targets import open_target
 from storage.targets.contract import Companion, SchemaTooNew, Target
 from storage.vitals import Vitals
@@ -70,11 +70,12 @@ class Ledger:
         companions: tuple[Companion, ...] = (),
         interrupted: Callable[[CallRecord], CallRecord] | None = None,
         written: Callable[[Sequence[CallRecord]], None] | None = None,
+        budgets: Callable[[], BudgetStats] = BudgetStats,
     ) -> None:
         """``target`` replaces the database of ``config.url``; raises ``AddressError`` for a url we do not know.
 
         ``interrupted`` completes the records of calls that died in mid-flight, ``written`` hears of records that are
-        in the database now; both in the writer's thread.
+        in the database now; both in the writer's thread. ``budgets`` gives figures to be told with ours.
         """
         self._config = config
         self._address: Address = parse(config.url, config.data_dir)
@@ -87,6 +88,7 @@ class Ledger:
         )
         self._interrupted = interrupted
         self._written = written
+        self._budgets = budgets
         self._accepted = 0
         self._started = False
         self._telling = False
@@ -205,7 +207,7 @@ class Ledger:
         """Put this moment's figures where the other workers and the command line find them; costs next to nothing."""
         if self._started and not self._telling:
             self._telling = True
-            vitals = Vitals(os.getpid(), time.time_ns(), self.stats())
+            vitals = Vitals(os.getpid(), time.time_ns(), self.stats(), self._budgets())
             task = self._loop.run_in_executor(None, write_vitals, self._spool.folder, vitals)
             task.add_done_callback(self._told)
 

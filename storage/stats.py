@@ -5,6 +5,19 @@ from __future__ import annotations
 import msgspec
 
 
+class BudgetStats(msgspec.Struct, frozen=True):
+    """What this process's admission has done since its start."""
+
+    holding: int = 0
+    """Calls under way that hold a part of a budget."""
+    denied: int = 0
+    """Calls refused because a budget or a limit of a key was used up."""
+    overdrawn: int = 0
+    """Calls let through because the database could not be asked."""
+    unanswered: int = 0
+    """Rounds of the database that failed."""
+
+
 class LedgerStats(msgspec.Struct, frozen=True):
     """Figures of this process since its start; ``accepted == recorded + in_flight + spooled + dead_letters + lost``."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from storage.claim import LOCK_SUFFIX
-from storage.stats import LedgerStats
+from storage.stats import BudgetStats, LedgerStats
 
 NAME = "vitals.json"
 
@@ -26,6 +26,7 @@ class Vitals(msgspec.Struct, frozen=True):
     at_ns: int
     """UTC, nanoseconds since 1970."""
     stats: LedgerStats
+    budgets: BudgetStats = BudgetStats()
 
 
 class Spool(msgspec.Struct, frozen=True):
@@ -72,6 +73,13 @@ def added_up(spools: list[Spool]) -> LedgerStats:
         degraded=any(one.degraded for one in alive),
         reasons=tuple(dict.fromkeys(reason for one in alive for reason in one.reasons)),
     )
+
+
+def budgets_added_up(spools: list[Spool]) -> BudgetStats:
+    """What the admission of all living workers has done."""
+    alive = [spool.vitals.budgets for spool in spools if spool.alive and spool.vitals is not None]
+    names = BudgetStats.__struct_fields__
+    return BudgetStats(**{name: sum(getattr(one, name) for one in alive) for name in names})
 
 
 def _is_held(lock: Path) -> bool:

@@ -16,7 +16,7 @@ from gateway.api.routes import Endpoint
 from pricing.cost import CostStatus
 from storage.stats import LedgerStats
 from storage.store import Honesty
-from storage.vitals import Spool, added_up, read
+from storage.vitals import Spool, added_up, budgets_added_up, read
 
 LOOKED_BACK: Final = timedelta(days=30)
 
@@ -53,6 +53,9 @@ class IntegrityOut(BaseModel):
     degraded: bool
     reasons: list[str] = []
     workers: list[WorkerOut] = []
+    calls_holding: int = Field(description="Calls under way that hold a part of a budget.")
+    calls_denied: int = Field(description="Calls refused because a budget or a limit of a key was used up.")
+    calls_overdrawn: int = Field(description="Calls let through because the database could not be asked.")
     calls: int = Field(description="Rows of the last 30 days, of all machines.")
     calls_estimated: int
     calls_unpriced: int
@@ -88,7 +91,7 @@ class Integrity:
 def integrity_of(spool: Path, honesty: Honesty) -> IntegrityOut:
     """Adds up what the workers under ``spool`` say of themselves. Reads a small file for each."""
     spools = read(spool)
-    total = added_up(spools)
+    total, budgets = added_up(spools), budgets_added_up(spools)
     workers = [worker_out(one) for one in spools]
     status = honesty.by_status
     return IntegrityOut(
@@ -108,6 +111,9 @@ def integrity_of(spool: Path, honesty: Honesty) -> IntegrityOut:
         degraded=total.degraded,
         reasons=list(total.reasons),
         workers=workers,
+        calls_holding=budgets.holding,
+        calls_denied=budgets.denied,
+        calls_overdrawn=budgets.overdrawn,
         calls=sum(status.values()),
         calls_estimated=status.get(CostStatus.ESTIMATED, 0),
         calls_unpriced=status.get(CostStatus.UNPRICED, 0) + status.get(CostStatus.INVALID_USAGE, 0),

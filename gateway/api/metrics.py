@@ -13,7 +13,7 @@ from gateway.api.deps import ApiDeps
 from gateway.api.guard import METRICS
 from gateway.api.routes import Endpoint
 from storage.stats import LedgerStats
-from storage.vitals import Spool, added_up, read
+from storage.vitals import Spool, added_up, budgets_added_up, read
 
 _TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTERS: Final = {
@@ -29,6 +29,12 @@ _COUNTERS: Final = {
     "write_failures": "Appends the disk refused.",
     "sync_failures": "Syncs the disk refused or did not finish in time.",
     "outages": "Times the database failed.",
+}
+_BUDGETS: Final = {
+    "denied": ("counter", "Calls refused because a budget or a limit of a key was used up."),
+    "overdrawn": ("counter", "Calls let through because the database could not be asked for a budget."),
+    "unanswered": ("counter", "Rounds of borrowing that the database did not answer."),
+    "holding": ("gauge", "Calls under way that hold a part of a budget."),
 }
 _GAUGES: Final = {
     "in_flight": "Calls under way.",
@@ -69,6 +75,10 @@ def exposition(spools: list[Spool]) -> str:
     for name, text in _GAUGES.items():
         name_out = "oldest_age_seconds" if name == "oldest_age_s" else name
         lines += _metric(f"weighbridge_ledger_{name_out}", "gauge", text, _number(total, name))
+    budgets = budgets_added_up(spools)
+    for name, (kind, text) in _BUDGETS.items():
+        full = f"weighbridge_budget_calls_{name}" if name != "unanswered" else "weighbridge_budget_unanswered"
+        lines += _metric(full + ("_total" if kind == "counter" else ""), kind, text, getattr(budgets, name))
     difference = sum(spool.vitals.stats.balance for spool in alive if spool.vitals is not None)
     text = "Accepted calls that are nowhere: anything but 0 is a defect."
     lines += _metric("weighbridge_integrity_difference", "gauge", text, difference)

@@ -39,6 +39,11 @@ def show_integrity(settings: Settings) -> None:
         f"  {found.replayed:,} taken over from dead workers ({found.interrupted:,} interrupted),"
         f" {found.duplicates:,} duplicates ignored"
     )
+    if found.calls_holding or found.calls_denied or found.calls_overdrawn:
+        click.echo(
+            f"  {found.calls_holding:,} calls hold a part of a budget, {found.calls_denied:,} were refused by one,"
+            f" {found.calls_overdrawn:,} passed because it could not be asked"
+        )
     if dead:
         click.echo(f"  {dead} spool{'s' * (dead != 1)} of dead workers to be taken over by the next start")
     click.secho("database, last 30 days", bold=True)
