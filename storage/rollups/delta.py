@@ -91,7 +91,8 @@ _COST, _COST_INPUT, _COST_OUTPUT, _COST_READ, _COST_WRITE, _COST_OTHER = (
 _BASELINE_CALLS, _BASELINE, _BASELINE_COST = (
     PLACE[name] for name in ("baseline_calls", "baseline_nano", "baseline_cost_nano")
 )
-_DURATION, _TTFTS, _TTFT = (PLACE[name] for name in ("duration_us", "ttft_calls", "ttft_us"))
+_DURATION, _OVERHEAD = PLACE["duration_us"], PLACE["overhead_us"]
+_TTFTS, _TTFT = PLACE["ttft_calls"], PLACE["ttft_us"]
 _RATE_TOKENS, _RATE_US = PLACE["rate_tokens"], PLACE["rate_us"]
 _COMPLETED, _PROVIDER = Outcome.COMPLETED, UsageSource.PROVIDER
 _DOUBT: Final = {
@@ -197,6 +198,7 @@ def _add_times(group: _Group, record: CallRecord, output: int) -> None:
     timing, sums = record.timing, group.sums
     duration, first = timing.duration_us, timing.first_chunk_us
     sums[_DURATION] += duration
+    sums[_OVERHEAD] += timing.overhead_us
     group.durations.append(bisect_left(EDGES, duration))
     if first is None or not record.what.stream:
         return

@@ -117,6 +117,7 @@ MEASURED: Final[Mapping[str, Expression]] = {
     "ttft_us": _sum(case((_streamed, _C.first_chunk_us))),
     "rate_tokens": _sum(case((_rated, _C.output_tokens))),
     "rate_us": _sum(case((_rated, _answering))),
+    "overhead_us": _sum(_C.overhead_us),
 }
 """Every measure over a group of calls."""
 HISTOGRAM_VALUES: Final[Mapping[str, Expression]] = {

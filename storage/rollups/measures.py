@@ -147,6 +147,8 @@ class Sums(msgspec.Struct, frozen=True, gc=False):
     """Output tokens of the calls whose speed is known: streamed, completed, counted by the provider."""
     rate_us: int = 0
     """Time from the first to the last byte of those calls' answers."""
+    overhead_us: int = 0
+    """The gateway's own share of ``duration_us``."""
 
 
 MEASURES: Final = Sums.__struct_fields__

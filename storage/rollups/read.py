@@ -11,7 +11,7 @@ apps, prompts, exact outcomes, users with histograms or in another time zone) fr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,10 +21,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from storage.queries.calls import CALLS
 from storage.rollups import state
 from storage.rollups.adding import Adding
-from storage.rollups.asked import planned, prepare
+from storage.rollups.asked import Asked, planned, prepare
 from storage.rollups.contents import waiting
 from storage.rollups.people import Counting
-from storage.rollups.plan import Plan
+from storage.rollups.plan import FOREVER_MS, Plan
 from storage.rollups.question import People, Question, Source, Totals
 from storage.rollups.selects import (
     of_calls,
@@ -35,6 +35,7 @@ from storage.rollups.selects import (
     sessions_of_users,
 )
 from storage.rollups.tables import DAYS, HOURS
+from storage.rollups.tally import Tally
 from storage.rollups.transactions import snapshot
 
 
@@ -48,18 +49,16 @@ class Reader:
 
     async def totals(self, question: Question) -> Totals:
         """The sums the question asks for."""
-        asked = prepare(question, self._now())
+        return (await self.answers([question]))[0]
+
+    async def answers(self, questions: Sequence[Question]) -> list[Totals]:
+        """The same for several questions, answered of one moment: what they have in common agrees."""
+        every = [prepare(question, self._now()) for question in questions]
         async with snapshot(self._engine) as connection:
-            plan = planned(asked, asked.source, await state.numbers(connection))
-            adding = Adding(asked)
-            if asked.source is Source.ROLLUPS:
-                await _add_periods(connection, adding, plan)
-            elif asked.source is Source.USER_DAYS:
-                await _add_user_days(connection, adding, plan)
-            if plan.calls:
-                adding.calls(await _rows(connection, of_calls(asked, plan.calls, connection.dialect)))
-        until = None if question.until is None else asked.moment(plan.until_ms)
-        return Totals(adding.lines(), asked.source, asked.moment(plan.since_ms), until)
+            known = await state.numbers(connection)
+            summed = any(asked.source is not Source.CALLS for asked in every)
+            fresh = (await waiting(connection)).tally if summed else Tally()
+            return [await _answer(connection, asked, known, fresh) for asked in every]
 
     async def people(self, question: Question) -> list[People]:
         """How many users and sessions each group had; measures and histograms do not matter."""
@@ -83,22 +82,37 @@ class Reader:
         return counting.people()
 
 
-async def _add_periods(connection: AsyncConnection, adding: Adding, plan: Plan) -> None:
+async def _answer(
+    connection: AsyncConnection, asked: Asked, known: Mapping[str, int], fresh: Tally
+) -> Totals:
+    plan = planned(asked, asked.source, known)
+    adding = Adding(asked)
+    if asked.source is Source.ROLLUPS:
+        await _add_periods(connection, adding, plan, fresh)
+    elif asked.source is Source.USER_DAYS:
+        await _add_user_days(connection, adding, plan, fresh)
+    if plan.calls:
+        adding.calls(await _rows(connection, of_calls(asked, plan.calls, connection.dialect)))
+    until = None if plan.until_ms == FOREVER_MS else asked.moment(plan.until_ms)
+    return Totals(adding.lines(), asked.source, asked.moment(plan.since_ms), until)
+
+
+async def _add_periods(connection: AsyncConnection, adding: Adding, plan: Plan, fresh: Tally) -> None:
     for table, ranges in ((DAYS, [plan.days]), (HOURS, plan.hours)):
         wanted = [one for one in ranges if one[0] < one[1]]
         if wanted:
             query = of_periods(adding.asked, table, wanted, connection.dialect)
             adding.rows(await _rows(connection, query))
-    for (hour, group), line in (await waiting(connection)).tally.hours.items():
+    for (hour, group), line in fresh.hours.items():
         if plan.has_hour(hour):
             adding.line(hour, group, line)
 
 
-async def _add_user_days(connection: AsyncConnection, adding: Adding, plan: Plan) -> None:
+async def _add_user_days(connection: AsyncConnection, adding: Adding, plan: Plan, fresh: Tally) -> None:
     first, last = plan.days
     if first < last:
         adding.user_rows(await _rows(connection, of_users(adding.asked, plan.days)))
-    for key, sums in (await waiting(connection)).tally.users.items():
+    for key, sums in fresh.users.items():
         if first <= key[1] < last:
             adding.user(key, sums)
 

@@ -20,7 +20,7 @@ _MEASURES = """
     cost_nano cost_input_nano cost_output_nano cost_cache_read_nano cost_cache_write_nano cost_other_nano
     estimated_calls estimated_nano partial_calls partial_nano unpriced_calls invalid_calls
     baseline_calls baseline_nano baseline_cost_nano
-    duration_us ttft_calls ttft_us rate_tokens rate_us
+    duration_us ttft_calls ttft_us rate_tokens rate_us overhead_us
 """
 _USER_MEASURES = """
     calls input_tokens output_tokens cache_read_tokens cache_write_tokens reasoning_tokens
