@@ -29,6 +29,7 @@ from telemetry.record import CallRecord
 
 if TYPE_CHECKING:
     from gateway.api.alerts import AlertsDeps
+    from gateway.api.analytics.deps import AnalyticsDeps
     from gateway.api.deps import Health
     from gateway.api.known_calls import QualityDeps
     from storage.export.read import CallPages
@@ -85,6 +86,7 @@ class Answers:
         self._quality: QualityDeps | None = None
         self._exports: CallPages | None = None
         self._alerts: AlertsDeps | None = None
+        self._analytics: AnalyticsDeps | None = None
 
     def load_soon(self) -> None:
         """Begin to load in the background."""
@@ -113,6 +115,8 @@ class Answers:
             await self._alerts.close()
         if self._exports is not None:
             await self._exports.close()
+        if self._analytics is not None:
+            await self._analytics.close()
 
     async def _load(self) -> web.Server:
         modules = await asyncio.to_thread(_import_api)
@@ -129,6 +133,7 @@ class Answers:
             storage.url, storage.data_dir, lambda: self._current.alerts
         )
         self._exports = modules["gateway.api.export"].open_exports(storage.url, storage.data_dir)
+        self._analytics = modules["gateway.api.analytics.deps"].open_analytics(storage.url, storage.data_dir)
         api = modules["gateway.api.app"]
         self._runner = web.AppRunner(api.api_app(self._deps(api)), access_log=None)
         await self._runner.setup()
@@ -159,6 +164,7 @@ class Answers:
             quality=self._quality,
             alerts=self._alerts,
             exports=self._exports,
+            analytics=self._analytics,
             tracking=api.Tracking(
                 self._publish,
                 lambda: self._current.book,
@@ -196,9 +202,10 @@ def _import_api() -> dict[str, Any]:
     """Runs in a thread."""
     names = (
         "gateway.api.alerts",
+        "gateway.api.analytics.deps",
         "gateway.api.app",
-        "gateway.api.known_calls",
         "gateway.api.export",
+        "gateway.api.known_calls",
         "storage.store",
     )
     return {name: importlib.import_module(name) for name in names}

@@ -24,8 +24,8 @@ from gateway.api.alert_models import (
     delivery_out,
 )
 from gateway.api.body import body_of
+from gateway.api.parameters import parse_query
 from gateway.api.problems import ApiError, json_response
-from gateway.api.query import parse_query
 from gateway.api.routes import Endpoint
 from gateway.api.viewer import viewer_of
 from storage.address import parse

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from gateway.api.alert_rules import AlertRules
 from gateway.api.alerts import Alerts
+from gateway.api.analytics.endpoints import endpoints as analytics
 from gateway.api.audit import Audit
 from gateway.api.budgets import Budgets
 from gateway.api.calls import Calls
@@ -69,6 +70,7 @@ def api_app(deps: ApiDeps) -> web.Application:
         *_quality(deps),
         *(Exports(deps.exports).endpoints() if deps.exports is not None else ()),
         *_alerts(deps),
+        *(analytics(deps.analytics) if deps.analytics is not None else ()),
         Endpoint("/api/openapi.json", openapi, "This document", None, errors=(401, 403)),
     ]
     body = json.dumps(document(endpoints, deps.version)).encode()

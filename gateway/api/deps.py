@@ -11,6 +11,7 @@ import msgspec
 from pydantic import SecretStr
 
 from gateway.api.alerts import AlertsDeps
+from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.control import ControlDeps
 from gateway.api.guard import Tokens
 from gateway.api.known_calls import QualityDeps
@@ -70,5 +71,7 @@ class ApiDeps(msgspec.Struct, frozen=True):
     """Alerts, their rules and messages; ``None``: not served."""
     exports: CallPages | None = None
     """Calls to be written to files; ``None``: not served."""
+    analytics: AnalyticsDeps | None = None
+    """Figures about many calls; ``None``: not served."""
     base_urls: Mapping[str, str] = {}
     """Provider name -> what to put behind the server's address as the SDK's base URL."""

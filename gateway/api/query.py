@@ -1,27 +1,19 @@
-"""Query parameters of the calls listing: checked, and what is wrong with one named."""
+"""Query parameters of the calls listing."""
 
 from __future__ import annotations
 
-import enum
-import re
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, TypeVar, get_args
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
 
 from multidict import MultiMapping
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.api.problems import ApiError, bad_value
-from gateway.settings.problem import did_you_mean
+from gateway.api.parameters import TIME_HELP, moment_of, parse_query
 from storage.queries.calls import MAX_LIMIT, CallFilter
 from telemetry.outcome import Outcome
 
 DEFAULT_LIMIT: Final = 50
-_AGO: Final = re.compile(r"(\d{1,6})\s*([smhdw])")
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_TIME_HELP: Final = "an ISO 8601 time (2026-11-20T12:00:00Z, 2026-11-20) or an age (15m, 2h, 7d)"
 
-Query = TypeVar("Query", bound=BaseModel)
 Text = Annotated[str, Field(min_length=1, max_length=512)]
 
 
@@ -30,8 +22,8 @@ class CallsQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    since: Text | None = Field(default=None, description=f"Started at or after: {_TIME_HELP}.")
-    until: Text | None = Field(default=None, description=f"Started before: {_TIME_HELP}.")
+    since: Text | None = Field(default=None, description=f"Started at or after: {TIME_HELP}.")
+    until: Text | None = Field(default=None, description=f"Started before: {TIME_HELP}.")
     provider: Text | None = Field(default=None, description="Name of the provider.")
     model: Text | None = Field(default=None, description="Model that was asked for or that answered.")
     tenant: Text | None = Field(default=None, description="Tenant; calls that name none are 'default'.")
@@ -53,9 +45,9 @@ class CallsQuery(BaseModel):
         """The filter of the store; raises :class:`ApiError` for a time that is none."""
         chosen: dict[str, Any] = self.model_dump(exclude={"since", "until", "limit", "cursor"})
         if self.since is not None:
-            chosen["since"] = _moment("since", self.since, now)
+            chosen["since"] = moment_of("since", self.since, now)
         if self.until is not None:
-            chosen["until"] = _moment("until", self.until, now)
+            chosen["until"] = moment_of("until", self.until, now)
         return CallFilter(**chosen)
 
 
@@ -63,52 +55,3 @@ def parse_calls_query(query: MultiMapping[str], now: datetime | None = None) -> 
     """Checks the parameters; raises :class:`ApiError` 400 naming the first that can't be used."""
     parsed = parse_query(query, CallsQuery)
     return parsed, parsed.to_filter(now or datetime.now(UTC))
-
-
-def parse_query(query: MultiMapping[str], model: type[Query]) -> Query:
-    """The parameters as ``model``; raises :class:`ApiError` 400 naming the first that can't be used."""
-    given: dict[str, str] = {}
-    for name, value in query.items():
-        if name in given:
-            message = f"{name[:64]} is given twice; once is allowed."
-            raise ApiError(400, "invalid_parameter", message, param=name[:64])
-        given[name] = value
-    try:
-        return model.model_validate(given)
-    except ValidationError as error:
-        raise _explained(error.errors(include_url=False)[0], given, model) from None
-
-
-def _explained(details: Any, given: Mapping[str, str], model: type[BaseModel]) -> ApiError:
-    param = str(details["loc"][0])[:64]
-    kind = details["type"]
-    if kind == "extra_forbidden":
-        known = list(model.model_fields)
-        message = f"There is no parameter {param!r}. {did_you_mean(param, known)}"
-        return ApiError(400, "unknown_parameter", message.strip(), param=param, allowed=known)
-    if kind == "enum":
-        return bad_value(param, given[param], _choices(model.model_fields[param].annotation))
-    if kind.startswith("bool"):
-        return bad_value(param, given[param], ["true", "false"])
-    message = f"{param}: {details['msg'][:1].lower()}{details['msg'][1:]}."
-    return ApiError(400, "invalid_parameter", message, param=param)
-
-
-def _choices(annotation: Any) -> list[str]:
-    """The values of the enum within a field's type."""
-    for part in (annotation, *get_args(annotation)):
-        if isinstance(part, type) and issubclass(part, enum.Enum):
-            return [str(choice.value) for choice in part]
-    return []
-
-
-def _moment(param: str, text: str, now: datetime) -> datetime:
-    ago = _AGO.fullmatch(text)
-    try:
-        if ago is not None:
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        # A "+" of a time zone that was not escaped arrives as a space.
-        moment = datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", text))
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise ApiError(400, "invalid_parameter", f"{param} must be {_TIME_HELP}.", param=param) from None

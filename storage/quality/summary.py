@@ -45,6 +45,7 @@ class Dimension(enum.StrEnum):
 DAY = "day"
 """UTC day on which calls began; can be grouped by."""
 GroupBy = Sequence[Dimension | str]
+Filters = Mapping[Dimension, str | tuple[str | None, ...] | None]
 Key = tuple[str | None, ...]
 
 
@@ -63,7 +64,7 @@ class QualityReader:
 
     async def summary(
         self,
-        filters: Mapping[Dimension, str | None],
+        filters: Filters,
         group_by: GroupBy,
         since: date | None = None,
         until: date | None = None,
@@ -72,7 +73,7 @@ class QualityReader:
     ) -> list[QualityRow]:
         """Sums of the judged calls of UTC days ``since`` <= day < ``until``, groups with most calls first.
 
-        ``filters``: ``None`` wants calls that do not say. ``scope``: columns of calls and the value each must have (what
+        ``filters``: any of several values; ``None`` wants calls that do not say. ``scope``: columns of calls and the value each must have (what
         the viewer may see). Days come in their order when ``group_by`` begins with :data:`DAY`.
         """
         allowed = dict(scope or {})
@@ -95,7 +96,7 @@ class QualityReader:
 
     async def dissatisfied(
         self,
-        filters: Mapping[Dimension, str | None],
+        filters: Filters,
         group_by: GroupBy,
         since: date | None = None,
         until: date | None = None,
@@ -114,7 +115,7 @@ class QualityReader:
 
 def _query(
     table: Table,
-    filters: Mapping[Dimension, str | None],
+    filters: Filters,
     group_by: GroupBy,
     since: date | None,
     until: date | None,
@@ -123,7 +124,9 @@ def _query(
     keys = [table.c[str(name)] for name in group_by]
     sums = [func.sum(table.c[name]) for name in Measures.__struct_fields__]
     where: list[ColumnElement[bool]] = [table.c[name] == value for name, value in scope.items()]
-    where += [table.c[name.value] == (value or "") for name, value in filters.items()]
+    for name, wanted in filters.items():
+        values = wanted if isinstance(wanted, tuple) else (wanted,)
+        where.append(table.c[name.value].in_([value or "" for value in values]))
     where += [table.c.day >= since] if since else []
     where += [table.c.day < until] if until else []
     order = [keys[0]] if group_by and group_by[0] == DAY else []

@@ -1,0 +1,151 @@
+"""One request for figures: what it may see, which calls it is about, and the sums of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Final, Generic, TypeVar
+
+from aiohttp import web
+from pydantic import BaseModel, Field
+
+from gateway.api.analytics.deps import AnalyticsDeps
+from gateway.api.analytics.period import Window, window_of
+from gateway.api.analytics.query import DIMENSION, NAME, GroupQuery, Name, PeriodQuery
+from gateway.api.parameters import parse_query
+from gateway.api.problems import ApiError, bad_value
+from gateway.api.viewer import Viewer, viewer_of
+from storage.rollups.dimensions import DIMENSIONS, Dimension
+from storage.rollups.measures import MEASURES
+from storage.rollups.question import Bucket, HistogramName, Question, QuestionError, Totals
+
+MOST_HOURS: Final = 31 * 24
+"""Of a series by hour."""
+MOST_DAYS_OF_CALLS: Final = 31
+"""Longest period of questions that every call of it has to be read for."""
+MOST_TOLD: Final = 50
+"""Allowed values named in an error."""
+_HOURLY_UP_TO: Final = 48
+Query = TypeVar("Query", bound=PeriodQuery)
+
+
+class PeriodOut(BaseModel):
+    """What an answer covers."""
+
+    since: str
+    until: str
+    tz: str
+    source: str = Field(
+        description="rollups: sums by hour and day; user_days: sums by user and day; calls: every call was read."
+    )
+
+
+class Asking(Generic[Query]):
+    """A request that was understood."""
+
+    def __init__(self, deps: AnalyticsDeps, viewer: Viewer, query: Query, window: Window) -> None:
+        self.deps = deps
+        self.viewer = viewer
+        self.query = query
+        self.window = window
+        self.where = query.where()
+
+    @property
+    def group_by(self) -> tuple[Dimension, ...]:
+        """The dimensions asked for."""
+        names: Sequence[Name] = self.query.group_by if isinstance(self.query, GroupQuery) else ()
+        return tuple(DIMENSION[name] for name in names)
+
+    @property
+    def bucket(self) -> Bucket:
+        """Stretches of the series. Raises :class:`ApiError` where there would be too many."""
+        asked = self.query.bucket if isinstance(self.query, GroupQuery) else None
+        hours = self.window.length.total_seconds() / 3600
+        if asked is None:
+            return Bucket.HOUR if hours <= _HOURLY_UP_TO else Bucket.DAY
+        if asked is Bucket.HOUR and hours > MOST_HOURS:
+            message = f"bucket=hour is for periods of up to {MOST_HOURS // 24} days; take bucket=day."
+            raise ApiError(400, "range_too_long", message, param="bucket")
+        return asked
+
+    def question(
+        self,
+        measures: Sequence[str],
+        *,
+        group_by: tuple[Dimension, ...] = (),
+        bucket: Bucket | None = None,
+        histograms: tuple[HistogramName, ...] = (),
+        window: Window | None = None,
+    ) -> Question:
+        """A question about the calls of this request, in its period or another."""
+        window = self.window if window is None else window
+        return Question(
+            since=window.since,
+            until=None if window.open_end else window.until,
+            group_by=group_by,
+            where=self.where,
+            scope=self.viewer.scope,
+            bucket=bucket,
+            zone=window.zone,
+            measures=tuple(name for name in MEASURES if name in measures),
+            histograms=histograms,
+        )
+
+    async def totals(self, *questions: Question) -> list[Totals]:
+        """Answers of one moment. Raises :class:`ApiError` 400 and :class:`storage.store.StoreUnavailable`."""
+        for question in questions:
+            self._check_length(question)
+        try:
+            return await self.deps.figures.totals(questions)
+        except QuestionError as error:
+            raise ApiError(400, "invalid_parameter", f"{error}.") from error
+
+    def period_out(self, totals: Totals) -> PeriodOut:
+        """What an answer covers."""
+        return PeriodOut(
+            since=stamp(totals.since),
+            until=stamp(self.window.until if totals.until is None else totals.until),
+            tz=self.window.zone,
+            source=totals.source.value,
+        )
+
+    def _check_length(self, question: Question) -> None:
+        needed = {*question.group_by, *question.conditions} - {*DIMENSIONS, Dimension.USER}
+        if needed and self.window.length.days > MOST_DAYS_OF_CALLS:
+            names = ", ".join(sorted(NAME[dimension].value for dimension in needed))
+            message = f"{names}: every call is read, so the period is at most {MOST_DAYS_OF_CALLS} days."
+            raise ApiError(400, "range_too_long", message, param="period")
+
+
+async def understood(request: web.Request, deps: AnalyticsDeps, model: type[Query]) -> Asking[Query]:
+    """What a request asks for. Raises :class:`ApiError` 400 naming the parameter."""
+    query = parse_query(request.query, model)
+    window = window_of(query.period, query.since, query.until, query.tz, deps.now())
+    asking = Asking(deps, viewer_of(request), query, window)
+    await _check_models(asking)
+    return asking
+
+
+async def _check_models(asking: Asking[Query]) -> None:
+    """A model nobody called is a typing error more often than not."""
+    wanted = asking.where.get(Dimension.MODEL, ())
+    scope = asking.viewer.scope
+    if not wanted or Dimension.USER.value in scope:
+        return
+    known = await asking.deps.figures.models(scope)
+    for model in wanted:
+        if model is not None and model not in known:
+            raise bad_value("model", model, alike(model, known))
+
+
+def alike(value: str, known: Collection[str]) -> list[str]:
+    """The known values, all or those that look most like it."""
+    if len(known) <= MOST_TOLD:
+        return sorted(known)
+    return get_close_matches(value, known, MOST_TOLD, cutoff=0.0)
+
+
+def stamp(moment: datetime) -> str:
+    """A time as it is shown: ISO 8601 with its offset, to the millisecond where it is no whole second."""
+    return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds")

@@ -1,0 +1,33 @@
+"""What the analytics need from the rest of the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from storage.address import parse
+from storage.engine import reading_engine
+from storage.quality.summary import QualityReader
+from storage.queries.analytics.figures import Figures
+
+
+class AnalyticsDeps(msgspec.Struct, frozen=True):
+    """Where figures come from."""
+
+    figures: Figures
+    quality: QualityReader
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.figures.close()
+        await self.quality.close()
+
+
+def open_analytics(url: str | None, data_dir: Path) -> AnalyticsDeps:
+    """On the database of ``storage.url``. Connects when first asked something."""
+    engine = reading_engine(parse(url, data_dir))
+    return AnalyticsDeps(Figures(engine), QualityReader(engine))

@@ -1,0 +1,1 @@
+"""What the analytics ask of the database beyond sums by dimensions."""

@@ -1,0 +1,75 @@
+"""Every question of the analytics on one engine. Each method raises :class:`storage.store.StoreUnavailable`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from storage.queries.analytics.active import Activity, Conditions, Span, activity
+from storage.rollups.contents import waiting
+from storage.rollups.dimensions import DIMENSIONS, Dimension
+from storage.rollups.question import People, Question, Totals
+from storage.rollups.read import Reader
+from storage.rollups.tables import GROUPS
+from storage.rollups.transactions import snapshot
+from storage.store import StoreUnavailable
+
+_MODEL = DIMENSIONS.index(Dimension.MODEL)
+
+
+class Figures:
+    """Reads through :func:`storage.engine.reading_engine`."""
+
+    def __init__(self, engine: AsyncEngine, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._engine = engine
+        self._reader = Reader(engine, now)
+
+    async def totals(self, questions: Sequence[Question]) -> list[Totals]:
+        """The sums, all of one moment. Raises :class:`storage.rollups.question.QuestionError` too."""
+        async with self.reading():
+            return await self._reader.answers(questions)
+
+    async def people(self, question: Question) -> list[People]:
+        """How many users and sessions there were. Raises as :meth:`totals`."""
+        async with self.reading():
+            return await self._reader.people(question)
+
+    async def models(self, scope: Mapping[str, str]) -> set[str]:
+        """Every model that was ever called within ``scope`` (columns of the groups)."""
+        query = select(GROUPS.c.model).where(*[GROUPS.c[name] == value for name, value in scope.items()])
+        async with self.connection() as connection:
+            found = set((await connection.execute(query.distinct())).scalars())
+            for _, group in (await waiting(connection)).tally.hours:
+                own = dict(zip(DIMENSIONS, group, strict=True))
+                if all(own[Dimension(name)] == value for name, value in scope.items()):
+                    found.add(group[_MODEL])
+        return found - {None}
+
+    async def activity(self, conditions: Conditions, span: Span) -> Activity:
+        """Who was there on which day."""
+        async with self.connection() as connection:
+            return await activity(connection, conditions, span)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """A connection on which all statements see the same moment."""
+        async with self.reading(), snapshot(self._engine) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """The database's errors as ours."""
+        try:
+            yield
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            name = type(getattr(error, "orig", None) or error).__name__
+            raise StoreUnavailable(f"the database cannot be read: {name}") from error
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()

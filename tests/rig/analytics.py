@@ -1,0 +1,76 @@
+"""The analytics API over a real database, at a time of the test's choosing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+from rig.ledger import STARTED_MS
+
+from gateway.api.analytics.deps import AnalyticsDeps
+from gateway.api.app import ApiDeps, Health, api_app
+from gateway.api.viewer import Viewer
+from gateway.prices import price_book
+from gateway.settings.sections import Pricing
+from storage.address import parse
+from storage.engine import reading_engine
+from storage.quality.summary import QualityReader
+from storage.queries.analytics.figures import Figures
+from storage.store import Store
+
+NOW = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
+"""2026-11-18 11:06:40 UTC."""
+
+
+class Asker:
+    """Asks the API and looks at its answers."""
+
+    def __init__(self, client: TestClient[Any, Any]) -> None:
+        self.client = client
+
+    async def __call__(self, path: str = "", status: int = 200, token: str = "", **params: Any) -> Any:
+        """The answer of ``/api/analytics{path}``; a list is a parameter given several times."""
+        given = [
+            (name, str(value))
+            for name, values in params.items()
+            for value in (values if isinstance(values, list) else [values])
+        ]
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        async with self.client.get(f"/api/analytics{path}", params=given, headers=headers) as response:
+            assert response.status == status, await response.text()
+            return await response.json()
+
+
+@asynccontextmanager
+async def analytics(
+    url: str, now: datetime = NOW, viewers: Mapping[str, Viewer] | None = None
+) -> AsyncIterator[Asker]:
+    """The API on the database at ``url``; ``viewers``: token -> who that is."""
+    engine = reading_engine(parse(url, Path()))
+    deps = AnalyticsDeps(Figures(engine, lambda: now), QualityReader(engine), lambda: now)
+    store = await Store.open(url, data_dir=Path())
+
+    async def tokens(told: str) -> Viewer | None:
+        return (viewers or {}).get(told)
+
+    given = ApiDeps(
+        store=store,
+        book=price_book(Pricing()),
+        price_as=lambda name: name,
+        pending=lambda id_: None,
+        health=Health,
+        version="1.2.3",
+        loopback=True,
+        tokens=tokens,
+        analytics=deps,
+    )
+    try:
+        async with TestClient(TestServer(api_app(given))) as client:
+            yield Asker(client)
+    finally:
+        await store.close()
+        await deps.close()
