@@ -22,13 +22,13 @@ class AlertDatabase:
     """Two engines: in SQLite one that can write would take the write lock for a look. Connects when first used."""
 
     def __init__(self, address: Address, *, timeout_s: float = 10.0) -> None:
-        self._reading = reading_engine(address, timeout_s=timeout_s, pool_size=2)
+        self.reading = reading_engine(address, timeout_s=timeout_s, pool_size=2)
         self._writing = writing_engine(address, timeout_s=timeout_s)
 
     async def rows(self, query: Any) -> list[Row[Any]]:
         """What a query finds. Raises :class:`storage.store.StoreUnavailable`."""
         try:
-            async with self._reading.connect() as db:
+            async with self.reading.connect() as db:
                 return list((await db.execute(query)).all())
         except _TROUBLE as error:
             raise _unavailable(error) from error
@@ -49,7 +49,7 @@ class AlertDatabase:
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._reading.dispose()
+        await self.reading.dispose()
         await self._writing.dispose()
 
 

@@ -1,15 +1,22 @@
-"""What alerts are judged by, from the calls in the database and the spools of this machine."""
+"""What alerts are judged by: calls and their sums in the database, and the spools of this machine."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
 from storage.alerts.database import AlertDatabase
 from storage.queries import alert_windows
+from storage.rollups.dimensions import Dimension, Group
+from storage.rollups.question import Bucket, Question, Totals
+from storage.rollups.read import Reader
 from storage.store import StoreUnavailable
 from storage.vitals import added_up, read
 from telemetry.alerts.facts import (
@@ -17,13 +24,15 @@ from telemetry.alerts.facts import (
     BudgetFact,
     CallsFact,
     FactsUnavailable,
+    HoursFact,
     Measure,
     QuantileFact,
     SpendFact,
     SpoolFact,
 )
-from telemetry.alerts.labels import Labels
+from telemetry.alerts.labels import DIMENSIONS, Labels
 
+HOUR: Final = timedelta(hours=1)
 Budgets = Callable[[datetime], Awaitable[Sequence[BudgetFact]]]
 
 
@@ -33,7 +42,10 @@ async def no_budgets(now: datetime) -> Sequence[BudgetFact]:
 
 
 class StoredFacts:
-    """:class:`telemetry.alerts.facts.AlertFacts`. ``budgets``: those of the gateway; ``spool``: folder of the spools."""
+    """:class:`telemetry.alerts.facts.AlertFacts`: the last hour from the calls themselves, money of any time from rollups.
+
+    ``budgets``: those of the gateway; ``spool``: folder of the spools.
+    """
 
     def __init__(self, database: AlertDatabase, spool: Path, budgets: Budgets = no_budgets) -> None:
         self._database = database
@@ -49,7 +61,6 @@ class StoredFacts:
                 int(row.failed),
                 int(row.provider_failed),
                 int(row.unpriced),
-                int(row.spend_nano),
             )
             for row in await self._rows(alert_windows.sums(asked))
         ]
@@ -59,16 +70,36 @@ class StoredFacts:
         rows = await self._rows(alert_windows.quantiles(asked, measure, ppm))
         return [QuantileFact(_labels(asked, row), int(row.calls), int(row.value_us)) for row in rows]
 
-    async def spend(self, asked: Asked, step_s: int) -> Sequence[SpendFact]:
-        # The last step ends at ``until``, so that the newest one is whole.
-        steps = max(1, -(-(asked.until - asked.since) // timedelta(seconds=step_s)))
-        asked = _whole_ms(asked)
+    async def spend(self, asked: Asked) -> Sequence[SpendFact]:
+        totals = await self._totals(_question(asked))
+        found = [
+            (line.sums["calls"], _named(asked, line.key), line.sums["cost_nano"]) for line in totals.lines
+        ]
+        if not found and not asked.group_by:
+            found = [(0, (), 0)]
+        most = sorted(found, key=lambda one: (-one[0], one[1]))[: asked.most]
+        return [SpendFact(labels, spent) for _, labels, spent in most]
+
+    async def hours(self, asked: Asked) -> Sequence[HoursFact]:
+        steps = (asked.until - asked.since) // HOUR
         found: dict[Labels, list[int]] = {} if asked.group_by else {(): [0] * steps}
-        for row in await self._rows(alert_windows.series(asked, step_s)):
-            spent = found.setdefault(_labels(asked, row), [0] * steps)
-            spent[min(max(int(row.step), 0), steps - 1)] += int(row.spend_nano)
-        most = sorted(found.items(), key=lambda item: (-sum(item[1]), item[0]))[: asked.most]
-        return [SpendFact(labels, tuple(spent)) for labels, spent in most]
+        calls: Counter[Labels] = Counter()
+        totals = await self._totals(msgspec.structs.replace(_question(asked), bucket=Bucket.HOUR))
+        for line in totals.lines:
+            labels = _named(asked, line.key)
+            assert line.begin is not None
+            found.setdefault(labels, [0] * steps)[(line.begin - asked.since) // HOUR] += line.sums[
+                "cost_nano"
+            ]
+            calls[labels] += line.sums["calls"]
+        most = sorted(found, key=lambda labels: (-calls[labels], labels))[: asked.most]
+        return [HoursFact(labels, tuple(found[labels])) for labels in most]
+
+    async def _totals(self, question: Question) -> Totals:
+        try:
+            return await Reader(self._database.reading).totals(question)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise FactsUnavailable(f"the sums cannot be read: {type(error).__name__}") from error
 
     async def spool(self) -> SpoolFact:
         stats = added_up(await asyncio.to_thread(read, self._spool))
@@ -85,6 +116,21 @@ class StoredFacts:
             return await self._database.rows(query)
         except StoreUnavailable as error:
             raise FactsUnavailable(str(error)) from error
+
+
+def _question(asked: Asked) -> Question:
+    """About money alone. What no call says is ``None`` there and empty here."""
+    return Question(
+        since=asked.since,
+        until=asked.until,
+        group_by=tuple(Dimension(DIMENSIONS[name]) for name in asked.group_by),
+        where={Dimension(DIMENSIONS[name]): (value or None,) for name, value in asked.scope},
+        measures=("cost_nano",),
+    )
+
+
+def _named(asked: Asked, key: Group) -> Labels:
+    return tuple((name, value or "") for name, value in zip(asked.group_by, key, strict=True))
 
 
 def _whole_ms(asked: Asked) -> Asked:

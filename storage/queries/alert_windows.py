@@ -1,4 +1,4 @@
-"""Sums, quantiles and series over the calls of a stretch of time, by dimensions of alert rules.
+"""Sums and quantiles over the calls of a stretch of time, by dimensions of alert rules.
 
 The id of a call begins with its time, so a stretch of time is a range of the primary key.
 """
@@ -38,7 +38,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def sums(asked: Asked) -> Select[Any]:
-    """Calls, failures, unpriced calls and spend by group; most calls first."""
+    """Calls, failures and unpriced calls by group; most calls first."""
     failed = _C.outcome.not_in([one.value for one in NO_FAILURE])
     answered = and_(
         _C.outcome == Outcome.PROVIDER_ERROR.value,
@@ -54,7 +54,6 @@ def sums(asked: Asked) -> Select[Any]:
         _number(failed).label("failed"),
         _number(providers).label("provider_failed"),
         _number(unpriced).label("unpriced"),
-        func.coalesce(func.sum(_C.cost_nano), 0).label("spend_nano"),
     ).where(*_conditions(asked))
     return query.group_by(*groups).order_by(func.count().desc(), *groups).limit(asked.most)
 
@@ -82,26 +81,13 @@ def quantiles(asked: Asked, measure: Measure, ppm: int) -> Select[Any]:
     )
 
 
-def series(asked: Asked, step_s: int) -> Select[Any]:
-    """Spend by group and step (0 is the first)."""
-    groups = _groups(asked)
-    since_ns = _ms(asked.since) * 1_000_000
-    step = ((_C.started_ns - since_ns) // (step_s * 1_000_000_000)).label("step")
-    return (
-        select(*groups, step, func.coalesce(func.sum(_C.cost_nano), 0).label("spend_nano"))
-        .where(*_conditions(asked))
-        .group_by(*groups, step)
-        .order_by(*groups, step)
-    )
-
-
 def _groups(asked: Asked) -> list[ColumnElement[Any]]:
     return [_dimension(name).label(f"g{place}") for place, name in enumerate(asked.group_by)]
 
 
 def _dimension(name: str) -> ColumnElement[Any]:
     if name == "model":
-        return func.coalesce(_C.response_model, _C.request_model, "")
+        return func.coalesce(func.nullif(_C.response_model, ""), _C.request_model, "")
     return func.coalesce(_C[DIMENSIONS[name]], "")
 
 

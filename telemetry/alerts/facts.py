@@ -47,7 +47,6 @@ class CallsFact(msgspec.Struct, frozen=True):
     """Of those, the provider's doing: not reached, reset, timed out, cut short, or a status of 500 and above."""
     unpriced: int
     """Should have a cost and have none."""
-    spend_nano: int
 
 
 class QuantileFact(msgspec.Struct, frozen=True):
@@ -59,7 +58,14 @@ class QuantileFact(msgspec.Struct, frozen=True):
 
 
 class SpendFact(msgspec.Struct, frozen=True):
-    """nano-USD of one group per stretch of time, oldest first, without gaps."""
+    """What the calls of one group cost."""
+
+    labels: Labels
+    spend_nano: int
+
+
+class HoursFact(msgspec.Struct, frozen=True):
+    """nano-USD of one group in each UTC hour, oldest first, without gaps."""
 
     labels: Labels
     spent: tuple[int, ...]
@@ -101,13 +107,19 @@ class AlertFacts(Protocol):
     """The only thing evaluations ask. May raise :class:`FactsUnavailable`."""
 
     async def calls(self, asked: Asked) -> Sequence[CallsFact]:
-        """Sums by group; a group without calls is missing, but without ``group_by`` there is always one."""
+        """Sums by group; a group without calls is missing, but without ``group_by`` there is always one.
+
+        For the last hour at most: they are added up anew each time. So are quantiles.
+        """
 
     async def quantiles(self, asked: Asked, measure: Measure, ppm: int) -> Sequence[QuantileFact]:
         """The ``ppm`` quantile by group."""
 
-    async def spend(self, asked: Asked, step_s: int) -> Sequence[SpendFact]:
-        """Spend by group in steps of ``step_s`` from ``since`` on."""
+    async def spend(self, asked: Asked) -> Sequence[SpendFact]:
+        """Spend by group, of any time; without ``group_by`` there is always one."""
+
+    async def hours(self, asked: Asked) -> Sequence[HoursFact]:
+        """Spend by group and hour, of any time; both ends are whole UTC hours."""
 
     async def spool(self) -> SpoolFact:
         """Over all workers of this machine."""

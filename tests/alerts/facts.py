@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from telemetry.alerts.facts import Asked, BudgetFact, CallsFact, Measure, QuantileFact, SpendFact, SpoolFact
+from telemetry.alerts.facts import (
+    Asked,
+    BudgetFact,
+    CallsFact,
+    HoursFact,
+    Measure,
+    QuantileFact,
+    SpendFact,
+    SpoolFact,
+)
 from telemetry.alerts.kinds.registry import rule_of
 from telemetry.alerts.labels import Labels
 from telemetry.alerts.rule import Rule
@@ -41,7 +50,7 @@ def budget(spent: int, limit: int = 15 * DOLLAR, **changed: Any) -> BudgetFact:
 
 def calls(failed: int = 0, of: int = 100, labels: Labels = (), **changed: int) -> CallsFact:
     """Sums over some calls."""
-    given = {"provider_failed": failed, "unpriced": 0, "spend_nano": 0, **changed}
+    given = {"provider_failed": failed, "unpriced": 0, **changed}
     return CallsFact(labels, of, failed, **given)
 
 
@@ -53,6 +62,7 @@ class MadeUp:
         self.call_facts: list[CallsFact] = [calls()]
         self.quantile_facts: list[QuantileFact] = []
         self.spend_facts: list[SpendFact] = []
+        self.hours_facts: list[HoursFact] = []
         self.spool_fact = SpoolFact(0, 0)
         self.asked: list[Asked] = []
 
@@ -64,9 +74,13 @@ class MadeUp:
         self.asked.append(asked)
         return self.quantile_facts
 
-    async def spend(self, asked: Asked, step_s: int) -> Sequence[SpendFact]:
+    async def spend(self, asked: Asked) -> Sequence[SpendFact]:
         self.asked.append(asked)
         return self.spend_facts
+
+    async def hours(self, asked: Asked) -> Sequence[HoursFact]:
+        self.asked.append(asked)
+        return self.hours_facts
 
     async def spool(self) -> SpoolFact:
         return self.spool_fact

@@ -10,10 +10,11 @@ from alerts.facts import DOLLAR, MONTH, NOON, MadeUp, budget, calls, rule
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telemetry.alerts.facts import BudgetFact, QuantileFact, SpendFact, SpoolFact
+from telemetry.alerts.facts import BudgetFact, HoursFact, QuantileFact, SpendFact, SpoolFact
 from telemetry.alerts.kinds.budget import Step
 from telemetry.alerts.kinds.overrun import Outlook
 from telemetry.alerts.kinds.registry import KINDS
+from telemetry.alerts.kinds.spend_spike import Leap, usual
 from telemetry.alerts.rule import Rule
 from telemetry.alerts.verdict import Decision, Reason, Severity, Subject, Verdict
 
@@ -84,9 +85,9 @@ async def test_a_budget_rule_looks_at_every_threshold_of_the_budgets_it_is_about
 
 async def test_a_rule_may_bring_its_own_budget_for_each_group() -> None:
     facts = MadeUp()
-    facts.call_facts = [
-        calls(spend_nano=9 * DOLLAR, labels=(("team", "search"),)),
-        calls(spend_nano=1, labels=(("team", "ads"),)),
+    facts.spend_facts = [
+        SpendFact((("team", "search"),), 9 * DOLLAR),
+        SpendFact((("team", "ads"),), 1),
     ]
     own = rule(
         "budget", limit_usd=10, period="month", time_zone="Europe/Zurich", group_by=["team"], thresholds=[0.9]
@@ -150,7 +151,7 @@ async def test_an_old_record_in_the_spool() -> None:
 
 
 def spike(before: list[int], now: int, **keys: Any) -> Verdict:
-    verdict = KINDS["spend_spike"].evaluate(rule("spend_spike", **keys), SpendFact((), (*before, now)), NOON)
+    verdict = KINDS["spend_spike"].evaluate(rule("spend_spike", **keys), Leap((), now, tuple(before)), NOON)
     assert isinstance(verdict, Verdict)
     return verdict
 
@@ -175,6 +176,26 @@ def test_work_that_comes_every_day_or_every_week_is_no_spike() -> None:
     other = [DOLLAR] * 168
     other[-30] = 20 * DOLLAR
     assert spike(other, 20 * DOLLAR).decision is Decision.FIRING
+    other[-23] = 20 * DOLLAR
+    assert spike(other, 20 * DOLLAR).decision is Decision.QUIET, "it began within that hour"
+
+
+def test_windows_of_several_hours_are_added_up() -> None:
+    assert usual([1] * 48, 6) == 6
+    assert usual([0] * 24 + [5] * 6 + [0] * 18, 6) == 30, "a day ago"
+    assert spike([DOLLAR] * 168, 18 * DOLLAR, window="6h").decision is Decision.FIRING
+    assert spike([DOLLAR] * 168, 18 * DOLLAR - 1, window="6h").decision is Decision.QUIET
+
+
+async def test_a_spike_is_looked_for_group_by_group() -> None:
+    facts = MadeUp()
+    facts.spend_facts = [SpendFact((("team", "a"),), 9 * DOLLAR), SpendFact((("team", "new"),), 9 * DOLLAR)]
+    facts.hours_facts = [HoursFact((("team", "a"),), (DOLLAR,) * 168)]
+    found = await judged(rule("spend_spike", group_by=["team"]), facts)
+    assert [verdict.decision.value for _, verdict in found] == ["firing", "unknown"]
+    hours, last = facts.asked
+    assert (last.until - last.since, last.until) == (timedelta(hours=1), NOON)
+    assert (hours.until, hours.until - hours.since) == (NOON - timedelta(hours=1), timedelta(days=7))
 
 
 def outlook(fact: BudgetFact, days: list[int], **keys: Any) -> Verdict:
@@ -202,13 +223,14 @@ def test_an_overrun_is_projected_over_the_days_that_are_left() -> None:
 async def test_an_overrun_asks_for_whole_days_in_the_scope_of_the_budget() -> None:
     facts = MadeUp()
     facts.budget_facts = [budget(DOLLAR)]
-    facts.spend_facts = [SpendFact((), (DOLLAR,) * 28)]
-    ((subject, _),) = await judged(rule("overrun"), facts)
+    facts.hours_facts = [HoursFact((), (DOLLAR // 24,) * 28 * 24)]
+    ((subject, verdict),) = await judged(rule("overrun"), facts)
     assert subject.key == "b1"
     (asked,) = facts.asked
     assert (asked.scope, asked.group_by) == ((("team", "search"),), ())
     assert asked.until.isoformat() == "2026-11-21T00:00:00+00:00"
     assert asked.until - asked.since == timedelta(days=28)
+    assert verdict.value == DOLLAR + DOLLAR // 24 * 24 * 19 // 2
 
 
 async def test_nothing_is_projected_for_a_window_that_is_over() -> None:

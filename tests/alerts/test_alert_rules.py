@@ -96,6 +96,7 @@ def test_numbers_are_taken_as_they_are_written() -> None:
         ({"name": "x", "kind": "error_rate", "channels": 5}, "channels", "is not a list of names"),
         ({"name": "x", "kind": "latency"}, "above", "is missing"),
         ({"name": "x", "kind": "spend_spike", "window": "5h"}, "history", "does not fit the window"),
+        ({"name": "x", "kind": "spend_spike", "window": "90m"}, "window", "is not a number of hours"),
         ({"name": "x", "kind": "spool_age", "scope": {"team": "a"}}, "scope", "has no meaning here"),
     ],
 )

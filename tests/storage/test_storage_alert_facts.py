@@ -22,7 +22,7 @@ from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
 START = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
-HOUR = timedelta(hours=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 ENDS = [
     (Outcome.COMPLETED, 200),
     (Outcome.COMPLETED, 200),
@@ -129,7 +129,6 @@ async def test_facts_are_what_adding_up_by_hand_gives(
                 for one in failed
             )
             assert fact.unpriced == sum(one.cost.total is None for one in mine)
-            assert fact.spend_nano == sum(one.cost.total or 0 for one in mine)
 
 
 @pytest.mark.parametrize("ppm", [1, 500_000, 950_000, 999_999])
@@ -155,25 +154,31 @@ async def test_quantiles_are_values_that_calls_had(
             } == expected
 
 
-@pytest.mark.parametrize("step_s", [600, 3_600])
-async def test_spend_comes_in_steps_without_gaps(
-    facts: StoredFacts, database: str, tmp_path: Path, step_s: int
+async def test_spend_of_any_time_is_what_adding_up_by_hand_gives(
+    facts: StoredFacts, database: str, tmp_path: Path
 ) -> None:
     records = some_calls(300, seed=3)
     await keep(database, tmp_path, records)
-    for asked in QUESTIONS:
-        steps = int((asked.until - asked.since).total_seconds()) // step_s
-        if not steps:
-            continue
-        expected = {} if asked.group_by else {(): [0] * steps}
+    for asked in (*QUESTIONS, Asked(START - 40 * 24 * HOUR, START + 90 * MINUTE, (), ("team",))):
+        expected = {} if asked.group_by else {(): 0}
         for group, mine in within(records, asked).items():
-            spent = expected.setdefault(group, [0] * steps)
+            expected[group] = sum(one.cost.total or 0 for one in mine)
+        found = await facts.spend(asked)
+        assert {tuple(value for _, value in fact.labels): fact.spend_nano for fact in found} == expected
+
+
+async def test_hours_come_without_gaps(facts: StoredFacts, database: str, tmp_path: Path) -> None:
+    records = some_calls(300, seed=4)
+    await keep(database, tmp_path, records)
+    first = START.replace(minute=0, second=0, microsecond=0)
+    for scope, group_by in (((), ()), ((("team", "search"),), ("model",)), ((("team", ""),), ())):
+        asked = Asked(first - 2 * HOUR, first + 5 * HOUR, scope, group_by)
+        expected = {} if asked.group_by else {(): [0] * 7}
+        for group, mine in within(records, asked).items():
             for one in mine:
-                at = timedelta(microseconds=one.timing.started_ns // 1000) - (
-                    asked.since - datetime.fromtimestamp(0, UTC)
-                )
-                spent[int(at.total_seconds()) // step_s] += one.cost.total or 0
-        found = await facts.spend(asked, step_s)
+                at = datetime.fromtimestamp(one.timing.started_ns // 10**9, UTC)
+                expected.setdefault(group, [0] * 7)[(at - asked.since) // HOUR] += one.cost.total or 0
+        found = await facts.hours(asked)
         assert {tuple(value for _, value in fact.labels): list(fact.spent) for fact in found} == expected
 
 
@@ -215,6 +220,8 @@ async def test_the_spool_of_this_machine(facts: StoredFacts, tmp_path: Path) -> 
 
 async def test_without_a_database_nothing_is_known(tmp_path: Path) -> None:
     opened = AlertDatabase(parse("postgresql://u@127.0.0.1:1/d", tmp_path))
-    with pytest.raises(FactsUnavailable):
-        await StoredFacts(opened, tmp_path).calls(Asked(START, START + HOUR))
+    lost, asked = StoredFacts(opened, tmp_path), Asked(START, START + HOUR)
+    for question in (lost.calls(asked), lost.spend(asked), lost.hours(asked)):
+        with pytest.raises(FactsUnavailable):
+            await question
     await opened.close()

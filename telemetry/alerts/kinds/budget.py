@@ -76,7 +76,7 @@ async def gather_budgets(
     subjects = []
     for window in windows:
         wanted = Asked(window.start, window.end, rule.scope, rule.group_by)
-        for sums in await facts.calls(wanted):
+        for sums in await facts.spend(wanted):
             about = subject(rule, sums.labels)
             labels = labels_of(rule, sums.labels)
             fact = BudgetFact(

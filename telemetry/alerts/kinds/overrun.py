@@ -54,9 +54,13 @@ async def _gather(rule: Rule[Params], facts: AlertFacts, now: datetime) -> Seque
         if fact.window_end <= now or not fact.whole or fact.unit is not Unit.NANO_USD:
             continue
         today = fact.window_start + (now - fact.window_start) // timedelta(days=1) * timedelta(days=1)
-        wanted = Asked(today - timedelta(days=HISTORY_DAYS), today, fact.filters, most=1)
-        history = await facts.spend(wanted, DAY_S)
-        found.append(Case(subject, Outlook(fact, history[0].spent if history else ())))
+        # Days that begin at half past are moved by that: it makes no difference to a projection.
+        until = today.replace(minute=0, second=0, microsecond=0)
+        wanted = Asked(until - timedelta(days=HISTORY_DAYS), until, fact.filters, most=1)
+        history = await facts.hours(wanted)
+        hours = history[0].spent if history else ()
+        days = tuple(sum(hours[first : first + 24]) for first in range(0, len(hours), 24))
+        found.append(Case(subject, Outlook(fact, days)))
     return found
 
 
