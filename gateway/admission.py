@@ -71,15 +71,17 @@ class Admission:
         book: PriceBook,
         clock: Callable[[], float],
         count: Tokens | None = None,
-        drawn: set[str] | None = None,
+        drawn: dict[str, frozenset[str]] | None = None,
         *,
         strict: bool = False,
     ) -> None:
-        """``drawn``: where the calls are noted that draw on leases. ``strict``: without the database nothing more is
+        """``drawn``: where it is noted which call draws on which budgets' leases. ``strict``: without the database nothing more is
         lent, and calls beyond what this worker holds are refused."""
         self.strict = strict
         self.lender: Lender | None = None
         self.purses: dict[tuple[str, str, str], Purse] = {}
+        self.touched: set[Purse] = set()
+        """Those that calls drew on since the lender looked."""
         self.overdrawn = 0
         """Calls let through because the database did not answer."""
         self.denied = 0
@@ -89,7 +91,7 @@ class Admission:
         self._calendar = Calendar()
         self._clock = clock
         self._count = count
-        self._drawn = drawn if drawn is not None else set()
+        self._drawn = drawn if drawn is not None else {}
         self._holds: dict[str, Holds] = {}
 
     def adopt(self, scopes: Scopes) -> None:
@@ -151,7 +153,7 @@ class Admission:
         """The call is not made after all."""
         for purse, amount in self._holds.pop(call_id, ()):
             purse.held -= amount
-        self._drawn.discard(call_id)
+        self._drawn.pop(call_id, None)
 
     def settle(self, record: CallRecord) -> None:
         """The call has ended: what it cost takes the place of what was held."""
@@ -159,6 +161,7 @@ class Admission:
         if holds is None:
             return
         wake = False
+        self.touched.update([purse for purse, _ in holds])
         for purse, held in holds:
             purse.settle(held, spent(purse.account.budget, record))
             wake = wake or (purse.enforced and (purse.is_of_key or not purse.is_wide(held)))
@@ -191,20 +194,20 @@ class Admission:
                     self.lender.wake()
             purse.touched_at = now
             found.append(purse)
+        self.touched.update(found)
         return found
 
     # ---- reserving
 
     def _take(self, call_id: str, holds: Holds, purses: list[Purse]) -> None:
         """Hold what was found to be there."""
-        drawn = low = False
+        low = False
         for purse, amount in holds:
             purse.held += amount
             purse.latest = amount
-            drawn = drawn or not purse.is_of_key
             low = low or purse.granted - purse.used - purse.held < purse.low_mark
-        if drawn:
-            self._drawn.add(call_id)
+        if holds:
+            self._drawn[call_id] = frozenset([purse.account.budget.id for purse, _ in holds])
         if low and self.lender is not None:
             self.lender.wake()
         self._holds[call_id] = holds + [(purse, 0) for purse in purses if not purse.enforced]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from gateway.admission import Admission
@@ -30,6 +30,9 @@ LOOK_S: Final = 2.0
 RENEW_S: Final = 60.0
 SWEEP_S: Final = 5.0
 FORGET_S: Final = 300.0
+LATELY_S: Final = 30.0
+MOST_LOOKED_AT: Final = 500
+"""Accounts looked at at once: those that were drawn on last."""
 
 _logger = logging.getLogger("gateway.leasing")
 
@@ -59,6 +62,8 @@ class Leasing:
         self._look_at = self._renew_at = self._sweep_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._untold: set[Purse] = set()
+        """Those that may have something to be told or given back."""
         self.failures = 0
         """Rounds the database did not answer."""
 
@@ -82,6 +87,7 @@ class Leasing:
             return False
         if self._answer is None:
             self._answer = asyncio.get_running_loop().create_future()
+        self._admission.touched.update(purses)
         self._wake.set()
         try:
             return await asyncio.wait_for(asyncio.shield(self._answer), PATIENCE_S)
@@ -109,11 +115,16 @@ class Leasing:
         try:
             if answer is None and self._clock() < self._down_until:
                 return
-            await self._borrow()
+            touched, self._admission.touched = self._admission.touched, set()
+            self._untold |= touched
+            await self._borrow(touched)
             done = True
             if answer is not None:
                 answer.set_result(True)
-            await self._tell()
+            await self._tell(self._untold)
+            self._untold = {
+                purse for purse in self._untold if purse.owing or purse.denied or _is_tight(purse)
+            }
             await self._keep_up()
         except ControlUnavailable as error:
             if not self.failures:
@@ -124,12 +135,8 @@ class Leasing:
             if answer is not None and not answer.done():
                 answer.set_result(done)
 
-    async def _borrow(self) -> None:
-        wanting = [
-            purse
-            for purse in self._admission.purses.values()
-            if purse.enforced and (purse.asked or purse.is_low)
-        ]
+    async def _borrow(self, touched: set[Purse]) -> None:
+        wanting = [purse for purse in touched if purse.enforced and (purse.asked or purse.is_low)]
         if not wanting:
             return
         asks = [Ask(purse.account, max(purse.asked - purse.available, 0)) for purse in wanting]
@@ -138,9 +145,8 @@ class Leasing:
         ):
             purse.take(got)
 
-    async def _tell(self) -> None:
+    async def _tell(self, purses: Collection[Purse]) -> None:
         """Tell what limits of keys have used and what was refused, and give back what is not needed."""
-        purses = list(self._admission.purses.values())
         used = [(purse, purse.owing) for purse in purses if purse.owing]
         if used:
             await leases.settle(self._db, self._owner, [(purse.account, owing) for purse, owing in used])
@@ -189,7 +195,10 @@ class Leasing:
             is_over = purse.account.end_s <= end_s or now - purse.touched_at > FORGET_S
             if is_over and not (purse.held or purse.available > 0 or purse.owing or purse.denied):
                 del purses[key]
-        accounts = [purse.account for purse in purses.values()]
+        await self._give_back([purse for purse in purses.values() if _is_spare(purse, now)])
+        lately = [purse for purse in purses.values() if now - purse.touched_at <= LATELY_S]
+        lately.sort(key=lambda purse: -purse.touched_at)
+        accounts = [purse.account for purse in lately[:MOST_LOOKED_AT]]
         found = await leases.standings(self._db, accounts, self._now_ms())
         for key, standing in found.items():
             if key in purses:
@@ -197,12 +206,16 @@ class Leasing:
 
     async def _return_all(self) -> None:
         try:
-            for purse in self._admission.purses.values():
-                purse.touched_at = 0.0
-            await self._tell()
-            await self._give_back(list(self._admission.purses.values()))
+            purses = list(self._admission.purses.values())
+            await self._tell(purses)
+            await self._give_back(purses)
         except ControlUnavailable as error:
             _logger.warning("what was lent is given back by time: %s", error)
+
+
+def _is_tight(purse: Purse) -> bool:
+    """Does it hold something of an account of which not much is left?"""
+    return purse.enforced and (purse.available > 0 or purse.held > 0) and not purse.is_wide(purse.latest)
 
 
 def _is_spare(purse: Purse, now: float) -> bool:

@@ -58,8 +58,8 @@ class BudgetCompanion:
     def __init__(self) -> None:
         self.owner = ""
         """This worker, as its leases name it."""
-        self.drawn: set[str] = set()
-        """Calls that were drawn on this worker's leases and are not written yet; the event loop adds to it."""
+        self.drawn: dict[str, frozenset[str]] = {}
+        """Calls that are not written yet -> budgets whose leases this worker drew on for them; the event loop adds."""
         self._scopes = Scopes()
         self._version = -1
 
@@ -88,7 +88,8 @@ class BudgetCompanion:
 
     def written(self, records: Sequence[CallRecord]) -> None:
         """These are rows now."""
-        self.drawn.difference_update([record.id for record in records])
+        for record in records:
+            self.drawn.pop(record.id, None)
 
     def _take(self, version: int, rows: Sequence[Any]) -> None:
         self._scopes = Scopes([decode(row[0]) for row in rows])
@@ -99,6 +100,7 @@ class BudgetCompanion:
         found: dict[tuple[str, str, str], Delta] = {}
         for record in records:
             what = record.what
+            drawn = self.drawn.get(record.id, ())
             accounts = self._scopes.accounts(record.who, what.provider, what.model, record.timing.started_ns)
             for account in accounts:
                 delta = found.get(account.key)
@@ -108,7 +110,7 @@ class BudgetCompanion:
                 delta.spent += amount
                 delta.calls += is_call(record)
                 delta.unpriced += account.budget.unit is Unit.USD and is_unpriced(record)
-                if account.budget.is_enforced and record.id in self.drawn:
+                if account.budget.id in drawn:
                     delta.mine += amount
         return [found[key] for key in sorted(found)]
 

@@ -246,7 +246,7 @@ async def test_what_a_call_costs_moves_from_lent_to_spent_with_its_row(
     chance = random.Random(5)
     calls = [record(chance) for _ in range(8)]
     mine = calls[:5]
-    companion.drawn.update(one.id for one in mine)
+    companion.drawn.update({one.id: frozenset(["hard"]) for one in mine})
     await asyncio.to_thread(target.write, calls)
     companion.written(calls)
     assert not companion.drawn
