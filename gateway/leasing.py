@@ -24,7 +24,7 @@ TICK_S: Final = 0.5
 IDLE_S: Final = 5.0
 """An account that no call draws on gets back what was lent."""
 KEY_IDLE_S: Final = 0.5
-"""The same for limits of keys, which are small and shared by all workers."""
+"""The same for tokens per minute of a key: what a call did not need is soon needed by the next."""
 LOOK_S: Final = 2.0
 """How often accounts in use are looked at."""
 RENEW_S: Final = 60.0
@@ -223,6 +223,6 @@ def _is_spare(purse: Purse, now: float) -> bool:
     if purse.asked or purse.available <= 0 or not purse.enforced:
         return False
     idle = now - purse.touched_at
-    if purse.is_of_key:
-        return idle > KEY_IDLE_S
-    return idle > IDLE_S or not purse.is_wide(purse.latest)
+    if idle > IDLE_S or (purse.is_of_key and purse.counts and idle > KEY_IDLE_S):
+        return True
+    return not (purse.is_of_key and purse.counts) and not purse.is_wide(purse.latest)

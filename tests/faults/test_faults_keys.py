@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from rig.bodies import DONE, openai_chat, openai_events
 from rig.client import RawClient, call
+from rig.connection import Peer, Seen
 from rig.process import eventually, free_port, serving
 from rig.script import hang, reply, sse
 from rig.upstream import ScriptedUpstream
@@ -35,10 +37,11 @@ async def upstream() -> AsyncIterator[ScriptedUpstream]:
         yield running
 
 
-async def new_key(url: str) -> str:
+async def new_key(url: str, **limits: int) -> str:
     db = control_of(parse(url, Path()))
+    key = Key(id="key_1", name="app", **limits)  # type: ignore[arg-type]
     try:
-        return await admin.create_key(db, Key(id="key_1", name="app"), "test", int(time.time() * 1000))
+        return await admin.create_key(db, key, "test", int(time.time() * 1000))
     finally:
         await db.close()
 
@@ -99,3 +102,33 @@ async def test_keys_are_known_without_the_database(tmp_path: Path, upstream: Scr
         port = await asyncio.to_thread(gateway.started)
         assert await statuses(port, secret, 4) == {200}
         assert await statuses(port, "wbk_" + "x" * 43, 2) == {401}
+
+
+async def test_workers_share_the_limits_of_a_key(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    url = f"sqlite:///{tmp_path}/keys.db"
+    await asyncio.to_thread(migrate, parse(url, Path()))
+    secret = await new_key(url, concurrent=5)
+    go = asyncio.Event()
+
+    async def slow(peer: Peer, seen: Seen) -> None:
+        await peer.read_body(seen)
+        await go.wait()
+        await reply(json=openai_chat())(peer, seen)
+
+    upstream.default = slow
+    environ = {**ENVIRON, "WEIGHBRIDGE_STORAGE__URL": url}
+    with serving(tmp_path, upstream.base, environ=environ, port=free_port()) as gateway:
+        port = await asyncio.to_thread(gateway.started)
+        lines = [("Authorization", f"Bearer {secret}")]
+        calls = [asyncio.create_task(call(port, "POST", CHAT, lines, json=BODY)) for _ in range(30)]
+        await upstream.seen(5)
+        while sum(one.done() for one in calls) < 25:
+            await asyncio.sleep(0.02)
+        assert len(upstream.requests) == 5
+        go.set()
+        found = Counter([(await one).status for one in calls])
+        assert found == {200: 5, 429: 25}
+        end = time.monotonic() + 10
+        while await statuses(port, secret, 5) != {200}:  # what was held comes back
+            assert time.monotonic() < end
+            await asyncio.sleep(0.1)
