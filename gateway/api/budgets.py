@@ -179,7 +179,7 @@ class Budgets:
         deps = self._deps
 
         def edit(budget: Budget) -> Budget:
-            known = deps.known(*(value for dimension, value in budget.scope if dimension == "provider"))
+            known = deps.known().also(value for dimension, value in budget.scope if dimension == "provider")
             return fitted(BudgetIn, {**said_of(budget), **given}, known).to_budget(budget.id)
 
         try:

@@ -42,9 +42,8 @@ class ControlDeps(msgspec.Struct, frozen=True):
     def now_s(self) -> int:
         return int(self.clock())
 
-    def known(self, *providers: str) -> Known:
-        """``providers``: others that are let through, because they were allowed before."""
-        return Known(self.now_ms, {*self.providers(), *providers}, self.salt())
+    def known(self) -> Known:
+        return Known(self.now_ms, self.providers(), self.salt())
 
     async def close(self) -> None:
         await self.db.close()

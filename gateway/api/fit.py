@@ -28,6 +28,10 @@ class Known(msgspec.Struct, frozen=True):
     salt: SecretStr | None = None
     """User ids are kept as a hash under it; ``None``: as they are."""
 
+    def also(self, providers: Iterable[str]) -> Known:
+        """With more providers: those that were let through before."""
+        return Known(self.now_ms, {*self.providers, *providers}, self.salt)
+
 
 def known_of(info: ValidationInfo) -> Known:
     """What :func:`fit` was given."""

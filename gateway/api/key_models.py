@@ -8,7 +8,7 @@ import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from gateway.api.fit import known_of, not_one_of, wrong
-from gateway.api.values import Coming, ModelPattern, Positive, Title, Value, moment_text
+from gateway.api.values import Coming, Grace, ModelPattern, Positive, Title, Value, moment_text
 from gateway.attribution import HASHED, MAX_TAGS, hashed
 from storage.keys.model import Key, KeyRow, Token, TokenRow
 from telemetry.record import Who
@@ -16,6 +16,7 @@ from telemetry.record import Who
 REQUIRABLE: Final = tuple(name for name in Who.__struct_fields__ if name not in ("key_id", "tags", "sources"))
 """Attributes a key may insist on."""
 MOST_LISTED: Final = 200
+DAY_MS: Final = 86_400_000
 State = Literal["active", "expired", "revoked"]
 
 
@@ -102,6 +103,16 @@ class KeyChangeIn(KeyIn):
     """What is to change; what is left out stays, ``null`` takes away."""
 
     name: Title = Field(default="", description="What it is called.")
+
+
+class RotateIn(BaseModel):
+    """How a key is given another secret."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    grace: Grace = Field(
+        default=DAY_MS, description="How long the secret of before is good as well: 24h, 7d, 0."
+    )
 
 
 class KeyOut(BaseModel):

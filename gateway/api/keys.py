@@ -5,32 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from aiohttp import web
-from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.api.body import fitted, table_of
 from gateway.api.control import NO_STORE, ControlDeps, id_in, not_there, place_in, to_cursor
-from gateway.api.key_models import KeyChangeIn, KeyIn, KeyMadeOut, KeyOut, KeysOut, key_out, said_of
+from gateway.api.key_models import KeyChangeIn, KeyIn, KeyMadeOut, KeyOut, KeysOut, RotateIn, key_out, said_of
 from gateway.api.page import PageQuery, query_of
 from gateway.api.problems import ApiError, json_response
 from gateway.api.routes import Endpoint
-from gateway.api.values import Grace
 from gateway.api.viewer import viewer_of
 from storage.keys import admin
 from storage.keys.model import Key, KeyRow, new_key_id
 
 PATH: Final = "/api/keys"
 ONE: Final = "/api/keys/{id}"
-DAY_MS: Final = 86_400_000
-
-
-class RotateIn(BaseModel):
-    """How a key is given another secret."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    grace: Grace = Field(
-        default=DAY_MS, description="How long the secret of before is good as well: 24h, 7d, 0."
-    )
 
 
 class Keys:
@@ -117,7 +104,7 @@ class Keys:
         given = await table_of(request)
 
         def edit(key: Key) -> Key:
-            known = self._deps.known(*key.providers)
+            known = self._deps.known().also(key.providers)
             return fitted(KeyIn, {**said_of(key), **given}, known).to_key(key.id)
 
         row = await admin.change_key(

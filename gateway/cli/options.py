@@ -36,6 +36,14 @@ def url_option(function: F) -> F:
     )(function)
 
 
+def passed_on(ctx: click.Context, config: Path | None, bare: click.Command) -> None:
+    """For a group that is a command by itself: does ``bare``, or hands its ``--config`` to the command behind it."""
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(bare, config=config)
+    elif config is not None and isinstance(ctx.command, click.Group):
+        ctx.default_map = {name: {"config": config} for name in ctx.command.commands}
+
+
 def settings_from(config: Path | None, changes: Mapping[str, Any] | None = None) -> Settings:
     """The settings, or every problem on stderr and exit code 2."""
     try:

@@ -9,6 +9,8 @@ from pricing.cost import CostStatus, format_usd
 
 _MICRO = 1000
 """Nano-USD in a millionth of a dollar."""
+_CENT = 10_000_000
+_DOLLAR = 1_000_000_000
 NOTHING = "–"
 
 _MARKS = {CostStatus.ESTIMATED: "~", CostStatus.PARTIAL: "≥"}
@@ -30,6 +32,17 @@ def usd(nano: int) -> str:
     micro += rest * 2 > _MICRO or (rest * 2 == _MICRO and micro % 2)
     dollars, decimals = divmod(micro, 1_000_000)
     return f"{sign}${dollars:,}.{decimals:06d}"
+
+
+def money(nano: int) -> str:
+    """``$1,250.00``, ``$0.004125``: cents from a dollar on, below it up to six decimals."""
+    if not 0 < abs(nano) < _DOLLAR:
+        cents, rest = divmod(abs(nano), _CENT)
+        cents += rest * 2 > _CENT or (rest * 2 == _CENT and cents % 2)
+        return f"{'-' if nano < 0 else ''}${cents // 100:,}.{cents % 100:02d}"
+    text = usd(nano)
+    whole, _, decimals = text.partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
 
 
 def cost_text(cost: CostOut) -> str:

@@ -29,16 +29,20 @@ from .conftest import Weighbridge, put_records
 
 COMMANDS = [
     "alerts",
+    "audit",
     "backtest",
+    "budgets",
     "calls",
     "check",
     "db",
     "demo",
     "explain",
     "export",
+    "keys",
     "prices",
     "reload",
     "serve",
+    "tokens",
     "version",
 ]
 NOON = 1_790_000_000_000_000_000
