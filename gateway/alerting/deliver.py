@@ -19,6 +19,8 @@ from telemetry.alerts.channels.retry import Fate, Trouble
 
 AT_ONCE: Final = 20
 """Messages that are under way at a time: a receiver that hangs holds up no more than its own."""
+SLICE_S: Final = 4.0
+"""No more is begun after this: the leader has other jobs."""
 _logger = logging.getLogger("gateway.alerting")
 
 
@@ -43,7 +45,7 @@ class Deliverer:
         self._rng = rng or random.Random()
 
     async def run(self, outbox: Outbox) -> Delivered:
-        """Send what is due, once each. Raises :class:`storage.store.StoreUnavailable`."""
+        """Send what is due, for a few seconds at most. Raises :class:`storage.store.StoreUnavailable`."""
         disabled = await outbox.disabled()
         posts = {
             post.name: post
@@ -53,10 +55,14 @@ class Deliverer:
         }
         if not posts or not await outbox.is_due(list(posts), self._now()):
             return Delivered()
-        taken = await outbox.take(list(posts), self._now(), AT_ONCE)
-        replies = await asyncio.gather(*(self._send(outbox, one, posts) for one in taken))
-        sent = sum(reply.fate is Fate.SENT for reply in replies)
-        return Delivered(sent, len(replies) - sent)
+        done, end = Delivered(), time.monotonic() + SLICE_S
+        while taken := await outbox.take(list(posts), self._now(), AT_ONCE):
+            replies = await asyncio.gather(*(self._send(outbox, one, posts) for one in taken))
+            sent = sum(reply.fate is Fate.SENT for reply in replies)
+            done = Delivered(done.sent + sent, done.failed + len(replies) - sent)
+            if any(reply.fate is Fate.DISABLE for reply in replies) or time.monotonic() > end:
+                break
+        return done
 
     async def _send(self, outbox: Outbox, taken: Taken, posts: Mapping[str, Post]) -> Reply:
         post, began, clock = posts[taken.channel], self._now(), time.perf_counter_ns()

@@ -108,8 +108,7 @@ async def test_a_channel_hears_of_an_alert_in_order(office: Make, receiver: Scri
     await one.evaluate()
     receiver.default = reply(200)
     receiver.requests.clear()
-    for _ in range(4):
-        await one.deliver()
+    await one.deliver()
     events = [seen.body.split(b'"type":"alert.')[1].split(b'"')[0] for seen in receiver.requests]
     assert events == [b"firing", b"still_firing", b"resolved"]
 
@@ -253,6 +252,14 @@ async def test_messages_without_a_channel_wait_and_are_given_up_in_the_end(
     assert await one.outbox.give_up_old(NOON + WAITING) == 0
     assert await one.outbox.give_up_old(NOON + WAITING + SECOND) == 1
     assert [row.state for row in await one.deliveries()] == ["gave_up"]
+
+
+async def test_many_messages_leave_in_one_round(office: Make, receiver: ScriptedUpstream) -> None:
+    one = office(posts=[hook(receiver.base)])
+    for number in range(50):
+        await one.outbox.put_one(message(alert=f"a{number}"), one.plan.posts[0], NOON)
+    (done,) = await one.deliver()
+    assert (done.sent, len(set(ids(receiver)))) == (50, 50)
 
 
 async def test_a_receiver_that_hangs_holds_up_nobody_else(office: Make, receiver: ScriptedUpstream) -> None:
