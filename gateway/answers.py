@@ -65,8 +65,6 @@ class Answers:
     def __init__(
         self,
         settings: Settings,
-        table: ProviderTable,
-        book: PriceBook,
         ledger: Ledger,
         current: Current,
         sink: Sink,
@@ -75,8 +73,6 @@ class Answers:
         self._settings = settings
         self._current = current
         self._sink = sink
-        self._table = table
-        self._book = book
         self._ledger = ledger
         self._task: asyncio.Task[web.Server] | None = None
         self._runner: web.AppRunner | None = None
@@ -141,7 +137,7 @@ class Answers:
         return self._runner.server
 
     def _deps(self, api: Any) -> Any:
-        destinations = self._table.destinations
+        destinations = self._current.table.destinations
 
         def health() -> Health:
             stats = self._ledger.stats()
@@ -149,8 +145,8 @@ class Answers:
 
         return api.ApiDeps(
             store=self._store,
-            book=self._book,
-            price_as=self._table.price_as,
+            book=lambda: self._current.book,
+            price_as=lambda name: self._current.table.price_as(name),
             pending=self._ledger.pending,
             health=health,
             version=VERSION,

@@ -131,7 +131,7 @@ class Gateway:
             admission=self._admission,
         )
         await self.governance.start(self.ledger.spool_name, self.live, self.proxy.keys_changed)
-        self._api = Answers(settings, self.table, self.book, self.ledger, self, sinks)
+        self._api = Answers(settings, self.ledger, self, sinks)
         http = http_limits(settings, connections_that_fit(settings.limits.connections))
         self.server = ProxyServer(self.proxy, self._api.server, http, clock, self.defects)
         self._lane = Lane(loop, clock, self.proxy, self.server, http, set())

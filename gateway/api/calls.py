@@ -61,7 +61,7 @@ class Calls:
     async def cost(self, request: web.Request) -> web.Response:
         """One call's cost, explained."""
         row = await self._row(request)
-        return json_response(explanation_of(row, self._deps.book, self._deps.price_as))
+        return json_response(explanation_of(row, self._deps.book(), self._deps.price_as))
 
     async def _row(self, request: web.Request) -> CallRow:
         id_ = request.match_info["id"].lower()

@@ -47,7 +47,8 @@ class ApiDeps(msgspec.Struct, frozen=True):
     """Handed in by whoever wires the gateway together."""
 
     store: CallReader
-    book: PriceBook
+    book: Callable[[], PriceBook]
+    """The prices in force; a reload may change them."""
     price_as: Callable[[str], str]
     """Provider name -> its id in the price book; a name no longer configured comes back as it is."""
     pending: Callable[[str], CallRecord | None]

@@ -91,7 +91,7 @@ async def connect(store: Store, book: PriceBook) -> AsyncIterator[Connect]:
     async def start(**changed: Any) -> Client:
         given: dict[str, Any] = {
             "store": store,
-            "book": book,
+            "book": lambda: book,
             "price_as": lambda name: name,
             "pending": lambda id_: None,
             "health": Health,

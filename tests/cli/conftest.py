@@ -72,7 +72,7 @@ async def serving(book: PriceBook) -> AsyncIterator[Callable[..., Awaitable[str]
         stores.append(store)
         given: dict[str, Any] = {
             "store": store,
-            "book": book,
+            "book": lambda: book,
             "price_as": lambda name: name,
             "pending": lambda id_: None,
             "health": Health,

@@ -59,7 +59,7 @@ async def analytics(
 
     given = ApiDeps(
         store=store,
-        book=price_book(Pricing()),
+        book=lambda: price_book(Pricing()),
         price_as=lambda name: name,
         pending=lambda id_: None,
         health=Health,
