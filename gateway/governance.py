@@ -52,7 +52,7 @@ class Governance:
                 if known is not None and not self.ring.still_good(known.key, now_ms):
                     running.revoke()
 
-        self._db = control_of(self._address)
+        self._db = control_of(self._address, durable=False)
         self._leasing = Leasing(
             self._db, self.companion.owner, self._admission, self._clock, _now_ms, self._dead
         )

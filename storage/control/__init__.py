@@ -9,10 +9,14 @@ from storage.control.sqlite import SqliteControl
 __all__ = ["ControlDatabase", "ControlUnavailable", "control_of"]
 
 
-def control_of(address: Address, timeout_s: float = 10.0) -> ControlDatabase:
-    """The database at an address; connects when first asked something."""
+def control_of(address: Address, timeout_s: float = 10.0, *, durable: bool = True) -> ControlDatabase:
+    """The database at an address; connects when first asked something.
+
+    ``durable``: what was committed survives the loss of power. What is lent to workers need not: the rows tell what was
+    spent.
+    """
     if address.engine is Engine.SQLITE:
-        return SqliteControl(address, timeout_s)
+        return SqliteControl(address, timeout_s, durable=durable)
     from storage.control.postgres import PostgresControl
 
-    return PostgresControl(address, timeout_s)
+    return PostgresControl(address, timeout_s, durable=durable)

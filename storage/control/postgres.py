@@ -20,7 +20,8 @@ class PostgresControl:
 
     engine = Engine.POSTGRESQL
 
-    def __init__(self, address: Address, timeout_s: float = 10.0) -> None:
+    def __init__(self, address: Address, timeout_s: float = 10.0, *, durable: bool = True) -> None:
+        self._durable = durable
         self._dsn = address.dsn
         self._timeout_s = timeout_s
         self._turn = asyncio.Lock()
@@ -50,7 +51,10 @@ class PostgresControl:
                 self._dsn,
                 timeout=self._timeout_s,
                 command_timeout=self._timeout_s,
-                server_settings={"application_name": "weighbridge-control"},
+                server_settings={
+                    "application_name": "weighbridge-control",
+                    "synchronous_commit": "on" if self._durable else "off",
+                },
             )
         return self._db
 

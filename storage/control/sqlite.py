@@ -21,7 +21,8 @@ class SqliteControl:
 
     engine = Engine.SQLITE
 
-    def __init__(self, address: Address, timeout_s: float = 10.0) -> None:
+    def __init__(self, address: Address, timeout_s: float = 10.0, *, durable: bool = True) -> None:
+        self._durable = durable
         self._path = Path(address.dsn)
         self._timeout_s = timeout_s
         self._thread = ThreadPoolExecutor(1, "control")
@@ -58,6 +59,7 @@ class SqliteControl:
     def _execute(self, statement: str, values: tuple[Any, ...]) -> tuple[list[Row], int]:
         if self._db is None:
             self._db = connect(self._path, self._timeout_s)
+            self._db.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
         cursor = self._db.execute(statement, values)
         return cursor.fetchall(), cursor.rowcount
 
