@@ -116,7 +116,7 @@ def questions(draw: st.DrawFn) -> Question:
     )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     early=st.lists(records(), max_size=15),
     late=st.lists(records(), max_size=15),
