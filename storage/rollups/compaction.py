@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 import msgspec
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.rollups import state
 from storage.rollups.contents import (
@@ -27,7 +27,7 @@ from storage.rollups.contents import (
     waiting,
 )
 from storage.rollups.tables import DAYS, HOURS
-from storage.rollups.tally import HOURS_A_DAY, by_day
+from storage.rollups.tally import HOURS_A_DAY, Tally, by_day
 from storage.rollups.transactions import Stale, change, generation, snapshot
 
 T = TypeVar("T")
@@ -51,14 +51,20 @@ async def compact(engine: AsyncEngine, now: datetime) -> Compacted:
 
     Raises SQLAlchemy's errors, and :class:`Stale` where others change the rollups all the time.
     """
-    folded = 0
-    while some := await persistently(lambda: _fold(engine)):
-        folded += some
+    folded = await fold(engine)
     days = 0
     today = int(now.timestamp()) // 3600 - GRACE_HOURS
     while await persistently(lambda: _close_next(engine, today // HOURS_A_DAY)):
         days += 1
     return Compacted(folded, days)
+
+
+async def fold(engine: AsyncEngine) -> int:
+    """Fold all deltas there are; how many."""
+    folded = 0
+    while some := await persistently(lambda: _fold(engine)):
+        folded += some
+    return folded
 
 
 async def persistently(work: Callable[[], Awaitable[T]]) -> T:
@@ -78,20 +84,24 @@ async def _fold(engine: AsyncEngine) -> int:
         found = await waiting(connection, AT_ONCE)
         if not found.ids:
             return 0
-        tally = found.tally
-        closed = (await state.numbers(connection)).get(state.CLOSED_DAY, 0)
-        late = by_day((key, line) for key, line in tally.hours.items() if key[0] < closed * HOURS_A_DAY)
-        merges = [
-            await merge_periods(connection, HOURS, tally.hours),
-            await merge_periods(connection, DAYS, late),
-            await merge_users(connection, tally.users),
-        ]
+        merges = await merges_of(connection, found.tally)
     async with change(engine, before) as connection:
-        await know_groups(connection, (group for _, group in tally.hours))
+        await know_groups(connection, (group for _, group in found.tally.hours))
         for merge in merges:
             await merge.write(connection)
         await discard(connection, found.ids)
     return len(found.ids)
+
+
+async def merges_of(connection: AsyncConnection, tally: Tally) -> list[Merge]:
+    """What is to be written so that the tables hold a tally too: by hour, by user, and by day where that is closed."""
+    closed = (await state.numbers(connection)).get(state.CLOSED_DAY, 0)
+    late = by_day((key, line) for key, line in tally.hours.items() if key[0] < closed * HOURS_A_DAY)
+    return [
+        await merge_periods(connection, HOURS, tally.hours),
+        await merge_periods(connection, DAYS, late),
+        await merge_users(connection, tally.users),
+    ]
 
 
 async def _close_next(engine: AsyncEngine, until: int) -> bool:

@@ -153,14 +153,15 @@ def second_of(dialect: Dialect) -> Expression:
 def between(since_ms: int, until_ms: int) -> tuple[ColumnElement[bool], ...]:
     """Calls that began in a stretch of time. Their ids begin with it, and there is an index on the ids."""
     return (
-        _C.id >= _first_id(since_ms),
-        _C.id < _first_id(until_ms),
+        _C.id >= first_id(since_ms),
+        _C.id < first_id(until_ms),
         _C.started_at >= as_datetime(since_ms),
         _C.started_at < as_datetime(until_ms),
     )
 
 
-def _first_id(ms: int) -> str:
+def first_id(ms: int) -> str:
+    """No call that began at this time or later has a smaller id."""
     text = f"{ms:012x}"
     return f"{text[:8]}-{text[8:]}-0000-0000-000000000000"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import add
 from typing import Final
 
@@ -120,12 +120,19 @@ class Tally:
 
     __hash__ = None  # type: ignore[assignment]
 
+    def only(self, day: int) -> Tally:
+        """What belongs to one day."""
+        return self._where(lambda one: one == day)
+
     def without(self, day: int) -> Tally:
         """What belongs to other days."""
-        other = Tally()
-        other.hours = {key: line for key, line in self.hours.items() if key[0] // HOURS_A_DAY != day}
-        other.users = {key: sums for key, sums in self.users.items() if key[1] != day}
-        return other
+        return self._where(lambda one: one != day)
+
+    def _where(self, wanted: Callable[[int], bool]) -> Tally:
+        part = Tally()
+        part.hours = {key: line for key, line in self.hours.items() if wanted(key[0] // HOURS_A_DAY)}
+        part.users = {key: sums for key, sums in self.users.items() if wanted(key[1])}
+        return part
 
 
 def by_day(hours: Iterable[tuple[PeriodKey, Line]]) -> dict[PeriodKey, Line]:

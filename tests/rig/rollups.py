@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from rig.ledger import STARTED_MS, record
-from sqlalchemy import delete, select
+from sqlalchemy import delete, event, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, CostSource, CostStatus
@@ -37,6 +39,9 @@ DAY_MS = 24 * HOUR_MS
 FIRST_DAY = STARTED_MS // DAY_MS
 """2026-11-18, in days since 1970."""
 NOW = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
+
+ANYTHING_GOES = list(HealthCheck)
+"""For examples that each begin with an empty database."""
 
 _counts = st.none() | st.integers(0, 5) | st.integers(0, 2**40)
 _nano = st.integers(0, 10**12)
@@ -124,6 +129,26 @@ async def written(url: str, *batches: Sequence[CallRecord]) -> None:
             target.close()
 
     await asyncio.to_thread(write)
+
+
+class Killed(Exception):  # noqa: N818
+    """In place of the death of the process."""
+
+
+@contextmanager
+def killed_at(engine: AsyncEngine, statement: int) -> Iterator[None]:
+    """The so-many-th statement is not carried out, and nothing after it."""
+    numbers = count()
+
+    def look(*_: object) -> None:
+        if next(numbers) >= statement:
+            raise Killed
+
+    event.listen(engine.sync_engine, "before_cursor_execute", look)
+    try:
+        yield
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", look)
 
 
 async def emptied(url: str) -> None:

@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rig.ledger import STARTED_MS, record
 from rig.rollups import (
+    ANYTHING_GOES,
     DAY_MS,
     FIRST_DAY,
     HOUR_MS,
     NOW,
+    Killed,
     emptied,
     engine_of,
     in_rollups,
     in_rows,
+    killed_at,
     records,
     target_of,
     written,
 )
-from sqlalchemy import event, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.address import parse
@@ -43,26 +44,6 @@ from storage.rollups.transactions import Stale, change, generation, snapshot
 from telemetry.record import CallRecord
 
 
-class Killed(Exception):  # noqa: N818
-    """In place of the death of the process."""
-
-
-@contextmanager
-def killed_at(engine: AsyncEngine, statement: int) -> Iterator[None]:
-    """The so-many-th statement is the last one."""
-    numbers = count()
-
-    def look(*_: object) -> None:
-        if next(numbers) >= statement:
-            raise Killed
-
-    event.listen(engine.sync_engine, "before_cursor_execute", look)
-    try:
-        yield
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", look)
-
-
 async def days_are_the_hours_of_closed_days(engine: AsyncEngine) -> None:
     async with snapshot(engine) as connection:
         closed = (await state.numbers(connection)).get(state.CLOSED_DAY, 0)
@@ -70,7 +51,7 @@ async def days_are_the_hours_of_closed_days(engine: AsyncEngine) -> None:
         assert await lines_between(connection, DAYS, 0, 2**30) == by_day(hours.items())
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=ANYTHING_GOES)
 @given(
     batches=st.lists(st.lists(records(), min_size=1, max_size=12), min_size=1, max_size=5),
     later=st.lists(st.integers(0, 100), min_size=5, max_size=5),

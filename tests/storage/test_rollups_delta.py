@@ -7,10 +7,20 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rig.ledger import STARTED_MS, record, started
-from rig.rollups import HOUR_MS, emptied, engine_of, in_rollups, in_rows, records, target_of, written
+from rig.rollups import (
+    ANYTHING_GOES,
+    HOUR_MS,
+    emptied,
+    engine_of,
+    in_rollups,
+    in_rows,
+    records,
+    target_of,
+    written,
+)
 from sqlalchemy import create_engine, inspect, select
 
 from storage.address import parse
@@ -42,7 +52,7 @@ def test_every_measure_has_its_sum_over_rows() -> None:
     assert list(MEASURED) == list(MEASURES)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=ANYTHING_GOES)
 @given(batches=st.lists(st.lists(records(), min_size=1, max_size=25), min_size=1, max_size=4))
 def test_deltas_are_the_sums_of_the_rows(database: str, batches: list[list[CallRecord]]) -> None:
     async def hold() -> None:
