@@ -9,6 +9,7 @@ from typing import Final
 from gateway.jobs import Job
 from storage.address import Address
 
+DAY_S: Final = 86_400.0
 COMPACTION_S: Final = 30.0
 """Answers add up what came since; more often is more work for the database, more seldom for every answer."""
 
@@ -22,4 +23,22 @@ def rollup_jobs(address: Address, now: Callable[[], datetime]) -> list[Job]:
         done = await tend(address, now())
         return f"{done.days} days closed" if done is not None and done.days else None
 
-    return [Job("rollups", COMPACTION_S, compaction)]
+    async def audit() -> str | None:
+        from storage.rollups.care import audit as verified
+
+        found = await verified(address, now())
+        if found is None or not found.differences:
+            return None
+        return (
+            f"{len(found.differences)} figures of {found.differences[0].day} are not what the calls add up to;"
+            " 'weighbridge rollups verify' lists them"
+        )
+
+    return [Job("rollups", COMPACTION_S, compaction), Job("rollups audit", DAY_S, audit)]
+
+
+async def before_forgetting(address: Address, before: datetime) -> None:
+    """Tell the rollups that calls are about to be deleted."""
+    from storage.rollups.care import note_forgotten
+
+    await note_forgotten(address, before)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from gateway.jobs import Job
-from gateway.rollup_jobs import rollup_jobs
+from gateway.rollup_jobs import before_forgetting, rollup_jobs
 from storage.address import Address, Engine
 from storage.retention import forget
 from storage.vitals import read
@@ -27,7 +27,9 @@ def upkeep(
 
     async def retention() -> str | None:
         assert retention_days is not None
-        gone = await forget(address, now() - timedelta(days=retention_days))
+        before = now() - timedelta(days=retention_days)
+        await before_forgetting(address, before)
+        gone = await forget(address, before)
         what = "months dropped" if address.engine is Engine.POSTGRESQL else "calls deleted"
         return f"{gone} {what}" if gone else None
 

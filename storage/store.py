@@ -23,7 +23,7 @@ from storage.migrate import migrate as run_migration
 from storage.queries import calls
 from storage.queries.calls import MAX_LIMIT, CallFilter, CursorError
 from storage.queries.follow import Follower
-from storage.rollups.question import People, Question, QuestionError, Totals
+from storage.rollups.question import People, Question, QuestionError, RollupAudit, Totals
 from storage.rollups.read import Reader
 from storage.rows import COLUMNS, as_datetime, row
 from storage.schema import VERSION_QUERY, Fit, fit
@@ -38,6 +38,7 @@ __all__ = [
     "People",
     "Question",
     "QuestionError",
+    "RollupAudit",
     "Store",
     "StoreUnavailable",
     "Totals",
@@ -153,6 +154,10 @@ class Store:
     async def totals(self, question: Question) -> Totals:
         """Sums over many calls (:mod:`storage.rollups.read`). Raises :class:`QuestionError` too."""
         return await self._answered(Reader(self._engine).totals(question))
+
+    async def rollup_audit(self) -> RollupAudit | None:
+        """What the last audit of the rollups found, if there was one."""
+        return await self._answered(Reader(self._engine).audit())
 
     async def people(self, question: Question) -> list[People]:
         """How many users and sessions there were. Raises :class:`QuestionError` too."""

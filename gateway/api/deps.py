@@ -19,7 +19,7 @@ from gateway.api.tracked import Tracking
 from pricing.book import PriceBook
 from storage.export.read import CallPages
 from storage.queries.calls import CallFilter
-from storage.store import CallPage, Honesty
+from storage.store import CallPage, Honesty, RollupAudit
 from storage.tables import CallRow
 from telemetry.record import CallRecord
 
@@ -34,6 +34,8 @@ class CallReader(Protocol):
     ) -> CallPage: ...
 
     async def honesty(self, since: datetime | None = None) -> Honesty: ...
+
+    async def rollup_audit(self) -> RollupAudit | None: ...
 
 
 class Health(msgspec.Struct, frozen=True):

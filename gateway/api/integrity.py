@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
 from pricing.cost import CostStatus
 from storage.stats import LedgerStats
-from storage.store import Honesty
+from storage.store import Honesty, RollupAudit
 from storage.vitals import Spool, added_up, budgets_added_up, read
 
 LOOKED_BACK: Final = timedelta(days=30)
@@ -61,6 +61,12 @@ class IntegrityOut(BaseModel):
     calls_unpriced: int
     calls_partial: int
     dead_letters_kept: int = Field(description="Records no row could be made of, kept in the database.")
+    rollups_day: date | None = Field(
+        description="The day (UTC) the nightly audit compared last: rows = rollups."
+    )
+    rollups_differences: int | None = Field(
+        description="Figures of that day that differed: anything but 0 is a defect."
+    )
 
 
 class Integrity:
@@ -85,10 +91,11 @@ class Integrity:
     async def show(self, request: web.Request) -> web.Response:
         """The figures of all workers and of the database."""
         honesty = await self._deps.store.honesty(datetime.now(UTC) - LOOKED_BACK)
-        return json_response(integrity_of(self._deps.spool, honesty))
+        audit = await self._deps.store.rollup_audit()
+        return json_response(integrity_of(self._deps.spool, honesty, audit))
 
 
-def integrity_of(spool: Path, honesty: Honesty) -> IntegrityOut:
+def integrity_of(spool: Path, honesty: Honesty, audit: RollupAudit | None) -> IntegrityOut:
     """Adds up what the workers under ``spool`` say of themselves. Reads a small file for each."""
     spools = read(spool)
     total, budgets = added_up(spools), budgets_added_up(spools)
@@ -119,6 +126,8 @@ def integrity_of(spool: Path, honesty: Honesty) -> IntegrityOut:
         calls_unpriced=status.get(CostStatus.UNPRICED, 0) + status.get(CostStatus.INVALID_USAGE, 0),
         calls_partial=status.get(CostStatus.PARTIAL, 0),
         dead_letters_kept=honesty.dead_letters,
+        rollups_day=None if audit is None else audit.day,
+        rollups_differences=None if audit is None else audit.differences,
     )
 
 

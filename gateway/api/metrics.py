@@ -13,6 +13,7 @@ from gateway.api.deps import ApiDeps
 from gateway.api.guard import METRICS
 from gateway.api.routes import Endpoint
 from storage.stats import LedgerStats
+from storage.store import RollupAudit, StoreUnavailable
 from storage.vitals import Spool, added_up, budgets_added_up, read
 
 _TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
@@ -61,11 +62,15 @@ class Metrics:
 
     async def show(self, request: web.Request) -> web.Response:
         """All workers of this machine together."""
-        body = exposition(read(self._deps.spool)).encode()
+        try:
+            audit = await self._deps.store.rollup_audit()
+        except StoreUnavailable:
+            audit = None  # the ledger's figures matter most while the database is away
+        body = exposition(read(self._deps.spool), audit).encode()
         return web.Response(body=body, headers={"Content-Type": _TYPE})
 
 
-def exposition(spools: list[Spool]) -> str:
+def exposition(spools: list[Spool], audit: RollupAudit | None = None) -> str:
     """The figures as Prometheus reads them."""
     total = added_up(spools)
     alive = [spool for spool in spools if spool.alive]
@@ -82,6 +87,11 @@ def exposition(spools: list[Spool]) -> str:
     difference = sum(spool.vitals.stats.balance for spool in alive if spool.vitals is not None)
     text = "Accepted calls that are nowhere: anything but 0 is a defect."
     lines += _metric("weighbridge_integrity_difference", "gauge", text, difference)
+    if audit is not None:
+        text = (
+            "Sums of the last audited day that are not what its calls add up to: anything but 0 is a defect."
+        )
+        lines += _metric("weighbridge_rollups_difference", "gauge", text, audit.differences)
     lines += _metric("weighbridge_workers", "gauge", "Running workers of this machine.", len(alive))
     waiting = len(spools) - len(alive)
     lines += _metric(

@@ -49,6 +49,8 @@ def show_integrity(settings: Settings) -> None:
     click.secho("database, last 30 days", bold=True)
     click.echo(f"  {found.calls:,} calls: {_share(found.calls_estimated, found.calls)} estimated")
     click.echo(f"  {found.calls_unpriced:,} unpriced, {found.calls_partial:,} with a lower bound")
+    if found.rollups_day is not None:
+        click.echo(f"  rows = rollups on {found.rollups_day}: {found.rollups_differences:,} differences")
     wrong = problems(found)
     for problem in wrong:
         click.echo(f"{click.style('wrong', fg='red', bold=True)}  {problem}")
@@ -72,6 +74,11 @@ def problems(found: IntegrityOut) -> list[str]:
         wrong.append(
             f"{found.dead_letters_kept:,} records the database took no row of: see 'weighbridge db letters'"
         )
+    if found.rollups_differences:
+        wrong.append(
+            f"{found.rollups_differences:,} sums of {found.rollups_day} are not what its calls add up to:"
+            " see 'weighbridge rollups verify'"
+        )
     return wrong + list(found.reasons)
 
 
@@ -80,9 +87,10 @@ async def _integrity(settings: Settings) -> IntegrityOut:
     store = await Store.open(storage.url, data_dir=storage.data_dir)
     try:
         honesty = await store.honesty(datetime.now(UTC) - LOOKED_BACK)
+        audit = await store.rollup_audit()
     finally:
         await store.close()
-    return integrity_of(storage.data_dir / SPOOL_FOLDER, honesty)
+    return integrity_of(storage.data_dir / SPOOL_FOLDER, honesty, audit)
 
 
 def _share(part: int, whole: int) -> str:

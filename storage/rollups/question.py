@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
@@ -110,3 +110,11 @@ class People(msgspec.Struct, frozen=True):
     users: int
     """Different users by name, within their tenant; exact."""
     sessions: Distinct
+
+
+class RollupAudit(msgspec.Struct, frozen=True):
+    """What came out when a day's rollups were held against its calls."""
+
+    day: date
+    differences: int
+    """Figures that were not the same: anything but 0 is a defect."""

@@ -23,9 +23,10 @@ from storage.rollups import state
 from storage.rollups.adding import Adding
 from storage.rollups.asked import Asked, planned, prepare
 from storage.rollups.contents import waiting
+from storage.rollups.held import date_of
 from storage.rollups.people import Counting
 from storage.rollups.plan import FOREVER_MS, Plan
-from storage.rollups.question import People, Question, Source, Totals
+from storage.rollups.question import People, Question, RollupAudit, Source, Totals
 from storage.rollups.selects import (
     of_calls,
     of_periods,
@@ -80,6 +81,14 @@ class Reader:
                 counting.users(await _rows(connection, users))
                 counting.sessions(await _rows(connection, sessions))
         return counting.people()
+
+    async def audit(self) -> RollupAudit | None:
+        """What the last audit found."""
+        async with snapshot(self._engine) as connection:
+            known = await state.numbers(connection)
+        if state.VERIFIED_DAY not in known:
+            return None
+        return RollupAudit(date_of(known[state.VERIFIED_DAY]), known[state.VERIFIED_DIFFERENCES])
 
 
 async def _answer(

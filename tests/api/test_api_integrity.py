@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sqlite3
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from pricing.book import PriceBook
+from storage.address import parse
 from storage.claim import new_claim
+from storage.rollups.care import audit
 from storage.stats import LedgerStats
+from storage.store import Store
 from storage.vitals import Vitals, write
 
-from .conftest import Connect
+from .conftest import NOON, Connect, make_call
 
 
 def worker(root: Path, **figures: int) -> None:
@@ -63,3 +71,31 @@ async def test_neither_is_open_to_everyone(connect: Connect, path: str) -> None:
     client = await connect(admin_token=SecretStr("t"), loopback=False)
     assert (await client.get(path)).status == 401
     assert (await client.get(path, headers={"Authorization": "Bearer t"})).status == 200
+
+
+async def test_the_audit_of_the_rollups_is_told_once_there_was_one(
+    connect: Connect, keep: Callable[..., Awaitable[None]], book: PriceBook, tmp_path: Path
+) -> None:
+    await keep(make_call(book), make_call(book, 1))
+    client = await connect(spool=tmp_path / "spools")
+    assert (await (await client.get("/api/integrity")).json())["rollups_differences"] is None
+    assert "weighbridge_rollups_difference" not in await (await client.get("/metrics")).text()
+    address, day_after = parse(None, tmp_path), datetime.fromtimestamp(NOON / 1e9, UTC) + timedelta(days=1)
+    assert (await audit(address, day_after)) is not None
+    found = await (await client.get("/api/integrity")).json()
+    assert (found["rollups_day"], found["rollups_differences"]) == ("2026-09-21", 0)
+    assert "weighbridge_rollups_difference 0\n" in await (await client.get("/metrics")).text()
+    with contextlib.closing(sqlite3.connect(tmp_path / "weighbridge.db")) as db, db:
+        db.execute("DELETE FROM rollup_deltas")
+    await audit(address, day_after)
+    assert (await (await client.get("/api/integrity")).json())["rollups_differences"] > 3
+    assert "weighbridge_rollups_difference 0\n" not in await (await client.get("/metrics")).text()
+
+
+async def test_metrics_go_on_while_the_database_is_away(connect: Connect, tmp_path: Path) -> None:
+    lost = await Store.open("postgresql://u@127.0.0.1:1/d", data_dir=tmp_path)
+    client = await connect(spool=tmp_path / "spools", store=lost)
+    text = await (await client.get("/metrics")).text()
+    assert "weighbridge_workers 0\n" in text
+    assert "weighbridge_rollups_difference" not in text
+    await lost.close()

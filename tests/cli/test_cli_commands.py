@@ -41,6 +41,7 @@ COMMANDS = [
     "keys",
     "prices",
     "reload",
+    "rollups",
     "serve",
     "tokens",
     "version",

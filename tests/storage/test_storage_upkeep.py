@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rig.ledger import STARTED_MS, record, started
 from rig.process import eventually
+from rig.rollups import engine_of, in_rollups
 
 from gateway.jobs import Job, Jobs
 from gateway.upkeep import upkeep
@@ -16,6 +17,9 @@ from storage.address import parse
 from storage.leader import FileLeadership, leadership
 from storage.partitions import Month, too_old
 from storage.retention import forget
+from storage.rollups.state import FORGOTTEN_MS, numbers
+from storage.rollups.transactions import snapshot
+from storage.rollups.verify import verify
 from storage.store import CallFilter, Store
 
 DAY_MS = 86_400_000
@@ -91,10 +95,17 @@ async def test_old_calls_are_forgotten_and_no_others(database: str, tmp_path: Pa
     said = await job.run()
     assert said is not None or database.startswith("postgres")
     assert await job.run() is None
+    async with engine_of(database) as engine, snapshot(engine) as connection:
+        assert (await numbers(connection))[FORGOTTEN_MS] == STARTED_MS - 90 * DAY_MS
     store = await Store.open(database, data_dir=tmp_path)
     page = await store.list_calls(CallFilter(), limit=50)
     await store.close()
     assert sorted(str(row.id) for row in page.items) == sorted(one.id for one in new)
+    async with engine_of(database) as engine:
+        kept = await in_rollups(engine)
+        verified = await verify(engine)
+    assert sum(line.sums[0] for line in kept.hours.values()) == len(old) + len(new), "sums outlive the calls"
+    assert (verified.calls, verified.differences) == (len(new), ())
 
 
 async def test_months_are_made_and_dropped_whole(postgres: str, tmp_path: Path) -> None:
