@@ -10,7 +10,7 @@ from rich.text import Text
 from gateway.api.budget_models import AccountOut, AmountOut, BudgetOut
 from gateway.cli import wording
 from gateway.cli.plain_table import Cell, Column, print_table
-from storage.budgets.model import EVERY
+from storage.budgets.model import EVERY, Mode
 
 COLUMNS = (
     Column("NAME"),
@@ -78,13 +78,14 @@ def _projected(account: AccountOut) -> Text:
 
 
 def _notes(budgets: Sequence[BudgetOut]) -> Iterator[str]:
-    accounts = [account for budget in budgets for account in budget.accounts]
-    unpriced = sum(account.unpriced for account in accounts)
-    denied = sum(account.denied for account in accounts)
-    if unpriced:
-        yield f"{unpriced:,} calls without a price"
-    if denied:
-        yield f"{denied:,} calls refused (shadow: would have been)"
+    for budget in budgets:
+        unpriced = sum(account.unpriced for account in budget.accounts)
+        denied = sum(account.denied for account in budget.accounts)
+        would = "would have been " if budget.mode is Mode.SHADOW else ""
+        if unpriced:
+            yield f"{budget.name}: {unpriced:,} unpriced"
+        if denied:
+            yield f"{budget.name}: {denied:,} {would}refused"
 
 
 def print_budget(screen: Console, budget: BudgetOut) -> None:

@@ -17,7 +17,7 @@ from gateway.cli.options import config_option, fail, passed_on, settings_from
 from gateway.cli.screen import console
 from gateway.settings.problem import did_you_mean
 from storage.budgets import admin
-from storage.budgets.model import EVERY, Budget, new_budget_id
+from storage.budgets.model import EVERY, Budget, Window, new_budget_id
 from storage.budgets.subjects import Wanted
 from storage.control import ControlDatabase
 
@@ -211,8 +211,9 @@ def _made(budget: BudgetOut, what: str, as_json: bool) -> None:
     if as_json:
         click.echo(budget.model_dump_json())
         return
+    span = "in all" if budget.window is Window.TOTAL else f"per {window(budget)}"
     click.echo(
-        f"Budget {budget.name!r} ({budget.id}) {what}: {limit(budget)} per {window(budget)} for {whose(budget)},"
+        f"Budget {budget.name!r} ({budget.id}) {what}: {limit(budget)} {span} for {whose(budget)},"
         f" mode {budget.mode.value}; so far {_sum(budget)}."
     )
 

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import click
 from rich.progress import Progress
 
+from gateway.cli.db_reader import reader
 from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail, settings_from
 from gateway.cli.screen import console
@@ -41,6 +42,9 @@ _CURES: Final = {
 @click.group()
 def db() -> None:
     """Look after the database of the settings."""
+
+
+db.add_command(reader)
 
 
 @db.command()

@@ -165,7 +165,7 @@ def test_the_life_of_a_budget() -> None:
     assert re.split(r"  +", table[2].strip())[:5] == ["user bob", "$3.00", "$0.00", "$0.00", "100 %"]
     assert re.split(r"  +", table[3].strip())[:5] == ["user ann", "$2.00", "$0.00", "$1.00", "66 %"]
     assert re.split(r"  +", table[4].strip())[:5] == ["search", "team search", "month (Europe/Berlin)", "$500.005", "$5.00"]  # fmt: skip
-    assert "2 calls without a price" in table[-1]
+    assert table[-1] == "each: 1 unpriced · search: 1 unpriced"
     (shown,) = objects("budgets", "show", "search")
     assert (shown["limit"], shown["thresholds"]) == ("500.005", [0.5, 0.9])
     assert shown["accounts"][0]["spent"]["nano_usd"] == 5 * USD + 1_000

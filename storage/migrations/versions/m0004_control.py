@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from storage.reader_policies import HAS_GROUP, MAKE_GROUP, MAKE_POLICIES
+
 revision = "0004"
 down_revision = "0003"
 
@@ -86,55 +88,15 @@ def _budgets() -> None:
 
 
 def _readers() -> None:
-    """A role for people's own SQL: it sees the calls its database user was granted, and nothing else.
-
-    The scope hangs on the name of the database user, which no statement of theirs can change. Where the migration may
-    not create roles there are none, and ``weighbridge db reader`` says so. Users that are no readers see what their
-    grants say, as before.
-    """
-    op.execute(
-        """
-        CREATE TABLE database_readers (
-            role_name TEXT PRIMARY KEY, tenant_id TEXT NOT NULL, team TEXT, user_id TEXT
-        )
-        """
+    """Database users for people's own SQL. Where the migration may not make roles, ``weighbridge db reader`` says so."""
+    op.create_table(
+        "database_readers",
+        sa.Column("role_name", sa.Text, primary_key=True),
+        sa.Column("tenant_id", sa.Text, nullable=False),
+        sa.Column("team", sa.Text),
+        sa.Column("user_id", sa.Text),
     )
-    op.execute(
-        """
-        DO $$
-        BEGIN
-            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'weighbridge_reader') THEN
-                CREATE ROLE weighbridge_reader NOLOGIN;
-            END IF;
-        EXCEPTION WHEN insufficient_privilege OR duplicate_object OR unique_violation THEN
-            NULL;
-        END $$
-        """
-    )
-    op.execute(
-        """
-        DO $$
-        BEGIN
-            IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'weighbridge_reader') THEN
-                RETURN;
-            END IF;
-            ALTER TABLE database_readers ENABLE ROW LEVEL SECURITY;
-            ALTER TABLE model_requests ENABLE ROW LEVEL SECURITY;
-            GRANT SELECT ON model_requests, database_readers TO weighbridge_reader;
-            CREATE POLICY own_line ON database_readers FOR SELECT TO weighbridge_reader
-                USING (role_name = current_user);
-            CREATE POLICY own_calls ON model_requests FOR SELECT TO weighbridge_reader
-                USING (EXISTS (
-                    SELECT FROM database_readers AS reader
-                    WHERE reader.role_name = current_user
-                        AND reader.tenant_id = model_requests.tenant_id
-                        AND (reader.team IS NULL OR reader.team = model_requests.team)
-                        AND (reader.user_id IS NULL OR reader.user_id = model_requests.user_id)
-                ));
-            CREATE POLICY others_lines ON database_readers
-                USING (NOT pg_has_role(current_user, 'weighbridge_reader', 'MEMBER'));
-            CREATE POLICY others_calls ON model_requests
-                USING (NOT pg_has_role(current_user, 'weighbridge_reader', 'MEMBER'));
-        END $$
-        """
-    )
+    op.execute(MAKE_GROUP)
+    if op.get_bind().execute(sa.text(HAS_GROUP)).first() is not None:
+        for statement in MAKE_POLICIES:
+            op.execute(statement)
