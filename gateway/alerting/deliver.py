@@ -57,7 +57,9 @@ class Deliverer:
             return Delivered()
         done, end = Delivered(), time.monotonic() + SLICE_S
         while taken := await outbox.take(list(posts), self._now(), AT_ONCE):
-            replies = await asyncio.gather(*(self._send(outbox, one, posts) for one in taken))
+            sending = [asyncio.ensure_future(self._send(outbox, one, posts)) for one in taken]
+            await asyncio.wait(sending)  # all of them, also when the database fails for one
+            replies = [one.result() for one in sending]
             sent = sum(reply.fate is Fate.SENT for reply in replies)
             done = Delivered(done.sent + sent, done.failed + len(replies) - sent)
             if any(reply.fate is Fate.DISABLE for reply in replies) or time.monotonic() > end:

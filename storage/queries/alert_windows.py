@@ -32,7 +32,10 @@ PROVIDERS_DOING: Final = (
     Outcome.PROTOCOL_ERROR,
 )
 UNPRICED: Final = ("unpriced", "invalid_usage")
-_MEASURES: Final = {Measure.DURATION: _C.duration_us, Measure.FIRST_CHUNK: _C.first_chunk_us}
+_MEASURES: Final = {
+    Measure.DURATION: _C.duration_us,
+    Measure.FIRST_CHUNK: case((_C.stream, _C.first_chunk_us)),
+}
 _MILLION: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any, Final, TypeVar
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 Choice = TypeVar("Choice", bound=StrEnum)
 
@@ -110,7 +110,9 @@ class Given:
             return default
         known = [choice.value for choice in choices]
         if not isinstance(value, str) or value not in known:
-            raise Unfit(key, f"{value!r} is not a known choice", f"Choose {', '.join(known)}")
+            raise Unfit(
+                key, f"{value!r} is not a known choice", f"{meant(value, known)}Choose {', '.join(known)}"
+            )
         return choices(value)
 
     def count(self, key: str, default: int, least: int, most: int) -> int:
@@ -150,7 +152,10 @@ class Given:
             return ()
         if not isinstance(value, list | tuple) or not value or len(value) > 20:
             raise Unfit(key, "is not a list of shares", f"Write it like {key} = [0.5, 0.9, 1.0]")
-        found = tuple(self._scaled(f"{key}[{place}]", one, PPM, 1, most) for place, one in enumerate(value))
+        how = f"Write shares of the limit: 0.5 is 50 %, the most is {_plain(most, PPM)}"
+        found = tuple(
+            self._scaled(f"{key}[{place}]", one, PPM, 1, most, how) for place, one in enumerate(value)
+        )
         if list(found) != sorted(set(found)):
             raise Unfit(key, "is not in ascending order", f"Write it like {key} = [0.5, 0.9, 1.0], each once")
         return found
@@ -175,7 +180,8 @@ class Given:
         try:
             return ZoneInfo(value if value is not None else "UTC")
         except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-            how = 'Write an IANA name, such as "Europe/Zurich" or "UTC"'
+            hint = meant(value, available_timezones())
+            how = f'{hint}Write an IANA name, such as "Europe/Zurich" or "UTC"'
             raise Unfit(key, f"{str(value)[:60]!r} is not a time zone this machine knows", how) from None
 
     def missing(self, key: str, how: str) -> Unfit:
@@ -189,24 +195,31 @@ class Given:
         """Raises :class:`Unfit` for a key that nobody asked for."""
         for key in self._table:
             if key not in self._known:
-                close = difflib.get_close_matches(key, self._known, n=1, cutoff=0.6)
-                hint = f"Did you mean {close[0]}? " if close else ""
-                raise Unfit(str(key), "is not a known key here", f"{hint}Keys: {', '.join(self._known)}")
+                how = f"{meant(key, self._known)}Keys: {', '.join(self._known)}"
+                raise Unfit(str(key), "is not a known key here", how)
 
     def _take(self, key: str) -> Any:
         if key not in self._known:
             self._known.append(key)
         return self._table.get(key)
 
-    def _scaled(self, key: str, value: object, scale: int, least: int, most: int) -> int:
+    def _scaled(
+        self, key: str, value: object, scale: int, least: int, most: int, how: str | None = None
+    ) -> int:
         span = f"from {_plain(least, scale)} to {_plain(most, scale)}"
         try:
             number = Decimal(str(value)) * scale if not isinstance(value, bool) else Decimal("NaN")
         except InvalidOperation:
             number = Decimal("NaN")
         if not number.is_finite() or not least <= number <= most:
-            raise Unfit(key, f"{str(value)[:60]} is not usable", f"Write a number {span}")
+            raise Unfit(key, f"{str(value)[:60]} is not usable", how or f"Write a number {span}")
         return int(number)
+
+
+def meant(word: object, known: Iterable[str]) -> str:
+    """``Did you mean x? `` or nothing."""
+    close = difflib.get_close_matches(str(word), list(known), n=1, cutoff=0.6)
+    return f"Did you mean {close[0]}? " if close else ""
 
 
 def _plain(number: int, scale: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from telemetry.alerts.given import Given, Unfit
+from telemetry.alerts.given import Given, Unfit, meant
 from telemetry.alerts.labels import DIMENSIONS, Labels
 from telemetry.alerts.verdict import Severity
 
@@ -61,13 +61,13 @@ def read_common(given: Given, kinds: Mapping[str, Any]) -> Common:
     kind = given.text("kind")
     if kind not in kinds:
         what = "is missing" if kind is None else f"{kind!r} is not a kind of rule"
-        raise Unfit("kind", what, f"Choose {', '.join(kinds)}")
+        raise Unfit("kind", what, f"{meant(kind, kinds)}Choose {', '.join(kinds)}")
     scope, group_by = given.texts("scope"), given.names("group_by")
     for key, dimensions in (("scope", [dimension for dimension, _ in scope]), ("group_by", group_by)):
         for dimension in dimensions:
             if dimension not in DIMENSIONS:
                 what = f"{dimension!r} is not a dimension of calls"
-                raise Unfit(key, what, f"Choose {', '.join(DIMENSIONS)}")
+                raise Unfit(key, what, f"{meant(dimension, DIMENSIONS)}Choose {', '.join(DIMENSIONS)}")
     if len(group_by) > MOST_GROUPING:
         raise Unfit("group_by", "has too many dimensions", f"Name at most {MOST_GROUPING}")
     renotify = given.seconds("renotify", 0, 0, 30 * DAY_S) if given.has("renotify") else None

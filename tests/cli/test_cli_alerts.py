@@ -224,7 +224,10 @@ def test_rules_are_made_and_dropped(weighbridge: Weighbridge, database: None) ->
     ("arguments", "expected"),
     [
         (("late", "ttft", "abov=1"), "above: is missing. Did you mean it by abov? Write seconds"),
-        (("late", "tttf", "above=1"), "kind: 'tttf' is not a kind of rule. Choose budget, "),
+        (
+            ("late", "tttf", "above=1"),
+            "kind: 'tttf' is not a kind of rule. Did you mean ttft? Choose budget, ",
+        ),
         (("late", "ttft", "above=1", "channels=opps"), "'opps' is not a channel. Did you mean ops?"),
         (("error-rate", "ttft", "above=1"), "error-rate is a rule of the settings: change it there."),
     ],

@@ -89,12 +89,12 @@ def test_the_thresholds_of_budgets_are_told_unless_a_rule_says_how(tmp_path: Pat
     [
         (
             '[[alerts.rule]]\nname = "x"\nkind = "budget"\nthresholds = [50, 90]',
-            "alerts.rule[0].thresholds[0]: 50 is not usable. Write a number from 0.000001 to 10",
+            "alerts.rule[0].thresholds[0]: 50 is not usable. Write shares of the limit: 0.5 is 50 %, the most is 10",
         ),
         (
-            '[[alerts.rule]]\nname = "x"\nkind = "budget"\nlimit_usd = 5\ntime_zone = "Mars/Olympus"',
-            "alerts.rule[0].time_zone: 'Mars/Olympus' is not a time zone this machine knows. "
-            'Write an IANA name, such as "Europe/Zurich" or "UTC"',
+            '[[alerts.rule]]\nname = "x"\nkind = "budget"\nlimit_usd = 5\ntime_zone = "Europe/Zurch"',
+            "alerts.rule[0].time_zone: 'Europe/Zurch' is not a time zone this machine knows. "
+            'Did you mean Europe/Zurich? Write an IANA name, such as "Europe/Zurich" or "UTC"',
         ),
         (
             FILE + '[[alerts.rule]]\nname = "x"\nkind = "outage"\nchannels = ["chatt"]',

@@ -55,7 +55,11 @@ def some_calls(number: int, seed: int = 1) -> list[CallRecord]:
                 ms=ms,
                 outcome=outcome,
                 who={"team": chance.choice(["search", "ads", None])},
-                what={"provider": chance.choice(["openai", "anthropic"]), "model": "gpt-4o-mini"},
+                what={
+                    "provider": chance.choice(["openai", "anthropic"]),
+                    "model": "gpt-4o-mini",
+                    "stream": chance.random() < 0.8,
+                },
                 answer={"status": status, "model": chance.choice(["gpt-4o-mini-2024-07-18", None])},
                 timing={
                     "duration_us": chance.randrange(1, 9_000_000),
@@ -144,7 +148,9 @@ async def test_quantiles_are_values_that_calls_had(
                 values = sorted(
                     value
                     for one in mine
-                    if one.outcome is Outcome.COMPLETED and (value := getattr(one.timing, field)) is not None
+                    if one.outcome is Outcome.COMPLETED
+                    and (measure is Measure.DURATION or one.what.stream)
+                    and (value := getattr(one.timing, field)) is not None
                 )
                 if values:
                     expected[group] = (len(values), values[ceil(len(values) * ppm / 1_000_000) - 1])

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import telemetry.alerts.channels as package
 from telemetry.alerts.channels.contract import TIMEOUT_S, Channel, Environ, Post
-from telemetry.alerts.given import Given, Unfit
+from telemetry.alerts.given import Given, Unfit, meant
 from telemetry.alerts.rule import NAME, NAME_HELP
 
 _NOT_CHANNELS: Final = frozenset(("alertmanager", "contract", "http", "public", "registry", "retry"))
@@ -39,7 +39,7 @@ def channel_of(name: str, table: Mapping[str, Any], environ: Mapping[str, str]) 
     kind = given.text("kind")
     if kind not in CHANNELS:
         what = "is missing" if kind is None else f"{kind!r} is not a kind of channel"
-        raise Unfit("kind", what, f"Choose {', '.join(CHANNELS)}")
+        raise Unfit("kind", what, f"{meant(kind, CHANNELS)}Choose {', '.join(CHANNELS)}")
     channel = CHANNELS[str(kind)]
     resolved = given.flag("send_resolved", True)
     timeout = given.seconds("timeout", TIMEOUT_S, 1, 60)
