@@ -13,8 +13,8 @@ from typing import Final
 
 import msgspec
 
-from telemetry.alerts.words import percent, usd
 from telemetry.insights.experiment import LEAST_VERDICTS, TOLERATED_PPM, not_worse_ppm, quality_difference
+from telemetry.insights.numbers import money, name_of, share
 from telemetry.insights.wilson import interval
 
 PPM: Final = 1_000_000
@@ -96,6 +96,11 @@ class ModelUse(msgspec.Struct, frozen=True, kw_only=True):
     """The lowest limit that sampled calls set; ``None`` if one set none."""
     longest_tokens: int = 0
     """Output of the longest sampled answer."""
+
+    @property
+    def shown(self) -> str:
+        """The model, as it can stand in a sentence."""
+        return name_of(self.model)
 
 
 class Unused(msgspec.Struct, frozen=True):
@@ -186,9 +191,9 @@ def _cheaper(dear: ModelUse, cheap: ModelUse, days: int) -> Recommendation | Non
         ),
         saving,
         not_worse_ppm(dear.good, dear.judged, cheap.good, cheap.judged),
-        f"{_place(dear)}{cheap.model} answers as well as {dear.model} ({percent(shares[1])} good of {cheap.judged:,} "
-        f"judged, against {percent(shares[0])} of {dear.judged:,}), and the same tokens would have cost "
-        f"{usd(instead)} instead of {usd(cost)}.",
+        f"{_place(dear)}{cheap.shown} answers as well as {dear.shown} ({share(shares[1], PPM)} good of {cheap.judged:,} "
+        f"judged, against {share(shares[0], PPM)} of {dear.judged:,}), and the same tokens would have cost "
+        f"{money(instead)} instead of {money(cost)}.",
     )
 
 
@@ -235,8 +240,8 @@ def _cache_prompts(use: ModelUse, days: int) -> Iterator[Recommendation]:
         ),
         saving,
         SURENESS[Kind.CACHE_PROMPTS],
-        f"{_place(use)}{use.model} gets {mean:,} input tokens a call, {percent(repeated)} of the calls repeat a prompt "
-        f"or go on with a session, and {percent(cached)} of the input comes from the provider's cache: put what stays "
+        f"{_place(use)}{use.shown} gets {mean:,} input tokens a call, {share(repeated, PPM)} of the calls repeat a prompt "
+        f"or go on with a session, and {share(cached, PPM)} of the input comes from the provider's cache: put what stays "
         f"the same first, and mark it for caching where the provider wants that.",
     )
 
@@ -262,7 +267,7 @@ def _shorten_context(use: ModelUse, days: int) -> Iterator[Recommendation]:
         ),
         saving,
         SURENESS[Kind.SHORTEN_CONTEXT],
-        f"{_place(use)}{use.model} reads {means[0]:,} tokens to write {means[1]:,}: with a quarter less context "
+        f"{_place(use)}{use.shown} reads {means[0]:,} tokens to write {means[1]:,}: with a quarter less context "
         f"(fewer retrieved passages, a summary instead of the whole history) it would cost that much less.",
     )
 
@@ -280,7 +285,7 @@ def _lower_max_tokens(use: ModelUse, days: int) -> Iterator[Recommendation]:
         (("sampled", use.sampled), ("max_tokens", limit), ("longest_tokens", use.longest_tokens)),
         0,
         SURENESS[Kind.LOWER_MAX_TOKENS],
-        f"{_place(use)}{use.model} may write {limit:,} tokens, and the longest of {use.sampled:,} answers had "
+        f"{_place(use)}{use.shown} may write {limit:,} tokens, and the longest of {use.sampled:,} answers had "
         f"{use.longest_tokens:,}: a limit of {2 * use.longest_tokens:,} bounds what a runaway answer costs, and leaves "
         f"more of the provider's rate limit.",
     )
@@ -293,7 +298,7 @@ def _stop_failing(use: ModelUse, days: int) -> Iterator[Recommendation]:
     if interval(use.failed, use.calls).low * PPM < FAILED_PPM / 2:
         return
     failed = use.failed * PPM // use.calls
-    paid = f", and {usd(use.wasted_nano)} were paid for them" if use.wasted_nano else ""
+    paid = f", and {money(use.wasted_nano)} were paid for them" if use.wasted_nano else ""
     yield Recommendation(
         Kind.STOP_FAILING,
         _subject(use),
@@ -305,7 +310,7 @@ def _stop_failing(use: ModelUse, days: int) -> Iterator[Recommendation]:
         ),
         _a_month(use.wasted_nano, days),
         SURENESS[Kind.STOP_FAILING],
-        f"{_place(use)}{use.failed:,} of {use.calls:,} calls to {use.model} failed ({percent(failed)}){paid}: look at "
+        f"{_place(use)}{use.failed:,} of {use.calls:,} calls to {use.shown} failed ({share(failed, PPM)}){paid}: look at "
         f"their errors, and let retries wait longer each time and end.",
     )
 
@@ -314,7 +319,12 @@ def _unused(kind: Kind, things: Sequence[Unused]) -> Iterator[Recommendation]:
     for one in things:
         if one.days < IDLE_DAYS:
             continue
-        was = f"{one.calls:,} calls before" + (f", for {usd(one.cost_nano)}" if one.cost_nano else "")
+        cost = f", for {money(one.cost_nano)}" if one.cost_nano else ""
+        since = (
+            f"{one.days:,} days ({one.calls:,} calls before{cost})"
+            if one.calls
+            else f"{one.days:,} days or more"
+        )
         todo = (
             "revoke the key, it can only be misused now."
             if kind is Kind.IDLE_KEY
@@ -327,7 +337,7 @@ def _unused(kind: Kind, things: Sequence[Unused]) -> Iterator[Recommendation]:
             (("idle_days", one.days), ("calls", one.calls), ("cost_nano", one.cost_nano)),
             0,
             SURENESS[kind],
-            f"{what} {one.name} has made no call for {one.days:,} days ({was}): {todo}",
+            f"{what} {name_of(one.name)} has made no call for {since}: {todo}",
         )
 
 
@@ -341,4 +351,4 @@ def _subject(use: ModelUse) -> str:
 
 def _place(use: ModelUse) -> str:
     """The beginning of a sentence."""
-    return f"In {use.feature}, " if use.feature else ""
+    return f"In {name_of(use.feature)}, " if use.feature else ""

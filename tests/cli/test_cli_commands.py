@@ -41,6 +41,7 @@ COMMANDS = [
     "keys",
     "prices",
     "reload",
+    "report",
     "rollups",
     "serve",
     "tokens",
