@@ -20,7 +20,7 @@ from gateway.keyring import KnownKey
 from gateway.purse import WIDE_CALLS, Purse
 from pricing.book import PriceBook
 from storage.budgets.amounts import spent
-from storage.budgets.model import Account, Mode, Unpriced, account_of
+from storage.budgets.model import Account, Mode, Unit, Unpriced, account_of
 from storage.budgets.scopes import Scopes
 from storage.budgets.windows import Calendar
 from telemetry.record import CallRecord
@@ -34,6 +34,7 @@ _NS: Final = 1_000_000_000
 _BLOCK: Final = Unpriced.BLOCK
 _SOFT: Final = Mode.SOFT
 _SHADOW: Final = Mode.SHADOW
+_COUNTED: Final = frozenset((Unit.USD, Unit.TOKENS))
 _SAFE: Final = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 
 Tokens = Callable[[Call], Awaitable[int]]
@@ -71,11 +72,12 @@ class Admission:
         book: PriceBook,
         clock: Callable[[], float],
         count: Tokens | None = None,
+        warm: Callable[[], None] | None = None,
         drawn: dict[str, frozenset[str]] | None = None,
         *,
         strict: bool = False,
     ) -> None:
-        """``drawn``: where it is noted which call draws on which budgets' leases. ``strict``: without the database nothing more is
+        """``warm`` makes ready to ``count``. ``drawn``: where it is noted which call draws on which budgets' leases. ``strict``: without the database nothing more is
         lent, and calls beyond what this worker holds are refused."""
         self.strict = strict
         self.lender: Lender | None = None
@@ -91,12 +93,17 @@ class Admission:
         self._calendar = Calendar()
         self._clock = clock
         self._count = count
+        self._warm = warm
         self._drawn = drawn if drawn is not None else {}
         self._holds: dict[str, Holds] = {}
 
     def adopt(self, scopes: Scopes) -> None:
         """Other budgets, for the calls to come."""
         self._scopes = scopes
+        if self._warm is not None and any(
+            budget.is_enforced and budget.unit in _COUNTED for budget in scopes.budgets.values()
+        ):
+            self._warm()
         for key, purse in list(self.purses.items()):
             budget = scopes.budgets.get(key[0])
             if purse.is_of_key or budget == purse.account.budget:

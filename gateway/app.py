@@ -103,7 +103,11 @@ class Gateway:
         self._scale = Scale(self.book, self.defects)
         self._estimator = Estimator(loop, self.defects)
         self._admission = self.governance.admission(
-            self.book, clock, self._estimator.prompt_tokens, strict=settings.budgets.strict
+            self.book,
+            clock,
+            self._estimator.prompt_tokens,
+            self._estimator.warm,
+            strict=settings.budgets.strict,
         )
         sinks = Sinks(self.ledger, (self._admission.settle, self._observe), self.defects)
         gear = Gear(

@@ -26,8 +26,8 @@ from telemetry.outcome import Outcome
 
 PATIENCE_S: Final = 0.25
 """Longest wait for a count; the first one loads a vocabulary, which takes about as long."""
-PROMPT_PATIENCE_S: Final = 2.0
-"""Longest wait for the count of a prompt before a call is let go or refused."""
+PROMPT_PATIENCE_S: Final = 5.0
+"""Longest wait for the count of a prompt near the limit of a budget; the first one may wait for the vocabulary."""
 BYTES_PER_TOKEN: Final = 4
 """Where there is no time to count."""
 LEARN_EVERY: Final = 128
@@ -58,6 +58,7 @@ class Estimator:
         self._counter = TokenCounter()
         self._ratios = Ratios()
         self._turns = itertools.count(1)
+        self._warm = False
         self._under_way: set[asyncio.Future[Reading]] = set()
         self.estimated = 0
         """Calls whose usage we counted."""
@@ -102,6 +103,13 @@ class Estimator:
         self._under_way.add(found)
         found.add_done_callback(self._under_way.discard)
         return found
+
+    def warm(self) -> None:
+        """Load the vocabulary that most models are counted with before somebody waits for it (70 MB, 0.3 s)."""
+        if not self._warm:
+            self._warm = True
+            loading = self._loop.run_in_executor(self._worker(), self._counter.count, "x", None)
+            loading.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def prompt_tokens(self, call: Call) -> int:
         """Tokens of a request's prompt; its size in bytes where there is no time to count, which is never less."""

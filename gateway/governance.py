@@ -33,10 +33,16 @@ class Governance:
         )
 
     def admission(
-        self, book: PriceBook, clock: Callable[[], float], count: Tokens, *, strict: bool
+        self,
+        book: PriceBook,
+        clock: Callable[[], float],
+        count: Tokens,
+        warm: Callable[[], None],
+        *,
+        strict: bool,
     ) -> Admission:
         """The worker's admission; call once, before :meth:`start`."""
-        self._admission = Admission(book, clock, count, self.companion.drawn, strict=strict)
+        self._admission = Admission(book, clock, count, warm, self.companion.drawn, strict=strict)
         self._clock = clock
         return self._admission
 

@@ -16,10 +16,11 @@ from storage.budgets import leases
 from storage.budgets.leases import Ask
 from storage.control import ControlDatabase, ControlUnavailable
 
-PATIENCE_S: Final = 1.0
-"""The longest a call waits for a round; then the database counts as down."""
+PATIENCE_S: Final = 5.0
+"""The longest a call waits for a round; then the database counts as down. A refused connection is told at once."""
 RETRY_S: Final = 1.0
-"""How long it is not asked again after that."""
+"""How long it is not asked again after a failure; twice as long after each that follows, up to ``RETRY_LONGEST_S``."""
+RETRY_LONGEST_S: Final = 30.0
 TICK_S: Final = 0.5
 IDLE_S: Final = 5.0
 """An account that no call draws on gets back what was lent."""
@@ -59,6 +60,7 @@ class Leasing:
         self._wake = asyncio.Event()
         self._answer: asyncio.Future[bool] | None = None
         self._down_until = 0.0
+        self._retry_s = RETRY_S
         self._look_at = self._renew_at = self._sweep_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
@@ -92,7 +94,7 @@ class Leasing:
         try:
             return await asyncio.wait_for(asyncio.shield(self._answer), PATIENCE_S)
         except TimeoutError:
-            self._down_until = self._clock() + RETRY_S
+            self._is_down()
             return False
 
     # ---- rounds
@@ -118,7 +120,7 @@ class Leasing:
             touched, self._admission.touched = self._admission.touched, set()
             self._untold |= touched
             await self._borrow(touched)
-            done = True
+            done, self._retry_s = True, RETRY_S
             if answer is not None:
                 answer.set_result(True)
             await self._tell(self._untold)
@@ -130,10 +132,16 @@ class Leasing:
             if not self.failures:
                 _logger.warning("budgets are kept from memory, the database does not answer: %s", error)
             self.failures += 1
-            self._down_until = self._clock() + RETRY_S
+            self._is_down()
         finally:
             if answer is not None and not answer.done():
                 answer.set_result(done)
+
+    def _is_down(self) -> None:
+        now = self._clock()
+        if now >= self._down_until:
+            self._down_until = now + self._retry_s
+            self._retry_s = min(self._retry_s * 2, RETRY_LONGEST_S)
 
     async def _borrow(self, touched: set[Purse]) -> None:
         wanting = [purse for purse in touched if purse.enforced and (purse.asked or purse.is_low)]
