@@ -46,7 +46,7 @@ class KeyRing:
         self._keys: dict[str, KnownKey] = {}
         self._by_id: dict[str, KnownKey] = {}
         self._ended: dict[str, str] = {}
-        """Digest of a key that is no longer good -> why."""
+        """Digest of a secret -> why it is not good, if it is not."""
         self._tokens: dict[str, TokenRow] = {}
         self.version = -1
         """Of the state in memory; -1: nothing is known yet."""
@@ -63,9 +63,7 @@ class KeyRing:
     def why_not(self, secret: bytes) -> str:
         """What is wrong with a secret that :meth:`find` does not know, for its holder's eyes."""
         found = digest(secret)
-        if found in self._keys:
-            return "has expired"
-        return self._ended.get(found, "is not known")
+        return self._ended.get(found, "has expired" if found in self._keys else "is not known")
 
     def still_good(self, key: Key, now_ms: int) -> bool:
         """Is a key that was good when a call began good now?"""
@@ -88,12 +86,14 @@ class KeyRing:
         for row in snapshot.keys:
             limits = limits_of(row.key)
             if row.revoked_ms is not None:
-                ended[row.digest] = "was revoked"
+                secrets = [one for one in (row.digest, row.previous_digest) if one is not None]
+                ended.update(dict.fromkeys(secrets, "was revoked"))
                 continue
             keys[row.digest] = by_id[row.key.id] = KnownKey(row.key, row.key.expires_ms, limits)
             if row.previous_digest is not None:
                 until = [at for at in (row.key.expires_ms, row.previous_until_ms) if at is not None]
                 keys[row.previous_digest] = KnownKey(row.key, min(until, default=0), limits)
+                ended[row.previous_digest] = "was replaced by another"
         self._keys, self._by_id, self._ended = keys, by_id, ended
         self._tokens = {row.digest: row for row in snapshot.tokens}
         self.version = snapshot.version

@@ -10,6 +10,7 @@ import click
 
 from gateway.cli.exits import Exit
 from gateway.cli.integrity import show_integrity
+from gateway.cli.keyless import keyless
 from gateway.cli.options import config_option, settings_from, show_problem
 from gateway.settings.lint import lint
 from gateway.settings.load import find_file
@@ -30,7 +31,7 @@ def check(config: Path | None, strict: bool, integrity: bool) -> None:
     if integrity:
         show_integrity(settings)
         return
-    problems = lint(settings, os.environ)
+    problems = [*lint(settings, os.environ), *keyless(settings)]
     for problem in problems:
         show_problem(problem)
     file = find_file(config)

@@ -249,6 +249,24 @@ def test_a_schema_that_is_behind_is_left_alone_where_the_settings_say_so() -> No
     assert (result.exit_code, "newer than this version" in result.stderr) == (Exit.PROBLEM, True)
 
 
+def test_check_warns_where_nobody_could_call(weighbridge: Weighbridge) -> None:
+    Path("weighbridge.toml").write_text(
+        '[auth]\nmode = "keys"\n[providers.openai]\napi_key_env = "PATH"\n[storage]\nurl = "sqlite:///a.db"\n'
+    )
+    told = "warning  auth.mode: is 'keys', and there is no gateway key that is good"
+    assert told in weighbridge("check").output
+    assert not Path("a.db").exists()
+    done("keys", "create", "a")
+    assert weighbridge("check").output == "ok  weighbridge.toml\n"
+    done("keys", "revoke", "a")
+    result = weighbridge("check", "--strict")
+    assert (result.exit_code, told in result.output) == (Exit.PROBLEM, True)
+    Path("a.db").write_bytes(b"no database")
+    assert weighbridge("check").exit_code == 0
+    Path("weighbridge.toml").write_text("")
+    assert told not in weighbridge("check").output
+
+
 async def test_a_running_gateway_takes_over_what_is_changed(tmp_path: Path) -> None:
     """Within about a second; looked at here without waiting for it."""
 

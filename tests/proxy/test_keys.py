@@ -238,7 +238,9 @@ async def test_a_rotated_key_is_good_until_its_grace_is_over(tmp_path: Path) -> 
     assert ring.find(b"wbk_new", 5_000) is not None
     assert ring.find(SECRET.encode(), 999) is not None
     assert ring.find(SECRET.encode(), 1_000) is None
-    assert ring.why_not(SECRET.encode()) == "has expired"
+    assert ring.why_not(SECRET.encode()) == "was replaced by another"
+    ring.take(Snapshot(2, [KeyRow(KEY, digest("wbk_new"), digest(SECRET), 1_000, 0, 2_000)], []))
+    assert ring.why_not(SECRET.encode()) == ring.why_not(b"wbk_new") == "was revoked"
 
 
 async def test_a_running_stream_ends_with_its_key_and_is_billed(
