@@ -129,7 +129,9 @@ class Answers:
             storage.url, storage.data_dir, lambda: self._current.alerts
         )
         self._exports = modules["gateway.api.export"].open_exports(storage.url, storage.data_dir)
-        self._analytics = modules["gateway.api.analytics.deps"].open_analytics(storage.url, storage.data_dir)
+        self._analytics = modules["gateway.api.analytics.deps"].open_analytics(
+            storage.url, storage.data_dir, self._store
+        )
         api = modules["gateway.api.app"]
         self._runner = web.AppRunner(api.api_app(self._deps(api)), access_log=None)
         await self._runner.setup()

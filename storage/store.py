@@ -116,6 +116,11 @@ class Store:
         more = len(rows) > limit
         return CallPage(items, calls.make_cursor(items[-1].id) if more else None)
 
+    async def newest(self) -> int:
+        """The ``seq`` of the call written last; 0 if there is none."""
+        found = await self._rows(calls.newest_number())
+        return int(found[0].seq) if found else 0
+
     async def follow(
         self,
         wanted: CallFilter | None = None,
@@ -127,8 +132,7 @@ class Store:
     ) -> AsyncIterator[CallRow]:
         """Calls as they are written, each once, for ever. ``after`` is the ``seq`` to go on from; none: from now."""
         if after is None:
-            newest = await self._rows(calls.newest_number())
-            after = newest[0].seq if newest else 0
+            after = await self.newest()
         follower = Follower(after)
         while True:
             look = calls.numbers(follower.after, follower.holes, _LOOK_AT_ONCE)

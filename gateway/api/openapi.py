@@ -21,8 +21,11 @@ _ERRORS: Final = {
     404: "There is no such thing",
     409: "It exists already, or has changed since",
     413: "The body is too large",
+    429: "Too many do this already",
     503: "The database does not answer",
 }
+
+_KEPT: Final = ("type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "maxItems")
 
 
 def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
@@ -56,7 +59,7 @@ def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    done = {"description": "OK", "content": _content(endpoint.answer)}
+    done = {"description": "OK", "content": _content(endpoint.answer, endpoint.media)}
     responses: dict[str, Any] = {str(endpoint.status): done}
     for status in endpoint.errors:
         responses[str(status)] = {"description": _ERRORS[status], "content": _content(ErrorOut)}
@@ -79,9 +82,9 @@ def _told(endpoint: Endpoint) -> str:
     return endpoint.path if endpoint.method == "GET" else f"{endpoint.method.lower()}{endpoint.path}"
 
 
-def _content(model: type[BaseModel] | None) -> dict[str, Any]:
+def _content(model: type[BaseModel] | None, media: str = "application/json") -> dict[str, Any]:
     schema = {"type": "object"} if model is None else {"$ref": _REF.format(model=model.__name__)}
-    return {"application/json": {"schema": schema}}
+    return {media: {"schema": schema}}
 
 
 def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
@@ -99,17 +102,20 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     parameters = []
     for name, described in schema["properties"].items():
         kinds = [kind for kind in described.get("anyOf", [described]) if kind.get("type") != "null"]
-        kind = kinds[0]
-        if "$ref" in kind:
-            kind = definitions[kind["$ref"].rsplit("/", 1)[-1]]
-        kept = {
-            key: kind[key]
-            for key in ("type", "enum", "pattern", "minimum", "maximum", "maxLength")
-            if key in kind
-        }
-        if described.get("default") is not None:
+        kept = _plain(kinds[0], definitions)
+        if described.get("default") not in (None, []):
             kept["default"] = described["default"]
         parameters.append(
             {"name": name, "in": "query", "description": described.get("description", ""), "schema": kept}
         )
     return parameters
+
+
+def _plain(kind: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """A schema without references and titles. An array is a parameter that may be given several times."""
+    if "$ref" in kind:
+        kind = definitions[kind["$ref"].rsplit("/", 1)[-1]]
+    kept: dict[str, Any] = {key: kind[key] for key in _KEPT if key in kind}
+    if "items" in kind:
+        kept["items"] = _plain(kind["items"], definitions)
+    return kept

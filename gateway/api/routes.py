@@ -29,3 +29,5 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Of the answer."""
     admin: bool = False
     """Tokens that may only read are refused."""
+    media: str = "application/json"
+    """Type of the answer; ``answer`` is each item of a stream."""

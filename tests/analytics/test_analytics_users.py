@@ -6,9 +6,9 @@ from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from rig.analytics import NOW, analytics
+from rig.analytics import DATABASE_TESTS, NOW, analytics
 from rig.ledger import STARTED_MS, record
 from rig.rollups import DAY_MS, emptied, engine_of, written
 
@@ -69,11 +69,7 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@settings(
-    max_examples=15,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@DATABASE_TESTS
 @given(folded=visits, waiting=visits, period=st.sampled_from(["7d", "30d"]))
 async def test_users_are_counted_as_one_by_one(
     database: str, folded: list[Visit], waiting: list[Visit], period: str

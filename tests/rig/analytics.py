@@ -9,21 +9,36 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
+from hypothesis import HealthCheck, Phase, settings
 from rig.ledger import STARTED_MS
 
 from gateway.api.analytics.deps import AnalyticsDeps
+from gateway.api.analytics.feed import Feed
 from gateway.api.app import ApiDeps, Health, api_app
 from gateway.api.viewer import Viewer
 from gateway.prices import price_book
 from gateway.settings.sections import Pricing
 from storage.address import parse
-from storage.engine import reading_engine
+from storage.engine import reading_engine, writing_engine
+from storage.quality.facts import facts_of
+from storage.quality.keep import QualityLog, Rating
 from storage.quality.summary import QualityReader
 from storage.queries.analytics.figures import Figures
-from storage.store import Store
+from storage.store import Store, pending_row
+from telemetry.quality import Opinion
+from telemetry.record import CallRecord
 
 NOW = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
 """2026-11-18 11:06:40 UTC."""
+
+
+DATABASE_TESTS = settings(
+    max_examples=15,
+    deadline=None,
+    # Making a failing case smaller takes minutes where each try fills a database.
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
 
 
 class Asker:
@@ -47,12 +62,17 @@ class Asker:
 
 @asynccontextmanager
 async def analytics(
-    url: str, now: datetime = NOW, viewers: Mapping[str, Viewer] | None = None
+    url: str,
+    now: datetime = NOW,
+    viewers: Mapping[str, Viewer] | None = None,
+    feed: Feed | None = None,
 ) -> AsyncIterator[Asker]:
     """The API on the database at ``url``; ``viewers``: token -> who that is."""
     engine = reading_engine(parse(url, Path()))
-    deps = AnalyticsDeps(Figures(engine, lambda: now), QualityReader(engine), lambda: now)
     store = await Store.open(url, data_dir=Path())
+    deps = AnalyticsDeps(
+        Figures(engine, lambda: now), QualityReader(engine), lambda: now, feed=feed or Feed(store)
+    )
 
     async def tokens(told: str) -> Viewer | None:
         return (viewers or {}).get(told)
@@ -74,3 +94,12 @@ async def analytics(
     finally:
         await store.close()
         await deps.close()
+
+
+async def judged(url: str, call: CallRecord, opinion: Opinion) -> None:
+    """Say what an answer was worth."""
+    log = QualityLog(writing_engine(parse(url, Path())))
+    try:
+        await log.rate(facts_of(pending_row(call)), Rating(opinion, None, None, None, None))
+    finally:
+        await log.close()

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Final, Generic, TypeVar
 
+import msgspec
 from aiohttp import web
 from pydantic import BaseModel, Field
 
 from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.period import Window, window_of
-from gateway.api.analytics.query import DIMENSION, NAME, GroupQuery, Name, PeriodQuery
+from gateway.api.analytics.query import DIMENSION, NAME, BucketQuery, Filters, GroupQuery, Name, PeriodQuery
 from gateway.api.parameters import parse_query
 from gateway.api.problems import ApiError, bad_value
 from gateway.api.viewer import Viewer, viewer_of
 from storage.rollups.dimensions import DIMENSIONS, Dimension
+from storage.rollups.distinct import Distinct
 from storage.rollups.measures import MEASURES
-from storage.rollups.question import Bucket, HistogramName, Question, QuestionError, Totals
+from storage.rollups.plan import FOREVER_MS
+from storage.rollups.question import Bucket, HistogramName, People, Question, QuestionError, Totals
 
 MOST_HOURS: Final = 31 * 24
 """Of a series by hour."""
@@ -27,7 +30,10 @@ MOST_DAYS_OF_CALLS: Final = 31
 MOST_TOLD: Final = 50
 """Allowed values named in an error."""
 _HOURLY_UP_TO: Final = 48
-Query = TypeVar("Query", bound=PeriodQuery)
+_WHOLE_DAYS_FROM: Final = timedelta(days=3)
+_ALMOST_A_DAY: Final = timedelta(days=1) - timedelta(milliseconds=1)
+Query = TypeVar("Query", bound=Filters)
+Timed = TypeVar("Timed", bound=PeriodQuery)
 
 
 class PeriodOut(BaseModel):
@@ -60,7 +66,7 @@ class Asking(Generic[Query]):
     @property
     def bucket(self) -> Bucket:
         """Stretches of the series. Raises :class:`ApiError` where there would be too many."""
-        asked = self.query.bucket if isinstance(self.query, GroupQuery) else None
+        asked = self.query.bucket if isinstance(self.query, BucketQuery) else None
         hours = self.window.length.total_seconds() / 3600
         if asked is None:
             return Bucket.HOUR if hours <= _HOURLY_UP_TO else Bucket.DAY
@@ -68,6 +74,12 @@ class Asking(Generic[Query]):
             message = f"bucket=hour is for periods of up to {MOST_HOURS // 24} days; take bucket=day."
             raise ApiError(400, "range_too_long", message, param="bucket")
         return asked
+
+    @property
+    def milliseconds(self) -> tuple[int, int]:
+        """The period in milliseconds since 1970."""
+        until = FOREVER_MS if self.window.open_end else int(self.window.until.timestamp() * 1000)
+        return int(self.window.since.timestamp() * 1000), until
 
     def question(
         self,
@@ -101,6 +113,26 @@ class Asking(Generic[Query]):
         except QuestionError as error:
             raise ApiError(400, "invalid_parameter", f"{error}.") from error
 
+    async def people(self) -> People:
+        """Different users and sessions. Periods of three days and more are taken as the UTC days they touch.
+
+        (Users are summed by UTC day; parts of days would be read from the calls.) Raises as :meth:`totals`.
+        """
+        question = self.question(("calls",), window=self.in_whole_days())
+        self._check_length(question)
+        found = await self.deps.figures.people(question)
+        return found[0] if found else People((), None, 0, Distinct(0, True))
+
+    def in_whole_days(self) -> Window:
+        """The period, made longer to whole UTC days where it is three days or more."""
+        if self.window.length < _WHOLE_DAYS_FROM:
+            return self.window
+        return msgspec.structs.replace(
+            self.window,
+            since=_utc_midnight(self.window.since),
+            until=_utc_midnight(self.window.until + _ALMOST_A_DAY),
+        )
+
     def period_out(self, totals: Totals) -> PeriodOut:
         """What an answer covers."""
         return PeriodOut(
@@ -118,25 +150,27 @@ class Asking(Generic[Query]):
             raise ApiError(400, "range_too_long", message, param="period")
 
 
-async def understood(request: web.Request, deps: AnalyticsDeps, model: type[Query]) -> Asking[Query]:
+async def understood(request: web.Request, deps: AnalyticsDeps, model: type[Timed]) -> Asking[Timed]:
     """What a request asks for. Raises :class:`ApiError` 400 naming the parameter."""
     query = parse_query(request.query, model)
     window = window_of(query.period, query.since, query.until, query.tz, deps.now())
-    asking = Asking(deps, viewer_of(request), query, window)
-    await _check_models(asking)
-    return asking
+    return await checked(Asking(deps, viewer_of(request), query, window))
 
 
-async def _check_models(asking: Asking[Query]) -> None:
-    """A model nobody called is a typing error more often than not."""
-    wanted = asking.where.get(Dimension.MODEL, ())
-    scope = asking.viewer.scope
+async def checked(asking: Asking[Query]) -> Asking[Query]:
+    """The same, unless it names a model nobody called: a typing error more often than not. Raises :class:`ApiError`."""
+    wanted, scope = asking.where.get(Dimension.MODEL, ()), asking.viewer.scope
     if not wanted or Dimension.USER.value in scope:
-        return
+        return asking
     known = await asking.deps.figures.models(scope)
     for model in wanted:
         if model is not None and model not in known:
             raise bad_value("model", model, alike(model, known))
+    return asking
+
+
+def _utc_midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def alike(value: str, known: Collection[str]) -> list[str]:

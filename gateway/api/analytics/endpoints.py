@@ -4,15 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from gateway.api.analytics.costs import Costs
 from gateway.api.analytics.deps import AnalyticsDeps
+from gateway.api.analytics.live import Live
 from gateway.api.analytics.models import Models
+from gateway.api.analytics.overview import Overview
 from gateway.api.analytics.performance import Performance
+from gateway.api.analytics.realtime import Realtime
+from gateway.api.analytics.sessions import Sessions
 from gateway.api.analytics.users import Users
 from gateway.api.routes import Endpoint
 
 
 def endpoints(deps: AnalyticsDeps) -> Iterator[Endpoint]:
     """What they serve."""
-    for resource in (Costs, Models, Performance, Users):
-        yield from resource(deps).endpoints()
+    for resource in (Overview, Costs, Models, Performance, Users, Sessions, Realtime):
+        for endpoint in resource(deps).endpoints():
+            yield msgspec.structs.replace(endpoint, handler=deps.aside.handler(endpoint.handler))
+    if deps.feed is not None:
+        yield from Live(deps, deps.feed).endpoints()

@@ -58,18 +58,25 @@ class Tally:
         """Add a line of an answer."""
         self.plus(line.sums)
         for name, histogram in line.histograms.items():
-            self.histograms.setdefault(name, Counter()).update(histogram.counts)
+            self._count(name, histogram.counts)
 
     def merge(self, other: Tally) -> None:
         """Add another one."""
         self.plus(other.sums)
         for name, counts in other.histograms.items():
-            self.histograms.setdefault(name, Counter()).update(counts)
+            self._count(name, counts)
+
+    def _count(self, name: HistogramName, counts: Mapping[int, int]) -> None:
+        self.histograms.setdefault(name, Counter()).update(counts)
 
     def plus(self, sums: Mapping[str, int]) -> None:
         """Add sums. (``Counter.update`` would do, a little slower.)"""
         for name, value in sums.items():
             self.sums[name] += value
+
+    def histogram(self, name: HistogramName) -> Histogram:
+        """One of them; empty where nothing was asked for."""
+        return Histogram(self.histograms.get(name, {}))
 
     def __getitem__(self, measure: str) -> int:
         return self.sums[measure]
@@ -85,6 +92,14 @@ def tally_of(lines: Iterable[Sum]) -> Tally:
     total = Tally()
     for line in lines:
         total.add(line)
+    return total
+
+
+def merged(tallies: Iterable[Tally]) -> Tally:
+    """All of them together."""
+    total = Tally()
+    for tally in tallies:
+        total.merge(tally)
     return total
 
 
@@ -232,15 +247,14 @@ def savings_out(of: Tally) -> SavingsOut:
 def speed_out(of: Tally) -> SpeedOut:
     """Percentiles of durations, first bytes and speeds."""
     return SpeedOut(
-        duration_us=percentiles_out(of, HistogramName.DURATION),
-        ttft_us=percentiles_out(of, HistogramName.TTFT),
-        tokens_per_1000_s=percentiles_out(of, HistogramName.RATE),
+        duration_us=percentiles_out(of.histogram(HistogramName.DURATION)),
+        ttft_us=percentiles_out(of.histogram(HistogramName.TTFT)),
+        tokens_per_1000_s=percentiles_out(of.histogram(HistogramName.RATE)),
     )
 
 
-def percentiles_out(of: Tally, name: HistogramName) -> PercentilesOut:
+def percentiles_out(histogram: Histogram) -> PercentilesOut:
     """Median, 95th and 99th."""
-    histogram = Histogram(of.histograms.get(name, {}))
     p50, p95, p99 = histogram.percentiles((50, 95, 99))
     return PercentilesOut(samples=histogram.total, p50=p50, p95=p95, p99=p99)
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
 
-from gateway.api.analytics.figures import Tally
+from gateway.api.analytics.figures import Tally, merged
 from gateway.api.analytics.query import NAME
 from storage.rollups.dimensions import Dimension, Group
 from storage.rollups.question import Sum
@@ -23,38 +24,32 @@ class Cut(msgspec.Struct, frozen=True):
     """All groups beyond the limit."""
     other_groups: int
     series: list[tuple[datetime, Tally]]
-    """By time."""
+    """By time, where the answer is."""
     parts: list[list[Tally]]
     """For each of the series, each of the groups, and what is left."""
 
 
-def cut(lines: Iterable[Sum], limit: int) -> Cut:
+def cut(lines: Sequence[Sum], limit: int) -> Cut:
     """Cut an answer. Groups that cost the same come by calls, then by name."""
-    total = Tally()
-    groups: dict[Group, Tally] = {}
-    series: dict[datetime, Tally] = {}
-    cells: dict[tuple[datetime, Group], Tally] = {}
+    ranked = _ranked(lines)
+    names, rest = ranked[:limit], len(ranked[limit:])
+    place = {key: number for number, key in enumerate(names)}
+    # Each line is added once, to its cell; everything else is sums of cells.
+    cells: dict[datetime | None, list[Tally]] = {}
     for line in lines:
-        total.add(line)
-        groups.setdefault(line.key, Tally()).add(line)
-        if line.begin is not None:
-            series.setdefault(line.begin, Tally()).add(line)
-            cells.setdefault((line.begin, line.key), Tally()).add(line)
-    ranked = sorted(groups.items(), key=lambda one: _rank(*one))
-    shown, rest = ranked[:limit], ranked[limit:]
-    other = Tally() if rest else None
-    for _, tally in rest:
-        assert other is not None
-        other.merge(tally)
-    times = sorted(series)
-    names = [key for key, _ in shown]
+        row = cells.get(line.begin)
+        if row is None:
+            row = cells[line.begin] = [Tally() for _ in range(len(names) + 1)]
+        row[place.get(line.key, len(names))].add(line)
+    columns = [merged(column) for column in zip(*cells.values(), strict=True)] or [Tally()]
+    times = sorted(begin for begin in cells if begin is not None)
     return Cut(
-        total,
-        shown,
-        other,
-        len(rest),
-        [(begin, series[begin]) for begin in times],
-        [_parts(begin, names, [key for key, _ in rest], cells) for begin in times],
+        merged(columns),
+        list(zip(names, columns[:-1], strict=True)),
+        columns[-1] if rest else None,
+        rest,
+        [(begin, merged(cells[begin])) for begin in times],
+        [cells[begin] for begin in times],
     )
 
 
@@ -63,15 +58,10 @@ def named(group_by: Sequence[Dimension], key: Group) -> dict[str, str | None]:
     return {NAME[dimension].value: value for dimension, value in zip(group_by, key, strict=True)}
 
 
-def _parts(
-    begin: datetime, names: Sequence[Group], rest: Sequence[Group], cells: dict[tuple[datetime, Group], Tally]
-) -> list[Tally]:
-    left = Tally()
-    for key in rest:
-        if (begin, key) in cells:
-            left.merge(cells[begin, key])
-    return [*(cells.get((begin, key), Tally()) for key in names), left]
-
-
-def _rank(key: Group, tally: Tally) -> tuple[int, int, tuple[str, ...]]:
-    return -tally["cost_nano"], -tally["calls"], tuple(value or "" for value in key)
+def _ranked(lines: Iterable[Sum]) -> list[Group]:
+    costs: Counter[Group] = Counter()
+    calls: Counter[Group] = Counter()
+    for line in lines:
+        costs[line.key] += line.sums.get("cost_nano", 0)
+        calls[line.key] += line.sums["calls"]
+    return sorted(calls, key=lambda key: (-costs[key], -calls[key], tuple(value or "" for value in key)))

@@ -119,15 +119,20 @@ class PeriodQuery(Filters):
     compare: bool = Field(default=True, description="Also the period before, as long as this one.")
 
 
-class GroupQuery(PeriodQuery):
+class BucketQuery(PeriodQuery):
+    """Which calls, of which time, and how fine the series is."""
+
+    bucket: Bucket | None = Field(
+        default=None,
+        description="Stretches of the series; hours up to two days, else days, if nothing is said.",
+    )
+
+
+class GroupQuery(BucketQuery):
     """Which calls, of which time, cut into groups."""
 
     group_by: Annotated[tuple[Name, ...], Field(max_length=2)] = Field(
         default=(), description="One or two dimensions, as group_by=team,model or given twice."
-    )
-    bucket: Bucket | None = Field(
-        default=None,
-        description="Stretches of the series; hours up to two days, else days, if nothing is said.",
     )
     limit: int = Field(
         default=DEFAULT_GROUPS,

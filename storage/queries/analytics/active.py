@@ -6,7 +6,7 @@ folded yet; else from the calls. Users are told apart by tenant and name, so eve
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -14,7 +14,6 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     Dialect,
-    FromClause,
     Integer,
     Select,
     Text,
@@ -23,7 +22,6 @@ from sqlalchemy import (
     cast,
     func,
     literal,
-    or_,
     select,
     tuple_,
     union,
@@ -31,10 +29,11 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.queries.analytics.conditions import Conditions, of_calls, of_users
 from storage.queries.calls import CALLS
 from storage.rollups.contents import waiting
 from storage.rollups.dimensions import USER_DIMENSIONS, Dimension
-from storage.rollups.from_calls import between, column_of, second_of
+from storage.rollups.from_calls import between, second_of
 from storage.rollups.tables import USERS
 from storage.rollups.tally import UserKey
 from storage.rollups.zones import DAY_MS
@@ -43,7 +42,6 @@ AGES: Final = (1, 7, 30)
 """Days after the first one on which is looked who is there again."""
 WEEK: Final = 7
 MONTH: Final = 30
-Conditions = Mapping[Dimension, tuple[str | None, ...]]
 _SECONDS: Final = DAY_MS // 1000
 
 
@@ -112,11 +110,11 @@ class _Seen(msgspec.Struct, frozen=True):
 
 async def _from_user_days(connection: AsyncConnection, conditions: Conditions, span: Span) -> _Seen:
     kept = select(USERS.c.tenant_id, USERS.c.user_id, USERS.c.day).where(
-        USERS.c.day.between(span.reach, span.last), USERS.c.user_id != "", *_of_users(conditions)
+        USERS.c.day.between(span.reach, span.last), USERS.c.user_id != "", *of_users(conditions)
     )
     fresh = _fresh(connection.dialect, await _waiting(connection, conditions, span.last))
     days = union(kept, select(*fresh.c).where(fresh.c.day >= span.reach)).cte("seen")
-    earlier = [(USERS.alias("before"), _of_users), (fresh.alias("fresh_before"), None)]
+    earlier = [(USERS.alias("before"), of_users), (fresh.alias("fresh_before"), None)]
     new = []
     for table, narrow in earlier:
         same = (table.c.tenant_id == days.c.tenant_id, table.c.user_id == days.c.user_id)
@@ -138,7 +136,7 @@ async def _waiting(connection: AsyncConnection, conditions: Conditions, last: in
 
 
 def _from_calls(dialect: Dialect, conditions: Conditions, span: Span) -> _Seen:
-    where = [CALLS.c.user_id != "", *_of_calls(conditions)]
+    where = [CALLS.c.user_id != "", *of_calls(conditions)]
     day = cast(second_of(dialect) // _SECONDS, Integer).label("day")
     inside = between(span.reach * DAY_MS, (span.last + 1) * DAY_MS)
     days = select(CALLS.c.tenant_id, CALLS.c.user_id, day).where(*inside, *where).distinct().cte("seen")
@@ -165,22 +163,6 @@ def _fresh(dialect: Dialect, new: str) -> CTE:
         cast(user, Text).label("user_id"),
         cast(day, Integer).label("day"),
     ).cte("fresh")
-
-
-def _of_users(conditions: Conditions, table: FromClause = USERS) -> list[ColumnElement[bool]]:
-    return [
-        table.c[dimension.value].in_([value or "" for value in values])
-        for dimension, values in conditions.items()
-    ]
-
-
-def _of_calls(conditions: Conditions) -> list[ColumnElement[bool]]:
-    found = []
-    for dimension, values in conditions.items():
-        column = column_of(dimension)
-        unset = [column.is_(None)] if None in values else []
-        found.append(or_(column.in_([value for value in values if value is not None]), *unset))
-    return found
 
 
 def _counted(seen: CTE, span: Span) -> Select[int, int, int, int]:

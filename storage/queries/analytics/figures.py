@@ -10,7 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.queries.analytics.active import Activity, Conditions, Span, activity
+from storage.queries.analytics.active import Activity, Span, activity
+from storage.queries.analytics.conditions import Conditions
+from storage.queries.analytics.minutes import Minute, minutes
+from storage.queries.analytics.sessions import Key, Lately, Session, lately, whole
 from storage.rollups.contents import waiting
 from storage.rollups.dimensions import DIMENSIONS, Dimension
 from storage.rollups.question import People, Question, Totals
@@ -54,6 +57,28 @@ class Figures:
         """Who was there on which day."""
         async with self.connection() as connection:
             return await activity(connection, conditions, span)
+
+    async def minutes(self, conditions: Conditions, measures: Sequence[str], since: datetime) -> list[Minute]:
+        """The calls since then by minute and model."""
+        async with self.connection() as connection:
+            return await minutes(connection, conditions, measures, since)
+
+    async def lately(self, conditions: Conditions, since_ms: int, until_ms: int) -> Lately:
+        """The sessions of the newest calls."""
+        async with self.connection() as connection:
+            return await lately(connection, conditions, since_ms, until_ms)
+
+    async def sessions(
+        self,
+        keys: Sequence[Key],
+        measures: Sequence[str],
+        conditions: Conditions,
+        since_ms: int,
+        until_ms: int,
+    ) -> list[Session]:
+        """These sessions over a whole period."""
+        async with self.connection() as connection:
+            return await whole(connection, keys, measures, conditions, since_ms, until_ms)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:

@@ -1,0 +1,147 @@
+"""Calls as they are recorded, to all who listen: one look at the database for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Final, Protocol
+
+from gateway.api.problems import ApiError
+from storage.store import StoreUnavailable
+from storage.tables import CallRow
+
+MOST_LISTENERS: Final = 50
+"""Of one worker."""
+MOST_WAITING: Final = 1000
+"""Calls a slow listener may be behind; beyond that the oldest are skipped."""
+POLL_S: Final = 0.5
+AFTER_FAILURE_S: Final = 2.0
+_logger = logging.getLogger(__name__)
+
+
+class Follows(Protocol):
+    """:class:`storage.store.Store`, as far as it is needed here."""
+
+    async def newest(self) -> int: ...
+
+    def follow(
+        self,
+        *,
+        after: int | None = None,
+        poll_s: float = POLL_S,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> AsyncIterator[CallRow]: ...
+
+
+class _CaughtUp(Exception):  # noqa: N818
+    """There is nothing more at the moment."""
+
+
+class Listener:
+    """Somebody's calls, on their way."""
+
+    def __init__(self, wanted: Callable[[CallRow], bool]) -> None:
+        self._wanted = wanted
+        self._queue: asyncio.Queue[CallRow] = asyncio.Queue(MOST_WAITING)
+        self._skipped = 0
+
+    def offer(self, row: CallRow) -> None:
+        """Never waits."""
+        if not self._wanted(row):
+            return
+        if self._queue.full():
+            self._queue.get_nowait()
+            self._skipped += 1
+        self._queue.put_nowait(row)
+
+    async def next(self, within_s: float) -> CallRow | None:
+        """The next call; ``None`` if there is none within so many seconds."""
+        try:
+            return await asyncio.wait_for(self._queue.get(), within_s)
+        except TimeoutError:
+            return None
+
+    def skipped(self) -> int:
+        """How many calls were skipped since this was asked last."""
+        number, self._skipped = self._skipped, 0
+        return number
+
+
+class Feed:
+    """Follows the table of calls while anybody listens."""
+
+    def __init__(
+        self,
+        store: Follows,
+        most_listeners: int = MOST_LISTENERS,
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._most = most_listeners
+        self._pause = pause
+        self._listeners: set[Listener] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def listeners(self) -> int:
+        """How many there are."""
+        return len(self._listeners)
+
+    @asynccontextmanager
+    async def listening(self, wanted: Callable[[CallRow], bool]) -> AsyncIterator[Listener]:
+        """Listen to what is written from now on, for as long as the context lasts.
+
+        Raises :class:`ApiError` 429 where too many do, and :class:`StoreUnavailable`.
+        """
+        if len(self._listeners) >= self._most:
+            raise ApiError(
+                429,
+                "too_many_listeners",
+                f"{self._most} listen already, which is as many as one worker serves.",
+                headers={"Retry-After": "10"},
+            )
+        listener = Listener(wanted)
+        self._listeners.add(listener)
+        try:
+            if self._task is None:
+                newest = await self._store.newest()
+                if self._task is None:
+                    self._task = asyncio.get_running_loop().create_task(self._follow(newest))
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+            if not self._listeners and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    async def since(self, number: int) -> list[CallRow]:
+        """Calls that were written after that number, the first :data:`MOST_WAITING` of them.
+
+        Raises :class:`StoreUnavailable`.
+        """
+        found: list[CallRow] = []
+        try:
+            async for row in self._store.follow(after=number, pause=_no_more):
+                found.append(row)
+                if len(found) == MOST_WAITING:
+                    break
+        except _CaughtUp:
+            pass
+        return found
+
+    async def _follow(self, after: int) -> None:
+        while True:
+            try:
+                async for row in self._store.follow(after=after, pause=self._pause):
+                    after = max(after, row.seq)
+                    for listener in self._listeners:
+                        listener.offer(row)
+            except StoreUnavailable as error:
+                _logger.warning("the live feed waits: %s", error)
+                await self._pause(AFTER_FAILURE_S)
+
+
+async def _no_more(_seconds: float) -> None:
+    raise _CaughtUp

@@ -1,0 +1,160 @@
+"""Calls as they are recorded: told once to those who may see them, to so many listeners, until they go."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from rig.analytics import Asker, analytics
+from rig.ledger import record
+from rig.rollups import written
+
+from gateway.api.analytics.feed import MOST_WAITING, Feed, Listener
+from gateway.api.viewer import Viewer
+from storage.store import Store, StoreUnavailable
+from storage.tables import CallRow
+
+Event = tuple[str, str | None, Any]
+"""Name, id, data."""
+ENOUGH = 20.0
+"""Seconds; nothing here takes so long."""
+
+
+class Events:
+    """What a listener is told."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+
+    async def next(self) -> Event:
+        fields: dict[str, str] = {}
+        while True:
+            line = (await asyncio.wait_for(self.response.content.readline(), ENOUGH)).decode().rstrip("\n")
+            if not line and "data" in fields:
+                return fields["event"], fields.get("id"), json.loads(fields["data"])
+            name, _, value = line.partition(": ")
+            fields[name] = value
+
+    async def users(self, number: int) -> list[str]:
+        return [(await self.next())[2]["user"] for _ in range(number)]
+
+
+async def listen(ask: Asker, token: str = "", last: str | None = None, **params: str) -> Events:
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    if last is not None:
+        headers["Last-Event-ID"] = last
+    response = await ask.client.get("/api/analytics/live", params=params, headers=headers)
+    assert response.status == 200, await response.text()
+    assert response.content_type == "text/event-stream"
+    await response.content.readline()
+    return Events(response)
+
+
+@pytest.fixture
+async def feed(database: str) -> AsyncIterator[Feed]:
+    store = await Store.open(database, data_dir=Path())
+    yield Feed(store, most_listeners=3)
+    await store.close()
+
+
+async def test_calls_are_told_to_those_who_may_see_them(database: str, feed: Feed) -> None:
+    viewers = {"team": Viewer("team", tenant="acme", team="search"), "beta": Viewer("beta", tenant="beta")}
+    async with analytics(database, viewers=viewers, feed=feed) as ask:
+        everything = await listen(ask)
+        theirs = await listen(ask, "team")
+        others = await listen(ask, "beta", model="")
+        await written(
+            database,
+            [
+                record(who={"user": "ada"}),
+                record(who={"user": "eve", "team": "ops"}),
+                record(who={"user": "bob", "tenant": "beta"}, what={"model": None}, answer={"model": None}),
+                record(who={"user": "kim"}),
+            ],
+        )
+        assert await everything.users(4) == ["ada", "eve", "bob", "kim"]
+        assert await theirs.users(2) == ["ada", "kim"]
+        name, number, data = await others.next()
+    assert (name, data["tenant"], data["model"]) == ("call", "beta", None)
+    assert number is not None
+    assert data["cost"] == {"usd": "0.00025", "nano_usd": 250000}
+
+
+async def test_there_are_so_many_listeners_and_no_more_until_one_goes(database: str, feed: Feed) -> None:
+    async with analytics(database, feed=feed) as ask:
+        listeners = [await listen(ask) for _ in range(3)]
+        error = (await ask("/live", status=429))["error"]
+        assert error["code"] == "too_many_listeners"
+        listeners[0].response.close()
+        async with asyncio.timeout(ENOUGH):
+            while feed.listeners == 3:
+                await asyncio.sleep(0.01)
+        await listen(ask)
+        for one in listeners:
+            one.response.close()
+    assert feed.listeners == 0
+
+
+async def test_who_comes_back_gets_what_was_missed(database: str, feed: Feed) -> None:
+    async with analytics(database, feed=feed) as ask:
+        before = await listen(ask)
+        await written(database, [record(who={"user": "ada"})])
+        _, last, _ = await before.next()
+        before.response.close()
+        await written(database, [record(who={"user": "eve"}), record(who={"user": "bob", "team": "ops"})])
+        again = await listen(ask, last=last, team="search")
+        await written(database, [record(who={"user": "kim"})])
+        assert await again.users(2) == ["eve", "kim"]
+
+
+async def test_what_cannot_be_listened_to_is_named(sqlite: str) -> None:
+    async with analytics(sqlite) as ask:
+        assert (await ask("/live", status=400, colour="red"))["error"]["param"] == "colour"
+        assert (await ask("/live", status=400, model="gpt-9"))["error"]["param"] == "model"
+        assert (await ask("/live", status=400, seconds="0"))["error"]["param"] == "seconds"
+
+
+async def test_a_stream_ends_when_its_time_is_over(sqlite: str) -> None:
+    async with analytics(sqlite) as ask:
+        events = await listen(ask, seconds="1")
+        assert await asyncio.wait_for(events.response.content.read(), ENOUGH) == b"\n"
+
+
+async def test_a_slow_listener_loses_the_oldest_and_is_told_so() -> None:
+    listener = Listener(lambda row: True)
+    for number in range(MOST_WAITING + 3):
+        listener.offer(CallRow.model_construct(seq=number))
+    first = await listener.next(1)
+    assert first is not None
+    assert first.seq == 3
+    assert listener.skipped() == 3
+    assert listener.skipped() == 0
+
+
+class Failing:
+    """A store that is away after each call."""
+
+    def __init__(self) -> None:
+        self.after: list[int | None] = []
+
+    async def newest(self) -> int:
+        return 7
+
+    async def follow(self, *, after: int | None = None, **_: Any) -> AsyncIterator[CallRow]:
+        self.after.append(after)
+        yield CallRow.model_construct(seq=len(self.after) * 10)
+        raise StoreUnavailable("away")
+
+
+async def test_the_feed_goes_on_where_it_was_when_the_database_is_back() -> None:
+    store = Failing()
+    feed = Feed(store, pause=lambda _: asyncio.sleep(0))
+    async with feed.listening(lambda row: True) as listener:
+        told = [await listener.next(ENOUGH) for _ in range(3)]
+    assert [row.seq for row in told if row is not None] == [10, 20, 30]
+    assert store.after[:3] == [7, 10, 20]
