@@ -77,7 +77,8 @@ class Answers:
         self._task: asyncio.Task[web.Server] | None = None
         self._runner: web.AppRunner | None = None
         storage = settings.storage
-        self._control = control_of(parse(storage.url, storage.data_dir), CONTROL_TIMEOUT_S)
+        self._address = parse(storage.url, storage.data_dir)
+        self._control = control_of(self._address, CONTROL_TIMEOUT_S)
         self._store: Store | None = None
         self._quality: QualityDeps | None = None
         self._exports: CallPages | None = None
@@ -162,6 +163,11 @@ class Answers:
             quality=self._quality,
             alerts=self._alerts,
             exports=self._exports,
+            privacy=api.PrivacyDeps(
+                self._address,
+                self._settings.storage.data_dir,
+                lambda: self._current.settings.attribution.salt,
+            ),
             analytics=self._analytics,
             tracking=api.Tracking(
                 self._publish,

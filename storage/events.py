@@ -12,9 +12,10 @@ from sqlalchemy import JSON
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import Field, SQLModel
 
+from storage.privacy.lookup import among, look
 from storage.store import StoreUnavailable
 from storage.tables import UtcDateTime
 
@@ -77,10 +78,20 @@ class EventLog:
     async def keep(self, events: Sequence[Event]) -> int:
         """Keep those that are not kept yet, all in one transaction; how many that were.
 
-        Raises :class:`StoreUnavailable`, and then none was kept.
+        What somebody did who was erased is taken and not kept. Raises :class:`StoreUnavailable`, and then none was
+        kept.
         """
         if not events:
             return 0
+        try:
+            async with self._engine.begin() as db:
+                erased = await look(db)
+                kept = [one for one in events if not among(erased, one.tenant, (one.user, one.anonymous))]
+                return await self._insert(db, kept) + len(events) - len(kept)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"the database cannot be written to: {type(error).__name__}") from error
+
+    async def _insert(self, db: AsyncConnection, events: Sequence[Event]) -> int:
         rows = [
             {
                 "tenant_id": one.tenant,
@@ -96,10 +107,8 @@ class EventLog:
             }
             for one in events
         ]
-        dialect = postgresql if self._engine.dialect.name == "postgresql" else sqlite
+        if not rows:
+            return 0
+        dialect = postgresql if db.dialect.name == "postgresql" else sqlite
         insert = dialect.insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.message_id)
-        try:
-            async with self._engine.begin() as db:
-                return len((await db.execute(insert, rows)).all())
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be written to: {type(error).__name__}") from error
+        return len((await db.execute(insert, rows)).all())

@@ -8,6 +8,7 @@ driver: the proxy starts without them.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -85,6 +86,7 @@ class Ledger:
             timeout_s=config.operation_timeout_s,
             power_safe=config.durability is not Durability.OS,
             companions=companions,
+            erased=self._ask_turn,
         )
         self._interrupted = interrupted
         self._written = written
@@ -198,6 +200,11 @@ class Ledger:
             self._loop.call_soon_threadsafe(self._carry)
         except RuntimeError:  # the loop is closed: the segments stay for the next start
             return
+
+    def _ask_turn(self) -> None:
+        """From the writer's thread: somebody was erased, whose records may still lie in the segment at hand."""
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the segment goes with the next start
+            self._loop.call_soon_threadsafe(self._spool.turn)
 
     def _carry(self) -> None:
         if not self._spool.carry():

@@ -8,6 +8,7 @@ if it ever was.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import time
@@ -224,6 +225,12 @@ class Spool:
         finally:
             os.close(fd)
         self._reserve_spent = False
+
+    def turn(self) -> None:
+        """Go on in a new segment now, so that the one at hand goes once its records are in the database."""
+        if self._current.size and self.tail.end[0] == self._current.number:
+            with contextlib.suppress(OSError):
+                self._rotate(0)
 
     # -- for other threads -----------------------------------------------------------------------------------
 

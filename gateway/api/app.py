@@ -29,8 +29,9 @@ from gateway.api.problems import errors_as_json
 from gateway.api.routes import Endpoint
 from gateway.api.tokens import Tokens
 from gateway.api.tracked import Tracking
+from gateway.api.users import PrivacyDeps, Users
 
-__all__ = ["ApiDeps", "ControlDeps", "Health", "Tracking", "api_app"]
+__all__ = ["ApiDeps", "ControlDeps", "Health", "PrivacyDeps", "Tracking", "api_app"]
 
 
 def _quality(deps: ApiDeps) -> Iterator[Endpoint]:
@@ -68,6 +69,7 @@ def api_app(deps: ApiDeps) -> web.Application:
         *Metrics(deps).endpoints(),
         *_control(deps.control),
         *_quality(deps),
+        *(Users(deps.privacy).endpoints() if deps.privacy is not None else ()),
         *(Exports(deps.exports).endpoints() if deps.exports is not None else ()),
         *_alerts(deps),
         *(analytics(deps.analytics) if deps.analytics is not None else ()),

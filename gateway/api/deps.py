@@ -16,6 +16,7 @@ from gateway.api.control import ControlDeps
 from gateway.api.guard import Tokens
 from gateway.api.known_calls import QualityDeps
 from gateway.api.tracked import Tracking
+from gateway.api.users import PrivacyDeps
 from pricing.book import PriceBook
 from storage.export.read import CallPages
 from storage.queries.calls import CallFilter
@@ -72,6 +73,8 @@ class ApiDeps(msgspec.Struct, frozen=True):
     """Events, which may tell of calls that were made past the gateway; need ``quality`` too."""
     alerts: AlertsDeps | None = None
     """Alerts, their rules and messages; ``None``: not served."""
+    privacy: PrivacyDeps | None = None
+    """What is kept of a person; ``None``: not served."""
     exports: CallPages | None = None
     """Calls to be written to files; ``None``: not served."""
     analytics: AnalyticsDeps | None = None

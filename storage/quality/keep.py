@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Table, select, update
@@ -19,6 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage.privacy.lookup import among, look
 from storage.quality.facts import Facts
 from storage.quality.tables import DAILY, DIMENSIONS, FEEDBACK, JUDGED, OUTCOMES
 from storage.store import StoreUnavailable
@@ -73,6 +74,17 @@ class OtherCall(ValueError):  # noqa: N818 - a decision, not a defect
     """The client's id names something that was said of another call."""
 
 
+class _Saying(msgspec.Struct, frozen=True):
+    """What was said, as the row it will be."""
+
+    table: Table
+    key: str
+    values: dict[str, Any]
+
+
+Said = TypeVar("Said", Rating, Outcome)
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -86,47 +98,33 @@ class QualityLog:
 
     async def rate(self, call: Facts, rating: Rating) -> Kept:
         """Keep a rating. Raises :class:`StoreUnavailable`, :class:`OtherCall`."""
-        said = rating.opinion
-        user = rating.user or (call.user if said.source is Source.USER else None)
-        key = _digest("rating", call.tenant, rating.given_id or [call.call_id, said.source, user])
-        values = {
-            "user_id": user,
-            "source": said.source.value,
-            "scale": said.scale.value,
-            "ppm": said.ppm,
-            "label": rating.label,
-            "comment": rating.comment,
-        }
-        return await self._keep(FEEDBACK, key, call, values)
+        if rating.user is None and rating.opinion.source is Source.USER:
+            rating = msgspec.structs.replace(rating, user=call.user)
+        return await self._keep(call, rating, _as_feedback)
 
     async def note(self, call: Facts, outcome: Outcome) -> Kept:
         """Keep an outcome; accepted and rejected take each other's place. Raises as :meth:`rate` does."""
-        slot = _SLOTS.get(outcome.result, outcome.result)
-        key = _digest("outcome", call.tenant, outcome.given_id or [call.call_id, slot])
-        values = {
-            "user_id": outcome.user or call.user,
-            "result": outcome.result.value,
-            "value_nano": outcome.value_nano,
-        }
-        return await self._keep(OUTCOMES, key, call, values)
+        if outcome.user is None:
+            outcome = msgspec.structs.replace(outcome, user=call.user)
+        return await self._keep(call, outcome, _as_outcome)
 
-    async def _keep(self, table: Table, key: str, call: Facts, values: dict[str, Any]) -> Kept:
+    async def _keep(self, call: Facts, said: Said, saying: Callable[[Facts, Said], _Saying]) -> Kept:
         try:
             async with self._engine.begin() as db:
+                call, said = await _spared(db, call, said)
+                one = saying(call, said)
                 before = await _locked(db, call)
-                kept = await self._put(db, table, key, call, values)
+                kept = await self._put(db, one, call)
                 if kept.fate is not Fate.UNCHANGED:
                     await _add_up(db, call, before)
                 return kept
         except IntegrityError as error:
-            raise OtherCall(key) from error
+            raise OtherCall("the id is taken") from error
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"the database cannot be written to: {type(error).__name__}") from error
 
-    async def _put(
-        self, db: AsyncConnection, table: Table, key: str, call: Facts, values: dict[str, Any]
-    ) -> Kept:
-        now = self._now()
+    async def _put(self, db: AsyncConnection, one: _Saying, call: Facts) -> Kept:
+        table, key, values, now = one.table, one.key, one.values, self._now()
         found = (await db.execute(select(table).where(table.c.id == key))).mappings().first()
         if found is None:
             fixed = {"id": key, "call_id": call.call_id, "tenant_id": call.tenant, "revision": 1}
@@ -144,6 +142,45 @@ class QualityLog:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+
+
+def _as_feedback(call: Facts, rating: Rating) -> _Saying:
+    said = rating.opinion
+    values = {
+        "user_id": rating.user,
+        "source": said.source.value,
+        "scale": said.scale.value,
+        "ppm": said.ppm,
+        "label": rating.label,
+        "comment": rating.comment,
+    }
+    name = rating.given_id or [call.call_id, said.source, rating.user]
+    return _Saying(FEEDBACK, _digest("rating", call.tenant, name), values)
+
+
+def _as_outcome(call: Facts, outcome: Outcome) -> _Saying:
+    slot = _SLOTS.get(outcome.result, outcome.result)
+    values = {
+        "user_id": outcome.user,
+        "result": outcome.result.value,
+        "value_nano": outcome.value_nano,
+    }
+    return _Saying(
+        OUTCOMES, _digest("outcome", call.tenant, outcome.given_id or [call.call_id, slot]), values
+    )
+
+
+async def _spared(db: AsyncConnection, call: Facts, said: Said) -> tuple[Facts, Said]:
+    """Both without those who were erased."""
+    gone = among(await look(db), call.tenant, (call.user, call.session, said.user))
+    if said.user in gone:
+        said = msgspec.structs.replace(said, user=None)
+        if isinstance(said, Rating):
+            said = msgspec.structs.replace(said, label=None, comment=None)
+    if call.user in gone or call.session in gone:
+        user = None if call.user in gone else call.user
+        call = msgspec.structs.replace(call, user=user, session=None)
+    return call, said
 
 
 async def _locked(db: AsyncConnection, call: Facts) -> Measures:

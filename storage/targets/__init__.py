@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from storage.address import Address, Engine
 from storage.rollups.companion import RollupCompanion
@@ -18,13 +18,22 @@ def open_target(
     timeout_s: float,
     power_safe: bool,
     companions: Sequence[Companion] = (),
+    erased: Callable[[], None] = lambda: None,
 ) -> Target:
-    """The target of an address, not yet connected. Whatever it writes is in the rollups too."""
+    """The target of an address, not yet connected. Whatever it writes is in the rollups too.
+
+    ``erased`` hears, on the writer's thread, that a person was erased.
+    """
     companions = (RollupCompanion(), *companions)
     if address.engine is Engine.SQLITE:
         return SqliteTarget(
-            address, migrate=migrate, timeout_s=timeout_s, power_safe=power_safe, companions=companions
+            address,
+            migrate=migrate,
+            timeout_s=timeout_s,
+            power_safe=power_safe,
+            companions=companions,
+            erased=erased,
         )
     from storage.targets.postgres import PostgresTarget
 
-    return PostgresTarget(address, migrate=migrate, timeout_s=timeout_s, companions=companions)
+    return PostgresTarget(address, migrate=migrate, timeout_s=timeout_s, companions=companions, erased=erased)

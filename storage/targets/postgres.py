@@ -18,6 +18,7 @@ import asyncpg
 from storage.address import Address
 from storage.mend import encode_anyhow, storable
 from storage.partitions import Month, ensure
+from storage.privacy.erased import Erased
 from storage.rows import COLUMNS, RowError, as_datetime, rows_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
 from storage.targets.contract import (
@@ -61,12 +62,14 @@ class PostgresTarget:
         migrate: Migrate = Migrate.AUTO,
         timeout_s: float = 10.0,
         companions: Sequence[Companion] = (),
+        erased: Callable[[], None] = lambda: None,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._address = address
         self._migrate = migrate
         self._timeout_s = timeout_s
         self._companions = companions
+        self._erased = Erased(heard=erased)
         self._now = now
         self._loop: asyncio.AbstractEventLoop | None = None
         self._db: asyncpg.Connection | None = None
@@ -133,6 +136,9 @@ class PostgresTarget:
         await self._make_partitions()
         db = self._connected()
         async with db.transaction():
+            spared = await self._erased.in_postgres(db, records)
+            if spared is not records:
+                records, rows = spared, rows_of(spared, as_datetime)
             found = await db.fetchmany(_INSERT, rows)
             if self._companions:
                 new = {str(line["id"]) for line in found}
@@ -143,15 +149,20 @@ class PostgresTarget:
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Keep refused records, once each."""
-        now = self._now()
-        rows = [
-            (storable(letter.record.id), now, storable(letter.reason), encode_anyhow(letter.record))
-            for letter in letters
-        ]
         try:
-            self._run(self._connected().executemany(_BURY, rows))
+            self._run(self._bury(letters))
         except RowRefused as error:
             raise Outage(f"dead letters refused: {error}") from error
+
+    async def _bury(self, letters: Sequence[DeadLetter]) -> None:
+        now, db = self._now(), self._connected()
+        async with db.transaction():
+            records = await self._erased.in_postgres(db, [letter.record for letter in letters])
+            rows = [
+                (storable(record.id), now, storable(letter.reason), encode_anyhow(record))
+                for letter, record in zip(letters, records, strict=True)
+            ]
+            await db.executemany(_BURY, rows)
 
     def letters(self, after: str, limit: int) -> list[BuriedLetter]:
         """Dead letters in the order of their ids."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 
 from storage.address import Address
 from storage.mend import encode_anyhow, storable
+from storage.privacy.erased import Erased
 from storage.rows import COLUMNS, COMMON_COLUMNS, NOTHING_RARE, Row, RowError, as_text, rows_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
 from storage.sqlite_file import connect
@@ -51,13 +52,18 @@ class SqliteTarget:
         timeout_s: float = 5.0,
         power_safe: bool = True,
         companions: Sequence[Companion] = (),
+        erased: Callable[[], None] = lambda: None,
     ) -> None:
-        """``power_safe``: a commit survives the loss of power, so that the spool may forget what was committed."""
+        """``power_safe``: a commit survives the loss of power, so that the spool may forget what was committed.
+
+        ``erased`` hears, on the writer's thread, that somebody was erased.
+        """
         self._address = address
         self._migrate = migrate
         self._timeout_s = timeout_s
         self._synchronous = "FULL" if power_safe else "NORMAL"
         self._companions = companions
+        self._erased = Erased(heard=erased)
         self._db: sqlite3.Connection | None = None
 
     def connect(self) -> None:
@@ -109,6 +115,9 @@ class SqliteTarget:
         db = self._connected()
         try:
             db.execute("BEGIN IMMEDIATE")
+            spared = self._erased.in_sqlite(db, records)
+            if spared is not records:
+                records, rows = spared, rows_of(spared, as_text)
             inserted = self._insert(db, records, rows)
             for companion in self._companions:
                 companion.in_sqlite(db, inserted)
@@ -154,18 +163,12 @@ class SqliteTarget:
         try:
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                db.executemany(
-                    _BURY,
-                    [
-                        (
-                            storable(letter.record.id),
-                            now,
-                            storable(letter.reason),
-                            encode_anyhow(letter.record),
-                        )
-                        for letter in letters
-                    ],
-                )
+                records = self._erased.in_sqlite(db, [letter.record for letter in letters])
+                rows = [
+                    (storable(record.id), now, storable(letter.reason), encode_anyhow(record))
+                    for letter, record in zip(letters, records, strict=True)
+                ]
+                db.executemany(_BURY, rows)
         except sqlite3.Error as error:
             _roll_back(db)
             raise Outage(_reason(error)) from error

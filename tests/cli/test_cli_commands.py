@@ -36,6 +36,7 @@ COMMANDS = [
     "check",
     "db",
     "demo",
+    "erase",
     "explain",
     "export",
     "keys",

@@ -1,4 +1,4 @@
-"""Feedback, outcomes and events."""
+"""Feedback, outcomes and events; who was erased."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def upgrade() -> None:
     _said(call_id)
     _daily()
     _events()
+    _erasures()
     for column in ("response_id", "trace_id"):
         where = sa.text(f"{column} IS NOT NULL")
         op.create_index(
@@ -118,6 +119,20 @@ def _events() -> None:
     op.create_index("events_at", "events", ["tenant_id", "at"])
     op.create_index("events_user", "events", ["user_id"])
     op.create_index("events_anonymous", "events", ["anonymous_id"])
+
+
+def _erasures() -> None:
+    """Times are milliseconds since 1970 (UTC)."""
+    op.create_table(
+        "erasures",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("tenant_id", sa.Text),
+        sa.Column("salt", sa.LargeBinary, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("created_ms", sa.BigInteger, nullable=False),
+        sa.Column("until_ms", sa.BigInteger, nullable=False),
+    )
+    op.execute("INSERT INTO control_versions (name, version) VALUES ('erasures', 1)")
 
 
 def _dimensions() -> list[sa.Column[str]]:

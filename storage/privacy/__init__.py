@@ -1,0 +1,1 @@
+"""What is kept of one person: told to them, and erased. Begin reading at ``erase.py``."""

@@ -1,0 +1,153 @@
+"""Erasing a person: nothing that is kept names them any more, and no sum changes.
+
+First it is written down that they are erased, so that nothing new comes (:mod:`storage.privacy.erased`); then every
+place is cleaned, in short transactions. Stopped anywhere it can be done again, and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+import msgspec
+
+from storage import audit
+from storage.address import Address, Engine
+from storage.control import ControlDatabase, ControlUnavailable, control_of
+from storage.control.contract import Transaction
+from storage.privacy.calls import clean_calls, clean_letters
+from storage.privacy.database import Person, PrivateDatabase
+from storage.privacy.erased import LOCK_KEY, NAME, digest_of
+from storage.privacy.files import delete_exports, mask_damaged
+from storage.privacy.governed import delete_accounts, delete_alerts, named_after
+from storage.privacy.said import clean_feedback, clean_judged, clean_outcomes, delete_events
+from storage.privacy.sums import clean_sums
+from storage.store import StoreUnavailable
+
+ACTION: Final = "user.erase"
+DAYS: Final = 30
+"""How long what is still told of the person becomes nobody's."""
+_SALT_BYTES: Final = 16
+_DAY_MS: Final = 86_400_000
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found of the person, by place; all of it is gone or nobody's."""
+
+    calls: int = 0
+    judged_calls: int = 0
+    feedback: int = 0
+    outcomes: int = 0
+    events: int = 0
+    dead_letters: int = 0
+    sums: int = 0
+    """Rows of the sums by user and day."""
+    accounts: int = 0
+    """Accounts and leases of budgets."""
+    alerts: int = 0
+    damaged_files: int = 0
+    exports: int = 0
+    """Files in the folder of exports: all of them."""
+
+    @property
+    def rows(self) -> int:
+        """All but the exports, which are deleted unread."""
+        found: tuple[int, ...] = msgspec.structs.astuple(self)
+        return sum(found) - self.exports
+
+
+class Report(msgspec.Struct, frozen=True):
+    """The end of it."""
+
+    done: Done
+    left: list[str]
+    """What operators named after the person: theirs to change."""
+
+
+Told = Callable[[str], None]
+"""Hears of the place that is being cleaned."""
+
+
+async def erase(
+    address: Address,
+    data_dir: Path,
+    person: Person,
+    actor: str,
+    *,
+    days: int = DAYS,
+    told: Told = lambda place: None,
+    clock: Callable[[], float] = time.time,
+) -> Report:
+    """Erase. Raises :class:`storage.store.StoreUnavailable`, and ``OSError`` for files that can't be changed."""
+    control, db = control_of(address, 60.0), PrivateDatabase(address)
+    try:
+        told("what is on its way")
+        async with control.transaction() as tx:
+            await _keep_out(tx, person, int(clock() * 1000), days)
+        done = await _clean(db, control, data_dir, person, told, datetime.fromtimestamp(clock(), UTC))
+        async with control.transaction() as tx:
+            await audit.write(tx, actor, ACTION, NAME, msgspec.structs.asdict(done))
+        await db.let_go()
+        return Report(done, await named_after(control, person))
+    except ControlUnavailable as error:
+        raise StoreUnavailable(str(error)) from error
+    finally:
+        await db.close()
+        await control.close()
+
+
+async def _keep_out(tx: Transaction, person: Person, now_ms: int, days: int) -> None:
+    """From the end of this transaction no writer writes anything of the person."""
+    if tx.engine is Engine.POSTGRESQL:
+        await tx.fetch("SELECT pg_advisory_xact_lock(?)", LOCK_KEY)
+    await tx.run(f"DELETE FROM {NAME} WHERE until_ms <= ?", now_ms)
+    known = await tx.fetch(f"SELECT salt FROM {NAME} LIMIT 1")
+    salt = bytes(known[0][0]) if known else os.urandom(_SALT_BYTES)
+    for id_ in person.ids:
+        await tx.run(
+            f"INSERT INTO {NAME} (id, tenant_id, salt, digest, created_ms, until_ms) VALUES (?, ?, ?, ?, ?, ?)",
+            uuid4().hex,
+            person.tenant,
+            salt,
+            digest_of(id_, salt),
+            now_ms,
+            now_ms + days * _DAY_MS,
+        )
+    await tx.run("UPDATE control_versions SET version = version + 1 WHERE name = ?", NAME)
+
+
+async def _clean(
+    db: PrivateDatabase, control: ControlDatabase, data_dir: Path, person: Person, told: Told, now: datetime
+) -> Done:
+    told("calls")
+    calls = await clean_calls(db, person)
+    told("feedback, outcomes, events")
+    judged, feedback = await clean_judged(db, person), await clean_feedback(db, person)
+    outcomes, events = await clean_outcomes(db, person), await delete_events(db, person)
+    letters = await clean_letters(db, person)
+    told("sums by user")
+    sums = await clean_sums(db, person, calls.sessions, now)
+    told("budgets and alerts")
+    accounts, alerts = await delete_accounts(control, person), await delete_alerts(db, person)
+    told("files")
+    damaged = await asyncio.to_thread(mask_damaged, data_dir, person)
+    exports = await asyncio.to_thread(delete_exports, data_dir)
+    return Done(
+        calls=calls.calls,
+        judged_calls=judged,
+        feedback=feedback,
+        outcomes=outcomes,
+        events=events,
+        dead_letters=letters,
+        sums=sums,
+        accounts=accounts,
+        alerts=alerts,
+        damaged_files=damaged,
+        exports=exports,
+    )

@@ -1,0 +1,68 @@
+"""Taking a person out of the sums by user: what they spent joins what nobody in particular spent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from storage.privacy.database import TIMEOUT_S, Person, PrivateDatabase, unavailable
+from storage.rollups.compaction import compact
+from storage.rollups.contents import merge_users
+from storage.rollups.distinct import SIZE, hash_of
+from storage.rollups.measures import USER_MEASURES
+from storage.rollups.tables import USERS
+from storage.rollups.tally import UserKey, UserSums
+from storage.rollups.transactions import change, changing_engine
+
+NOBODY = ""
+
+
+async def clean_sums(
+    db: PrivateDatabase, person: Person, sessions: Iterable[tuple[str, int]], now: datetime
+) -> int:
+    """Rows of the person; ``sessions``: tenants and days of calls that lost a session that was their id.
+
+    New batches don't name the person any more; the deltas of older ones are folded first, so that they are in the rows.
+    """
+    engine = changing_engine(db.address, TIMEOUT_S)
+    try:
+        await compact(engine, now)
+        return await _clean(engine, person, sessions)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        raise unavailable(error) from error
+    finally:
+        await engine.dispose()
+
+
+async def _clean(engine: AsyncEngine, person: Person, sessions: Iterable[tuple[str, int]]) -> int:
+    async with change(engine) as connection:
+        theirs = person.conditions(USERS, "user_id")
+        keys = (USERS.c.tenant_id, USERS.c.day, USERS.c.team)
+        query = select(*keys, *[USERS.c[name] for name in USER_MEASURES]).where(*theirs)
+        rows = (await connection.execute(query)).all()
+        nobodys: dict[UserKey, UserSums] = {}
+        for tenant, day, team, *sums in rows:
+            mine = UserSums()  # the sessions are gone from the calls too
+            mine.sums = list(sums)
+            nobodys.setdefault((tenant, day, team, NOBODY), UserSums()).merge(mine)
+        await (await merge_users(connection, nobodys)).write(connection)
+        await connection.execute(delete(USERS).where(*theirs))
+        for tenant, day in sessions:
+            await _forget_sessions(connection, person, tenant, day)
+        return len(rows)
+
+
+async def _forget_sessions(connection: AsyncConnection, person: Person, tenant: str, day: int) -> None:
+    gone = {hash_of(tenant, id_) for id_ in person.ids}
+    same_day = (USERS.c.tenant_id == tenant, USERS.c.day == day)
+    query = select(USERS.c.team, USERS.c.user_id, USERS.c.sessions).where(*same_day)
+    for team, user, words in (await connection.execute(query)).all():
+        found = [bytes(words)[at : at + SIZE] for at in range(0, len(words), SIZE)]
+        left = [one for one in found if one not in gone]
+        if len(left) < len(found):
+            row = (*same_day, USERS.c.team == team, USERS.c.user_id == user)
+            await connection.execute(update(USERS).where(*row).values(sessions=b"".join(left)))
