@@ -65,7 +65,7 @@ def _budgets() -> None:
         sa.Column("created_ms", sa.BigInteger, nullable=False),
         sa.Column("updated_ms", sa.BigInteger, nullable=False),
     )
-    account = ("budget_id", "subject", "window_key")
+    account = ("budget_id", "window_key", "subject")  # in this order the accounts of a window lie together
     op.create_table(
         "budget_accounts",
         *(sa.Column(name, sa.Text, primary_key=True) for name in account),
