@@ -29,6 +29,9 @@ def upkeep(
         assert retention_days is not None
         before = now() - timedelta(days=retention_days)
         await before_forgetting(address, before)
+        from storage.quality.retention import forget_said
+
+        await forget_said(address, before)
         gone = await forget(address, before)
         what = "months dropped" if address.engine is Engine.POSTGRESQL else "calls deleted"
         return f"{gone} {what}" if gone else None

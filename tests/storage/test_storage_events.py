@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from sqlalchemy import inspect, select
 from storage.address import parse
 from storage.engine import writing_engine
 from storage.events import EVENTS, Event, EventKind, EventLog
+from storage.quality.retention import forget_said
 from storage.store import StoreUnavailable
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -60,6 +61,13 @@ async def test_what_is_in_it_comes_back(log: EventLog) -> None:
     assert (one.kind, one.name, one.user_id, one.session_id) == ("track", "opened", "ada", "s1")
     assert (one.at, one.received_at, one.data) == (NOON, NOON, data)
     assert other.data is None
+
+
+async def test_old_ones_are_forgotten(database: str, log: EventLog, tmp_path: Path) -> None:
+    old = Event("acme", "old", EventKind.TRACK, "e", "ada", None, None, NOON - timedelta(days=9), NOON, None)
+    await log.keep([event("a"), old])
+    assert await forget_said(parse(database, tmp_path), NOON - timedelta(days=1)) == 1
+    assert [row.message_id for row in await rows(log)] == ["a"]
 
 
 async def test_many_batches_with_the_same_events_at_once(log: EventLog) -> None:

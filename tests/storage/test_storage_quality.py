@@ -20,6 +20,7 @@ from storage.address import parse
 from storage.engine import reading_engine, writing_engine
 from storage.quality.facts import By, Facts, Finder, facts_of
 from storage.quality.keep import MEASURES, Fate, OtherCall, Outcome, QualityLog, Rating
+from storage.quality.retention import forget_said
 from storage.quality.summary import DAY, Dimension, QualityReader
 from storage.quality.tables import DAILY, DIMENSIONS, FEEDBACK, JUDGED, OUTCOMES
 from storage.store import StoreUnavailable, pending_row
@@ -261,6 +262,24 @@ async def test_names_are_looked_up_by_an_index(quality: Quality) -> None:
                 await connection.execute(text("SET enable_seqscan = off"))
             plan = str((await connection.execute(query)).all())
         assert f"{column}_idx" in plan or f"model_requests_{column}" in plan
+
+
+async def test_what_was_said_is_forgotten_with_its_calls_and_the_days_stay(
+    database: str, quality: Quality, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.quality.retention.SLICE", 3)
+    for number in range(8):
+        call = facts(number, ms=STARTED_MS + (DAY_MS if number % 2 else 0))
+        await quality.log.rate(call, Rating(UP))
+        await quality.log.note(call, Outcome(Result.ACCEPTED))
+    cut = datetime.fromtimestamp(STARTED_MS / 1000, UTC) + timedelta(hours=1)
+    before = await quality.totals()
+    address = parse(database, tmp_path)
+    assert await forget_said(address, cut) == 12
+    assert await forget_said(address, cut) == 0
+    for table in (JUDGED, FEEDBACK, OUTCOMES):
+        assert (await quality.rows(select(func.count()).select_from(table)))[0][0] == 4
+    assert await quality.totals() == before
 
 
 async def test_without_a_database_it_says_so(tmp_path: Path) -> None:

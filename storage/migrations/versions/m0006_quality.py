@@ -116,7 +116,7 @@ def _events() -> None:
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("data", sa.JSON().with_variant(postgresql.JSONB(), "postgresql")),
     )
-    op.create_index("events_at", "events", ["tenant_id", "at"])
+    op.create_index("events_at", "events", ["at"])
     op.create_index("events_user", "events", ["user_id"])
     op.create_index("events_anonymous", "events", ["anonymous_id"])
 
