@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test soak check format bench conformance catalogue clean
+.PHONY: help run demo test soak check format bench bench-analytics conformance catalogue clean
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run ## start the gateway on 127.0.0.1:8707 (options: ARGS="--port 9000")
 	@$(BIN)/weighbridge serve $(ARGS)
@@ -42,6 +42,9 @@ format: $(VENV)/.dev ## put every file into the house format
 bench: $(VENV)/.dev ## CPU per call and per chunk, beside nginx and a naive proxy (needs nginx, gcc; ARGS="--quick")
 	$(BIN)/python -m bench $(ARGS)
 	$(BIN)/python -m bench.streams
+
+bench-analytics: $(VENV)/.dev ## answers over ten million calls: time, size, what the sums cost the writer (ARGS="--quick")
+	$(BIN)/python -m bench.analytics $(ARGS)
 
 conformance: $(VENV)/.dev ## recorded provider traffic through the gateway (needs the recordings beside the project)
 	$(BIN)/python -m tools.conformance $(ARGS)

@@ -282,5 +282,15 @@ def encoded(delta: Delta) -> bytes:
 
 
 def decoded(payload: bytes) -> Delta:
-    """Inverse of :func:`encoded`; raises ``msgspec.MsgspecError``."""
-    return _decoder.decode(payload)
+    """Inverse of :func:`encoded`; raises ``msgspec.MsgspecError``.
+
+    A delta from before there was some measure counts nothing of it.
+    """
+    delta = _decoder.decode(payload)
+    if delta.format != FORMAT:
+        raise msgspec.ValidationError(f"a delta of format {delta.format}; this version knows {FORMAT}")
+    for group in delta.groups:
+        group.sums += [0] * (len(MEASURES) - len(group.sums))
+    for user in delta.users:
+        user.sums += [0] * (len(USER_MEASURES) - len(user.sums))
+    return delta

@@ -37,7 +37,7 @@ eight hours. Integers, so that every machine and every database finds the same b
 
 
 def bucket_of(value: int) -> int:
-    """The bucket of a value, as PostgreSQL's ``width_bucket(value - 1, edges)`` finds it."""
+    """The bucket of a value."""
     return bisect_left(EDGES, value)
 
 

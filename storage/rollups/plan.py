@@ -48,7 +48,8 @@ def plan(
     there is taken whole: into the period at its ends, into the earlier bucket within.
     """
     since_ms, until_ms = _outward(since_ms, until_ms, HOUR_MS, held_ms)
-    odd = (ms // HOUR_MS for ms in (since_ms, *cuts, until_ms) if ms % HOUR_MS)
+    inner = [ms for ms in cuts if since_ms < ms < until_ms]
+    odd = (ms // HOUR_MS for ms in (since_ms, *inner, until_ms) if ms % HOUR_MS)
     split = sorted({hour for hour in odd if hour * HOUR_MS >= held_ms})
     first, last = since_ms // HOUR_MS, -(-until_ms // HOUR_MS)
     hours = _without(first, last, split)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 from alembic import command
 from hypothesis import given, settings
@@ -69,6 +70,16 @@ def test_deltas_are_the_sums_of_the_rows(database: str, batches: list[list[CallR
 def test_a_delta_survives_being_stored(batch: list[CallRecord]) -> None:
     delta = delta_of(batch)
     assert decoded(encoded(delta)) == delta
+
+
+def test_a_delta_from_before_a_measure_counts_nothing_of_it() -> None:
+    delta = delta_of([record(1)])
+    (group,), whole = delta.groups, delta_of([record(1)]).groups[0].sums
+    group.sums = group.sums[:-2]
+    assert decoded(encoded(delta)).groups[0].sums == [*whole[:-2], 0, 0]
+    delta.format += 1
+    with pytest.raises(msgspec.ValidationError):
+        decoded(encoded(delta))
 
 
 async def test_a_late_row_counts_in_its_own_hour(database: str) -> None:

@@ -1,0 +1,1 @@
+"""How fast questions over many calls are answered: ``python -m bench.analytics``."""

@@ -1,0 +1,131 @@
+"""Every moment of a period is read once, from the coarsest sums that fit; days are those of the zone."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from storage.rollups.asked import planned, prepare
+from storage.rollups.plan import Plan, plan, plan_of_days
+from storage.rollups.question import Bucket, Question, Source
+from storage.rollups.state import CLOSED_DAY, FORGOTTEN_MS
+from storage.rollups.zones import DAY_MS, HOUR_MS, Offsets, midnight, midnights, offset
+
+QUARTER = HOUR_MS // 4
+BASE = 20_000 * DAY_MS
+MOMENTS = st.integers(0, 6 * 24 * 4).map(lambda quarters: BASE + quarters * QUARTER)
+ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "America/St_Johns",
+    "Australia/Lord_Howe",
+    "America/Havana",
+]
+
+
+def quarters(ranges: list[tuple[int, int]]) -> list[int]:
+    """Every quarter of an hour in the ranges."""
+    return sorted(moment for begin, end in ranges for moment in range(begin, end, QUARTER))
+
+
+def covered(found: Plan) -> list[int]:
+    return quarters(
+        [
+            (found.days[0] * DAY_MS, found.days[1] * DAY_MS),
+            *[(begin * HOUR_MS, end * HOUR_MS) for begin, end in found.hours],
+            *found.calls,
+        ]
+    )
+
+
+@settings(deadline=None)
+@given(MOMENTS, MOMENTS, st.lists(MOMENTS, max_size=6), st.integers(19_999, 20_007))
+def test_a_period_is_covered_once(one: int, other: int, cuts: list[int], closed: int) -> None:
+    since, until = sorted((one, other))
+    inside = [cut for cut in cuts if since < cut < until]
+    found = plan(since, until, cuts=inside, days_before=closed)
+    assert covered(found) == quarters([(since, until)])
+    for begin, end in found.calls:
+        hour = begin // HOUR_MS
+        assert (end - 1) // HOUR_MS == hour, "parts of hours alone are read from the calls"
+        assert any(edge % HOUR_MS and edge // HOUR_MS == hour for edge in (since, until, *inside))
+    assert found.days[1] <= closed or found.days == (0, 0)
+    for hour in range(BASE // HOUR_MS, BASE // HOUR_MS + 200):
+        summed = hour * HOUR_MS in covered(found) and not any(b // HOUR_MS == hour for b, _ in found.calls)
+        assert found.has_hour(hour) == summed
+
+
+@settings(deadline=None)
+@given(MOMENTS, MOMENTS)
+def test_sums_by_user_take_whole_days_and_calls_the_rest(one: int, other: int) -> None:
+    since, until = sorted((one, other))
+    found = plan_of_days(since, until)
+    assert covered(found) == quarters([(since, until)])
+    assert sum(end - begin for begin, end in found.calls) < 2 * DAY_MS
+
+
+@settings(deadline=None)
+@given(MOMENTS, MOMENTS, st.lists(MOMENTS, max_size=4), MOMENTS)
+def test_no_call_is_read_that_may_be_gone(one: int, other: int, cuts: list[int], held: int) -> None:
+    since, until = sorted((one, other))
+    for found in (plan(since, until, cuts=cuts, held_ms=held), plan_of_days(since, until, held_ms=held)):
+        assert all(begin >= held for begin, _ in found.calls)
+        assert found.since_ms <= since
+        assert found.until_ms >= until
+        assert covered(found) == quarters([(found.since_ms, found.until_ms)])
+
+
+@pytest.mark.parametrize("name", ZONES)
+def test_days_are_those_of_the_zone_all_year(name: str) -> None:
+    zone = ZoneInfo(name)
+    begin = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1000)
+    end = begin + 366 * DAY_MS
+    offsets = Offsets.of(zone, begin, end)
+    for moment in range(begin, end, 4 * HOUR_MS + QUARTER):
+        local = datetime.fromtimestamp(moment / 1000, UTC).astimezone(zone)
+        assert offsets.day(moment) == (local.date() - datetime(1970, 1, 1, tzinfo=UTC).date()).days
+    starts = midnights(zone, offsets, begin, end)
+    assert len(starts) in (365, 366)
+    for start in starts:
+        assert offsets.day(start) == offsets.day(start - 1) + 1
+        assert int(midnight(offsets.day(start), zone).timestamp() * 1000) == start
+    assert offset(zone, begin) == offsets.minutes[0]
+
+
+def of(**changes: object) -> Plan:
+    since = datetime(2026, 11, 1, tzinfo=UTC)
+    question = Question(**{"since": since, "until": since + timedelta(days=10)} | changes)  # type: ignore[arg-type]
+    asked = prepare(question, since)
+    return planned(asked, Source.ROLLUPS, {CLOSED_DAY: 30_000})
+
+
+def test_whole_days_come_from_sums_by_day_where_days_are_utc_days() -> None:
+    assert of().days[1] - of().days[0] == 10
+    assert of(bucket=Bucket.DAY, zone="Africa/Abidjan").hours == ()
+    assert of(zone="Asia/Kolkata").calls == (), "without buckets a zone does not matter"
+    assert of(bucket=Bucket.HOUR).days == (0, 0)
+    berlin = of(bucket=Bucket.DAY, zone="Europe/Berlin")
+    assert (berlin.days, [end - begin for begin, end in berlin.hours]) == ((0, 0), [240])
+
+
+def test_a_zone_half_an_hour_off_cuts_one_hour_a_day() -> None:
+    found = of(bucket=Bucket.DAY, zone="Asia/Kolkata")
+    assert [end - begin for begin, end in found.calls] == [HOUR_MS] * 10
+    assert sum(end - begin for begin, end in found.hours) == 230
+
+
+def test_a_question_without_end_goes_on_for_ever() -> None:
+    found = of(until=None, bucket=Bucket.DAY, zone="Europe/Berlin")
+    assert found.has_hour(1_000_000)
+    asked = prepare(
+        Question(since=datetime(2026, 11, 1, 0, 30, tzinfo=UTC)), datetime(2026, 11, 2, tzinfo=UTC)
+    )
+    gone = planned(asked, Source.ROLLUPS, {CLOSED_DAY: 0, FORGOTTEN_MS: 2**41})
+    assert gone.since_ms % HOUR_MS == 0
+    assert gone.calls == ()
