@@ -96,6 +96,8 @@ class Admission:
         self._warm = warm
         self._drawn = drawn if drawn is not None else {}
         self._holds: dict[str, Holds] = {}
+        self._undecided: set[str] = set()
+        """Calls under way that wait for a decision."""
 
     def adopt(self, scopes: Scopes) -> None:
         """Other budgets, for the calls to come."""
@@ -154,16 +156,19 @@ class Admission:
         if enough:
             self._take(call.id, holds, purses)
             return Admitted(notes)
+        self._undecided.add(call.id)
         return Admitted(notes, lambda: self._decide(call, expense, holds, purses))
 
     def release(self, call_id: str) -> None:
         """The call is not made after all."""
+        self._undecided.discard(call_id)
         for purse, amount in self._holds.pop(call_id, ()):
             purse.held -= amount
         self._drawn.pop(call_id, None)
 
     def settle(self, record: CallRecord) -> None:
         """The call has ended: what it cost takes the place of what was held."""
+        self._undecided.discard(record.id)
         holds = self._holds.pop(record.id, None)
         if holds is None:
             return
@@ -206,6 +211,12 @@ class Admission:
 
     # ---- reserving
 
+    def _take_decided(self, call_id: str, holds: Holds, purses: list[Purse]) -> None:
+        """The same for a call that waited; one that has ended meanwhile is settled already and holds nothing."""
+        if call_id in self._undecided:
+            self._undecided.discard(call_id)
+            self._take(call_id, holds, purses)
+
     def _take(self, call_id: str, holds: Holds, purses: list[Purse]) -> None:
         """Hold what was found to be there."""
         low = False
@@ -238,7 +249,7 @@ class Admission:
                 return self._deny(hopeless or lacking[0][0], call)
             if lacking:
                 await asyncio.sleep(AGAIN_S)
-        self._take(call.id, holds, purses)
+        self._take_decided(call.id, holds, purses)
         return None
 
     async def _ask(self, short: Holds) -> bool:
@@ -265,5 +276,5 @@ class Admission:
             message = "The gateway cannot say now whether the budget allows this call; try again."
             return Refusal(503, Code.BUDGET_UNKNOWN, message, retry_after=5)
         self.overdrawn += 1
-        self._take(call.id, holds, purses)
+        self._take_decided(call.id, holds, purses)
         return None

@@ -36,6 +36,10 @@ BODY: dict[str, Any] = {
 }
 USD = 10**9
 SECRET = "wbk_" + "s" * 43
+WEBSOCKET = (
+    b"GET /openai/v1/realtime?model=gpt-realtime HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\n"
+    b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 class MemoryLender:
@@ -299,14 +303,30 @@ async def test_listings_and_polls_are_free(upstream: ScriptedUpstream, lane: Lan
 async def test_a_websocket_is_admitted_too(upstream: ScriptedUpstream, lane: LaneKind) -> None:
     async with core_of(upstream, lane, hard(0, unit=Unit.CALLS)) as core:
         app = await RawClient.open(core.port)
-        app.send(
-            b"GET /openai/v1/realtime?model=gpt-realtime HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\n"
-            b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
+        app.send(WEBSOCKET)
         answer = await app.answer("GET")
         assert (answer.status, answer.header("retry-after") is not None) == (429, True)
         record = await core.record()
         assert (record.outcome, record.answer.error_code) == (Outcome.REFUSED, "weighbridge_budget_exceeded")
+    assert not upstream.requests
+
+
+async def test_a_websocket_that_leaves_while_it_waits_holds_nothing(
+    upstream: ScriptedUpstream, lane: LaneKind
+) -> None:
+    async with core_of(upstream, lane, hard(USD)) as core:
+        lender = lender_of(core)
+        lender.gate = asyncio.Event()
+        app = await RawClient.open(core.port)
+        app.send(WEBSOCKET)
+        while not lender.asked:
+            await core.turn()
+        app.abort()
+        assert (await core.record()).outcome is Outcome.CANCELLED
+        lender.gate.set()
+        await core.turn()
+        assert core.admission.holding == 0
+        assert nothing_held(core)
     assert not upstream.requests
 
 
