@@ -31,6 +31,8 @@ from gateway.prices import book_of
 from gateway.providers.table import ProviderTable
 from gateway.proxy import Limits, Proxy
 from gateway.recording import Scale
+from gateway.reporting.jobs import report_jobs
+from gateway.reporting.plan import report_plan
 from gateway.server import HttpLimits, ProxyServer
 from gateway.settings import Problem, Settings, SettingsError
 from gateway.settings.choices import AuthMode
@@ -90,6 +92,7 @@ class Gateway:
         )
         self._rules = attribution_rules(settings)
         self.alerts = plan_of(settings)
+        self.reports = report_plan(settings, self.alerts)
         self.live: set[Running] = set()
         self._clock = clock
         self.port = 0
@@ -148,6 +151,7 @@ class Gateway:
         spool = data_dir / SPOOL_FOLDER
         jobs = upkeep(address, spool, settings.storage.retention_days)
         jobs += alert_jobs(lambda: self.alerts, address, spool)
+        jobs += report_jobs(lambda: self.reports, address)
         self._jobs = Jobs(leadership(address, data_dir), jobs)
         self._jobs.start()
 
@@ -165,7 +169,8 @@ class Gateway:
         nothing when the new settings don't fit together.
         """
         book, table, rules = book_of(settings), ProviderTable.build(settings), attribution_rules(settings)
-        self.alerts = plan_of(settings)
+        alerts = plan_of(settings)
+        self.alerts, self.reports = alerts, report_plan(settings, alerts)
         self.book, self.table = book, table
         self._scale.book = book
         self._admission.adopt_prices(book)

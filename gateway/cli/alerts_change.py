@@ -2,45 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
 
 import click
 from rich.table import Table
 
-from gateway.alerting.plan import look_at
 from gateway.alerting.trial import trial
 from gateway.api.alert_rules import LONGEST_SILENCE, check_matchers
 from gateway.api.alerts import AlertsDeps
 from gateway.api.problems import ApiError
-from gateway.cli.alerts_desk import at_the_desk, clock, plan_from, short, the_one, who_am_i
+from gateway.cli.alerts_desk import at_the_desk, clock, short, the_one, who_am_i
+from gateway.cli.alerts_post import post_from, post_now
 from gateway.cli.exits import Exit
-from gateway.cli.options import config_option, fail, show_problem
+from gateway.cli.options import config_option, fail
 from gateway.cli.screen import console
 from storage.alerts.tables import DeliveryRow
-from telemetry.alerts.channels.contract import Parcel, Reply
-from telemetry.alerts.channels.retry import Fate, Trouble
 from telemetry.alerts.given import Given, Unfit
 from telemetry.alerts.silence import Silence
-
-_HINTS: Final = {
-    Trouble.STATUS: "The answer came from the receiver: look there",
-    Trouble.TIMEOUT: "It did not answer in time; the channel's timeout is a setting",
-    Trouble.UNKNOWN_HOST: "The host's name can't be resolved: is it spelled right?",
-    Trouble.CONNECT: "Nobody listens there, or a firewall is in between",
-    Trouble.TLS: "Its certificate is not trusted by this machine",
-    Trouble.RESET: "The connection broke before there was an answer",
-    Trouble.PROTOCOL: "What came back is no answer of the kind this channel expects",
-    Trouble.PRIVATE_TARGET: "It is not a public address: set allow_private = true if it is meant to be in your network",
-    Trouble.LOGIN: "Check username and password_env",
-    Trouble.REFUSED: "The mail server refused sender or recipient",
-    Trouble.DEFECT: "This should not happen: the log says more",
-}
 
 
 @click.command()
@@ -48,30 +29,8 @@ _HINTS: Final = {
 @config_option
 def test(channel: str, config: Path | None) -> None:
     """Send CHANNEL a message for trying it out, from this machine and at once."""
-    _, plan = plan_from(config, look_at)
-    if channel in plan.unread:
-        show_problem(plan.unread[channel])
-        raise SystemExit(Exit.USAGE)
-    posts = {post.name: post for post in plan.posts}
-    if channel not in posts:
-        fail(f"{channel} is not a channel", plan.meant(channel), Exit.USAGE)
-    post, now = posts[channel], datetime.now(UTC)
-    parcel = Parcel(f"msg_{uuid.uuid4().hex}", post.body(trial(f"test-{uuid.uuid4().hex}", now)))
-    began = time.monotonic()
-    reply = asyncio.run(post.send(parcel, now))
-    took = f"{(time.monotonic() - began) * 1000:.0f} ms"
-    if reply.fate is Fate.SENT:
-        mark = click.style("ok", fg="green", bold=True)
-        click.echo(f"{mark}  {channel} took it ({_said(reply)}, {took})")
-        return
-    assert reply.trouble is not None
-    fail(f"{channel} did not take it ({_said(reply)}, {took})", _HINTS[reply.trouble])
-
-
-def _said(reply: Reply) -> str:
-    if reply.status is not None:
-        return str(reply.status)
-    return reply.trouble.value.replace("_", " ") if reply.trouble else "sent"
+    post = post_from(config, channel)
+    post_now(post, post.body(trial(f"test-{uuid.uuid4().hex}", datetime.now(UTC))))
 
 
 @click.command()

@@ -13,6 +13,7 @@ from gateway.cli.exits import Exit
 from gateway.cli.options import fail
 from gateway.settings import Settings
 from storage.address import Address, Engine, parse
+from storage.control import ControlUnavailable
 from storage.engine import reading_engine
 from storage.store import StoreUnavailable
 
@@ -39,7 +40,7 @@ async def reading(settings: Settings) -> AsyncIterator[AsyncEngine]:
     engine = reading_engine(address_of(settings), timeout_s=STATEMENT_S)
     try:
         yield engine
-    except (SQLAlchemyError, StoreUnavailable, OSError, TimeoutError) as error:
+    except (SQLAlchemyError, StoreUnavailable, ControlUnavailable, OSError, TimeoutError) as error:
         name = type(getattr(error, "orig", None) or error).__name__
         fail(
             f"the database cannot be read: {name}",

@@ -12,6 +12,7 @@ from gateway.alerting.plan import plan_of
 from gateway.prices import book_of
 from gateway.providers.registry import PROVIDERS
 from gateway.providers.table import Destination, ProviderTable
+from gateway.reporting.plan import report_plan
 from gateway.settings.choices import AuthMode, Protocol
 from gateway.settings.explain import variable
 from gateway.settings.problem import Problem, SettingsError, Severity
@@ -37,7 +38,7 @@ def lint(settings: Settings, environ: Mapping[str, str]) -> list[Problem]:
     except SettingsError as error:
         problems.extend(error.problems)
     try:
-        plan_of(settings, environ)
+        report_plan(settings, plan_of(settings, environ))
     except SettingsError as error:
         problems.extend(error.problems)
     if table is not None:

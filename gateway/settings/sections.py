@@ -276,6 +276,17 @@ class Alerts(Section):
     )
 
 
+class Reports(Section):
+    """Reports that are sent by themselves (docs/reports.md)."""
+
+    weekly: str | None = Field(default=None, description='When the week\'s is sent: "monday 08:00".')
+    monthly: str | None = Field(
+        default=None, description='When the month\'s is sent: "1 08:00", a day from 1 to 28 and a time.'
+    )
+    tz: str = Field(default="UTC", description="Time zone of their days and of those times (IANA name).")
+    channels: tuple[str, ...] = Field(default=(), description="Names of [alerts.channels] that get them.")
+
+
 class Auth(Section):
     """Who may call, and whose key goes to the provider."""
 
@@ -422,6 +433,7 @@ class Settings(BaseSettings):
     auth: Auth = Auth()
     budgets: Budgets = Budgets()
     alerts: Alerts = Alerts()
+    reports: Reports = Reports()
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     pricing: Pricing = Pricing()

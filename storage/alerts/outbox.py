@@ -21,6 +21,7 @@ from storage.alerts.tables import CHANNELS, DELIVERIES, TRIES, DeliveryState
 from telemetry.alerts.channels.contract import Parcel, Post, Reply
 from telemetry.alerts.channels.retry import Fate, pause_s
 from telemetry.alerts.message import Message
+from telemetry.alerts.notice import Notice
 
 LEASE: Final = timedelta(minutes=2)
 """Longer than a try can take."""
@@ -39,7 +40,7 @@ class Taken(msgspec.Struct, frozen=True):
     round: int
 
 
-async def put(db: AsyncConnection, message: Message, posts: Iterable[Post], now: datetime) -> int:
+async def put(db: AsyncConnection, message: Message | Notice, posts: Iterable[Post], now: datetime) -> int:
     """Messages for these channels, in the caller's transaction; one that is there already stays as it is."""
     rows = [
         {
@@ -71,6 +72,16 @@ class Outbox:
     async def disabled(self) -> Mapping[str, str]:
         """Channels whose receivers are gone, and the fingerprint of where they sent."""
         return {row.name: row.target for row in await self._database.rows(select(CHANNELS))}
+
+    async def told(self, alert_id: str) -> set[str]:
+        """Channels that a message about it was made for."""
+        query = select(DELIVERIES.c.channel).where(DELIVERIES.c.alert_id == alert_id)
+        return {row.channel for row in await self._database.rows(query)}
+
+    async def put(self, message: Message | Notice, posts: Iterable[Post], now: datetime) -> int:
+        """Messages for these channels, in a transaction of their own; how many were asked for."""
+        async with self._database.changing() as db:
+            return await put(db, message, posts, now)
 
     async def is_due(self, channels: Sequence[str], now: datetime) -> bool:
         """Whether there is anything to send: asked without a lock, because mostly there is nothing."""

@@ -9,6 +9,7 @@ import msgspec
 from alerts.facts import MONTH, NOON
 
 from telemetry.alerts.message import Event, Message
+from telemetry.alerts.notice import Notice
 from telemetry.alerts.verdict import Severity, Unit, Window
 
 SECRET = "whsec_" + "c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LTE="
@@ -33,6 +34,18 @@ MESSAGE = Message(
     fired_at=NOON,
     at=NOON + timedelta(seconds=2),
     number=1,
+)
+
+
+NOTICE = Notice(
+    id="report-weekly-2026-W47",
+    kind="report.weekly",
+    title="Weighbridge: Week 47 of 2026: 16 to 22 November",
+    lines=("Spend: $28.00 (+40 %)", "Calls: 1,000 (+25 %), 3 % failed"),
+    markdown="# Week 47 of 2026\n\nSpend: $28.00 (+40 %)\n",
+    html="<!doctype html><h1>Week 47 of 2026</h1>",
+    figures={"cost_nano": 28_000_000_000, "calls": 1000},
+    at=NOON,
 )
 
 

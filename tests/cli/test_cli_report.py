@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alerts.messages import SECRET
 from rig.ledger import record
+from rig.script import reply
+from rig.upstream import ScriptedUpstream
 
 from pricing.cost import Cost, CostSource, CostStatus
 
@@ -18,6 +22,7 @@ NOON = datetime(2026, 11, 16, 12, tzinfo=UTC)
 
 @pytest.fixture(autouse=True)
 def _spend() -> None:
+    """2 USD a day for each of two teams."""
     cost = Cost(CostStatus.PRICED, CostSource.CATALOGUE, 2 * 10**9, 2 * 10**9, 0, 0, 0, 0)
     put_records(
         *[
@@ -86,6 +91,43 @@ def test_what_goes_wrong_is_said(
     result = weighbridge("report", *arguments)
     assert result.exit_code == code
     assert said in result.output
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "said"), [(200, 0, "ok  ops took it (200"), (400, 1, "did not take it")]
+)
+async def test_sent_at_once(
+    weighbridge: Weighbridge, monkeypatch: pytest.MonkeyPatch, status: int, code: int, said: str
+) -> None:
+    monkeypatch.setenv("HOOK", SECRET)
+    async with ScriptedUpstream(default=reply(status)) as receiver:
+        Path("weighbridge.toml").write_text(
+            f"""
+            [alerts.channels.ops]
+            kind = "webhook"
+            url = "{receiver.base}/hook"
+            secret_env = "HOOK"
+            allow_private = true
+
+            [alerts.channels.pager]
+            kind = "pagerduty"
+            routing_key_env = "HOOK"
+            """
+        )
+        arguments = ("report", "--weekly", "--at", "2026-11-18", "--send")
+        result = await asyncio.to_thread(weighbridge, *arguments, "ops")
+        assert result.exit_code == code, result.output
+        assert said in result.output
+        (seen,) = receiver.requests
+        assert b"Week 46 of 2026: 9 to 15 November" in seen.body
+        unknown = await asyncio.to_thread(weighbridge, *arguments, "opps")
+        assert (unknown.exit_code, "Did you mean ops" in unknown.output) == (2, True)
+
+
+def test_the_time_zone_of_the_settings(weighbridge: Weighbridge) -> None:
+    Path("weighbridge.toml").write_text('[reports]\ntz = "Asia/Tokyo"\n')
+    result = weighbridge("report", "--weekly", "--at", "2026-11-18")
+    assert "all calls · Asia/Tokyo · compared with the week before" in result.output
 
 
 def test_without_records(weighbridge: Weighbridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

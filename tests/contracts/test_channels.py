@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from aiosmtpd.smtp import SMTP, AuthResult
 from alerts.facts import NOON
-from alerts.messages import MESSAGE, OLD_SECRET, ROUTING_KEY, SECRET, TOKEN, message
+from alerts.messages import MESSAGE, NOTICE, OLD_SECRET, ROUTING_KEY, SECRET, TOKEN, message
 from rig.script import Script, hang, raw, reply, rst
 from rig.upstream import ScriptedUpstream, Unreachable
 
@@ -273,6 +273,48 @@ def test_every_event_has_a_body_that_names_the_alert(kind: str, event: Event) ->
     if kind not in ("apprise", "webhook"):
         assert MESSAGE.alert in body
     assert "\\r\\nBcc" not in body
+
+
+@pytest.mark.parametrize("kind", CHANNELS)
+async def test_reports_are_carried_the_same_at_every_try_or_not_at_all(kind: str) -> None:
+    mailbox = Mailbox("451 later")
+    async with ScriptedUpstream(default=reply(503)) as receiver, mail_server(mailbox) as mail:
+        post = configured(kind, mail if kind == "email" else receiver.base)
+        assert post.carries_notices is (kind != "pagerduty")
+        if not post.carries_notices:
+            with pytest.raises(TypeError):
+                post.body(NOTICE)
+            return
+        parcel = Parcel("msg_1", post.body(NOTICE))
+        for hours in (0, 5):
+            await post.send(parcel, NOON + timedelta(hours=hours))
+    bodies = [seen.body for seen in receiver.requests]
+    if kind == "email":
+        bodies = [body.partition(b"Auto-Submitted")[2] for body in mailbox.taken]
+        assert b"text/html" in bodies[0]
+    assert bodies[0] == bodies[1]
+    assert NOTICE.lines[0].encode() in b"".join(bodies)
+    for secret in SECRETS:
+        assert secret not in parcel.body
+
+
+@pytest.mark.parametrize("kind", ["slack", "teams"])
+def test_a_long_report_still_fits_and_pings_nobody(kind: str) -> None:
+    long = msgspec.structs.replace(
+        NOTICE, title="t" * 500, lines=("<!channel> [x](http://evil)", "y" * 9_000)
+    )
+    told = msgspec.json.decode(configured(kind, "http://h:1").body(long))
+    if kind == "slack":
+        assert [len(block["text"]["text"]) for block in told["blocks"][:2]] == [150, 3_000]
+        assert {block["text"]["type"] for block in told["blocks"][:2]} == {"plain_text"}
+        assert "<!channel>" not in told["text"]
+    else:
+        (card,) = told["attachments"]
+        assert {one["type"] for one in card["content"]["body"]} == {"RichTextBlock"}
+
+
+def test_a_receiver_of_alertmanager_gets_no_reports() -> None:
+    assert not configured("webhook", "http://h:1", format="alertmanager").carries_notices
 
 
 @pytest.mark.parametrize("kind", CHANNELS)

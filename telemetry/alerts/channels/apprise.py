@@ -14,6 +14,7 @@ from telemetry.alerts.channels.contract import Channel, Environ, Parcel, Reply, 
 from telemetry.alerts.channels.retry import Fate, Trouble
 from telemetry.alerts.given import Given, Unfit
 from telemetry.alerts.message import Event, Message
+from telemetry.alerts.notice import Notice
 
 _TYPES: Final = {"critical": "failure", "warning": "warning", "info": "info"}
 
@@ -47,6 +48,10 @@ def _body(target: Target, message: Message) -> str:
     return msgspec.json.encode(Note(message.title, f"{message.summary}\n{facts}", kind)).decode()
 
 
+def _notice(target: Target, notice: Notice) -> str:
+    return msgspec.json.encode(Note(notice.title, "\n".join(notice.lines), _TYPES["info"])).decode()
+
+
 async def _send(target: Target, parcel: Parcel, timeout_s: int, now: datetime) -> Reply:
     import apprise
 
@@ -72,4 +77,5 @@ CHANNEL: Final = Channel(
     _body,
     _send,
     secrets=lambda target: (target.url.value,),
+    notice=_notice,
 )

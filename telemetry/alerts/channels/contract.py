@@ -12,6 +12,7 @@ import msgspec
 from telemetry.alerts.channels.retry import Fate, Trouble
 from telemetry.alerts.given import Given, Unfit
 from telemetry.alerts.message import Message
+from telemetry.alerts.notice import Notice
 
 Target = TypeVar("Target")
 TIMEOUT_S: Final = 15
@@ -96,6 +97,8 @@ class Channel(msgspec.Struct, Generic[Target], frozen=True):
     """What must not appear anywhere."""
     tracks: Callable[[Target], bool] = lambda target: False
     """The receiver keeps open what fires, and wants to hear of every end."""
+    notice: Callable[[Target, Notice], str] | None = None
+    """What is no alert, as it is stored and sent; ``None``: nobody would read it there."""
 
 
 class Post(msgspec.Struct, frozen=True):
@@ -121,8 +124,18 @@ class Post(msgspec.Struct, frozen=True):
         parts = (self.channel.name, repr(self.target), *self.secrets())
         return sha256("\x1f".join(parts).encode()).hexdigest()[:32]
 
-    def body(self, message: Message) -> str:
-        return self.channel.body(self.target, message)
+    @property
+    def carries_notices(self) -> bool:
+        """Whether a report can be sent there: who keeps open what fires would keep it open for ever."""
+        return self.channel.notice is not None and not self.tracks
+
+    def body(self, message: Message | Notice) -> str:
+        """Raises ``TypeError`` for a notice that is not carried."""
+        if not isinstance(message, Notice):
+            return self.channel.body(self.target, message)
+        if self.channel.notice is None:
+            raise TypeError(f"{self.channel.name} carries no notices")
+        return self.channel.notice(self.target, message)
 
     async def send(self, parcel: Parcel, now: datetime) -> Reply:
         """Try once."""

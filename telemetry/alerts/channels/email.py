@@ -17,6 +17,7 @@ from telemetry.alerts.channels.contract import Channel, Environ, Parcel, Reply, 
 from telemetry.alerts.channels.retry import Fate, Trouble, smtp_fate
 from telemetry.alerts.given import Given, Unfit
 from telemetry.alerts.message import Message, clock
+from telemetry.alerts.notice import Notice
 
 _ADDRESS: Final = re.compile(r"[^\s@<>,;\"]{1,64}@[A-Za-z0-9.-]{1,255}")
 _MOST_RECIPIENTS: Final = 50
@@ -51,6 +52,8 @@ class Letter(msgspec.Struct, frozen=True):
 
     subject: str
     text: str
+    html: str | None = None
+    """The same for programs that show it."""
 
 
 def _read(given: Given, environ: Environ) -> Target:
@@ -78,6 +81,10 @@ def _body(target: Target, message: Message) -> str:
     return msgspec.json.encode(Letter(message.title, text)).decode()
 
 
+def _notice(target: Target, notice: Notice) -> str:
+    return msgspec.json.encode(Letter(notice.title, notice.markdown, notice.html)).decode()
+
+
 async def _send(target: Target, parcel: Parcel, timeout_s: int, now: datetime) -> Reply:
     letter = msgspec.json.decode(parcel.body, type=Letter)
     mail = EmailMessage()
@@ -87,6 +94,9 @@ async def _send(target: Target, parcel: Parcel, timeout_s: int, now: datetime) -
     mail["Message-ID"] = f"<{parcel.id}@{target.sender.partition('@')[2]}>"
     mail["Auto-Submitted"] = "auto-generated"
     mail.set_content(letter.text)
+    if letter.html is not None:
+        mail.add_alternative(letter.html, subtype="html")
+        mail.set_boundary(parcel.id)  # else it is another one at every try
     try:
         async with asyncio.timeout(timeout_s):
             return await _handed_over(target, mail, timeout_s)
@@ -129,4 +139,5 @@ CHANNEL: Final = Channel(
     _body,
     _send,
     secrets=lambda target: (target.password.value,) if target.password else (),
+    notice=_notice,
 )

@@ -11,11 +11,14 @@ from telemetry.alerts.channels.contract import Channel, Environ, Parcel, Reply, 
 from telemetry.alerts.channels.http import post, read_url
 from telemetry.alerts.given import Given
 from telemetry.alerts.message import Event, Message
+from telemetry.alerts.notice import Notice
 
 _MARKS: Final = {"critical": "🔴", "warning": "🟠", "info": "🔵"}
 _MOST_FIELDS: Final = 10
 """Slack shows no more in one section."""
 _LONGEST_TITLE: Final = 150
+_LONGEST_TEXT: Final = 3_000
+"""Of one section."""
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -57,10 +60,29 @@ def _body(target: Target, message: Message) -> str:
     return msgspec.json.encode(told).decode()
 
 
+def _notice(target: Target, notice: Notice) -> str:
+    told = {
+        "text": _escaped(f"{notice.title}: {notice.lines[0]}" if notice.lines else notice.title),
+        "mrkdwn": False,
+        "blocks": [
+            {"type": "header", "text": _plain(notice.title[:_LONGEST_TITLE])},
+            {"type": "section", "text": _plain("\n".join(notice.lines)[:_LONGEST_TEXT] or "–")},
+            {"type": "context", "elements": [_plain(notice.id)]},
+        ],
+    }
+    return msgspec.json.encode(told).decode()
+
+
 async def _send(target: Target, parcel: Parcel, timeout_s: int, now: datetime) -> Reply:
     return await post(target.url, parcel.body.encode(), timeout_s, allow_private=target.allow_private)
 
 
 CHANNEL: Final = Channel(
-    "slack", "a Slack channel", _read, _body, _send, secrets=lambda target: (target.url.value,)
+    "slack",
+    "a Slack channel",
+    _read,
+    _body,
+    _send,
+    secrets=lambda target: (target.url.value,),
+    notice=_notice,
 )

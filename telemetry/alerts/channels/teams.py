@@ -11,6 +11,7 @@ from telemetry.alerts.channels.contract import Channel, Environ, Parcel, Reply, 
 from telemetry.alerts.channels.http import post, read_url
 from telemetry.alerts.given import Given
 from telemetry.alerts.message import Event, Message
+from telemetry.alerts.notice import Notice
 
 _COLOURS: Final = {"critical": "Attention", "warning": "Warning", "info": "Accent"}
 
@@ -38,16 +39,22 @@ def _body(target: Target, message: Message) -> str:
     facts = [
         _line({"text": f"{name}: ", "weight": "Bolder"}, {"text": value}) for name, value in message.facts
     ]
+    about = _line({"text": message.alert, "isSubtle": True})
+    return _card(_line(title), _line({"text": message.summary}), *facts, about)
+
+
+def _notice(target: Target, notice: Notice) -> str:
+    title = {"text": notice.title, "weight": "Bolder", "size": "Medium"}
+    lines = [_line({"text": line}) for line in notice.lines]
+    return _card(_line(title), *lines, _line({"text": notice.id, "isSubtle": True}))
+
+
+def _card(*lines: dict[str, Any]) -> str:
     card = {
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
         "type": "AdaptiveCard",
         "version": "1.4",
-        "body": [
-            _line(title),
-            _line({"text": message.summary}),
-            *facts,
-            _line({"text": message.alert, "isSubtle": True}),
-        ],
+        "body": lines,
     }
     attachment = {
         "contentType": "application/vnd.microsoft.card.adaptive",
@@ -62,5 +69,11 @@ async def _send(target: Target, parcel: Parcel, timeout_s: int, now: datetime) -
 
 
 CHANNEL: Final = Channel(
-    "teams", "a Microsoft Teams channel", _read, _body, _send, secrets=lambda target: (target.url.value,)
+    "teams",
+    "a Microsoft Teams channel",
+    _read,
+    _body,
+    _send,
+    secrets=lambda target: (target.url.value,),
+    notice=_notice,
 )

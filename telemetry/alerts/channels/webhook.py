@@ -16,6 +16,8 @@ from telemetry.alerts.channels.contract import Channel, Environ, Parcel, Reply, 
 from telemetry.alerts.channels.http import post, read_url
 from telemetry.alerts.given import Given, Unfit
 from telemetry.alerts.message import Message, payload
+from telemetry.alerts.notice import Notice
+from telemetry.alerts.notice import payload as notice_payload
 
 PREFIX: Final = "whsec_"
 LEAST_BYTES: Final = 24
@@ -70,6 +72,10 @@ def _body(target: Target, message: Message) -> str:
     return msgspec.json.encode(told).decode()
 
 
+def _notice(target: Target, notice: Notice) -> str:
+    return msgspec.json.encode(notice_payload(notice)).decode()
+
+
 async def _send(target: Target, parcel: Parcel, timeout_s: int, now: datetime) -> Reply:
     # The library takes the time as it stands, without its zone: it has to stand in UTC.
     at = now.astimezone(UTC)
@@ -90,4 +96,5 @@ CHANNEL: Final = Channel(
     _send,
     secrets=lambda target: (target.url.value, *(secret.value for secret in target.secrets)),
     tracks=lambda target: target.format is Format.ALERTMANAGER,
+    notice=_notice,
 )
