@@ -75,7 +75,9 @@ def report(
     day = datetime.now(zone).date() if at is None else at.date()
     since, until = whole(Span(span), day)
     columns = {_COLUMNS[name]: value for name, value in scope.items() if value is not None}
-    wanted = Wanted(span=Span(span), since=since, until=until, zone=zone.key, scope=columns)
+    wanted = Wanted(
+        span=Span(span), since=since, until=until, zone=zone.key, scope=columns, users=post is None
+    )
     found = asyncio.run(_report(settings, wanted))
     if not found.now.calls and not found.before.calls:
         hint = "'weighbridge calls' shows what there is; --at DAY reports the time before that day"

@@ -71,7 +71,8 @@ class ReportRun:
             told = await outbox.told(name)
             posts = [post for post in plan.posts if post.name not in told]
             if posts:
-                wanted = Wanted(span=due.span, since=since, until=until, zone=plan.zone)
+                # Nobody can be erased from what was sent: users are counted, and not named.
+                wanted = Wanted(span=due.span, since=since, until=until, zone=plan.zone, users=False)
                 await outbox.put(notice_of(await self._report(wanted), now), posts, now)
         finally:
             await database.close()

@@ -66,6 +66,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     until: date
     zone: str = "UTC"
     scope: Mapping[str, str] = {}
+    users: bool = True
+    """Name the users that spent most."""
     keys: Mapping[str, str] | None = None
     """Living gateway keys, names by id; without them nothing is said of idle ones (which takes reading calls)."""
 
@@ -95,7 +97,8 @@ class Reporter:
                 scope=wanted.scope,
             )
         )["cost_nano"]
-        rankings = [await self._ranking(wanted, earlier, of, by) for of, by in RANKED.items()]
+        named = {of: by for of, by in RANKED.items() if wanted.users or by is not Dimension.USER}
+        rankings = [await self._ranking(wanted, earlier, of, by) for of, by in named.items()]
         days = (until - since).days
         odd = [*_odd("", past[-ODD_DAYS:], wanted)]
         for ranking in rankings:

@@ -40,6 +40,7 @@ def test_the_last_whole_week(weighbridge: Weighbridge) -> None:
     assert lines[0] == "# Week 46 of 2026: 9 to 15 November"
     assert lines[2] == "all calls · UTC · compared with the week before"
     assert "| Spend | $28.00 | ± 0 % | $2.00 a call |" in lines
+    assert "| ada | $28.00 | 100 % | ± 0 % | 14 | $2,000.00 |" in lines
     assert "| month | 2026-11-30 | $60.00 | $120.00 | $120.00 | $120.00 |" in lines
 
 
@@ -120,6 +121,7 @@ async def test_sent_at_once(
         assert said in result.output
         (seen,) = receiver.requests
         assert b"Week 46 of 2026: 9 to 15 November" in seen.body
+        assert b"ada" not in seen.body
         unknown = await asyncio.to_thread(weighbridge, *arguments, "opps")
         assert (unknown.exit_code, "Did you mean ops" in unknown.output) == (2, True)
 

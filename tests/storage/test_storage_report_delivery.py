@@ -74,12 +74,17 @@ async def test_a_report_that_is_due_arrives_signed_and_whole(database: str, tmp_
     # The library compares the time with its own clock; only the signature matters here.
     stamp = datetime.fromtimestamp(int(headers["webhook-timestamp"]), UTC)
     assert headers["webhook-signature"] == Webhook(SECRET).sign(row.id, stamp, seen.body.decode())
+    assert b"ada" not in seen.body, "who made the calls is counted, not named"
     told = msgspec.json.decode(seen.body)
     assert told["type"] == "report.weekly"
     data = told["data"]
     assert data["title"] == "Weighbridge: Week 46 of 2026: 9 to 15 November"
     assert data["summary"][0] == "Spend: $14.00 (± 0 %)"
-    assert (data["figures"]["cost_nano"], data["figures"]["calls"]) == (14 * 10**9, 7)
+    assert {name: data["figures"][name] for name in ("cost_nano", "calls", "users")} == {
+        "cost_nano": 14 * 10**9,
+        "calls": 7,
+        "users": 1,
+    }
     assert data["markdown"].startswith("# Week 46 of 2026")
     assert data["html"].startswith("<!doctype html>")
 
