@@ -26,6 +26,7 @@ from storage.rollups.contents import (
     period_rows,
     waiting,
 )
+from storage.rollups.route_rows import merge_routes
 from storage.rollups.tables import DAYS, HOURS
 from storage.rollups.tally import HOURS_A_DAY, Tally, by_day
 from storage.rollups.transactions import Stale, change, generation, snapshot
@@ -101,6 +102,7 @@ async def merges_of(connection: AsyncConnection, tally: Tally) -> list[Merge]:
         await merge_periods(connection, HOURS, tally.hours),
         await merge_periods(connection, DAYS, late),
         await merge_users(connection, tally.users),
+        await merge_routes(connection, tally.routes),
     ]
 
 

@@ -28,6 +28,7 @@ from storage.rollups.measures import (
     USER_MEASURES,
     error_kind,
 )
+from storage.rollups.routes import RouteLine, Routes, cleaned, is_routed
 from storage.rows import DEFAULT_TENANT, started_ms
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord, UsageSource
@@ -72,6 +73,7 @@ class Delta(msgspec.Struct, array_like=True):
     format: int
     groups: list[GroupLine]
     users: list[UserLine]
+    routes: list[RouteLine] = []
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -134,6 +136,7 @@ def delta_of(records: Iterable[CallRecord]) -> Delta:
     """What these records add; each of them is a row that was really inserted."""
     groups: dict[tuple[Any, ...], _Group] = {}
     users: dict[tuple[Any, ...], _User] = {}
+    routes = Routes()
     for record in records:
         who, what, route, answer, cost = record.who, record.what, record.route, record.answer, record.cost
         hour = started_ms(record.id) // HOUR_MS
@@ -151,10 +154,16 @@ def delta_of(records: Iterable[CallRecord]) -> Delta:
         if user is None:
             user = users[theirs] = _User()
         _add_to_user(user, record)
+        if is_routed(record):
+            routes.add(record, hour // 24, alike[1:12])
     return Delta(
         FORMAT,
         [_group_line(alike, group) for alike, group in groups.items()],
         [_user_line(theirs, user) for theirs, user in users.items()],
+        [
+            RouteLine(day, _group(alike), cleaned(reason), band, sums)
+            for (day, alike, reason, band), sums in routes
+        ],
     )
 
 
@@ -236,7 +245,6 @@ def _add_to_user(user: _User, record: CallRecord) -> None:
 
 
 def _group_line(alike: tuple[Any, ...], group: _Group) -> GroupLine:
-    hour, tenant, *rest = alike[:11]
     outcome, status, stream, priced = alike[11:]
     sums, calls = group.sums, len(group.durations)
     sums[_CALLS] = calls
@@ -251,8 +259,12 @@ def _group_line(alike: tuple[Any, ...], group: _Group) -> GroupLine:
         sums[PLACE[count]] = calls
         if cost is not None:
             sums[PLACE[cost]] = sums[_COST]
-    values = _clean((tenant or DEFAULT_TENANT, *rest, CLASS_OF[outcome].value))
-    return GroupLine(hour, values, sums, group.durations, group.ttfts, group.rates)
+    return GroupLine(alike[0], _group(alike[1:12]), sums, group.durations, group.ttfts, group.rates)
+
+
+def _group(told: tuple[Any, ...]) -> Group:
+    tenant, *rest, outcome = told
+    return _clean((tenant or DEFAULT_TENANT, *rest, CLASS_OF[outcome].value))
 
 
 def _user_line(theirs: tuple[Any, ...], user: _User) -> UserLine:

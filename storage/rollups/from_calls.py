@@ -20,6 +20,7 @@ from sqlalchemy import (
     cast,
     func,
     literal,
+    or_,
     select,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -41,6 +42,7 @@ from storage.rollups.measures import (
     ErrorKind,
     OutcomeClass,
 )
+from storage.rollups.routes import BAND_PPM, BANDS, ROUTE_MEASURES
 from storage.rollups.tables import HISTOGRAMS
 from storage.rollups.tally import Line, Tally
 from storage.rows import USAGE_COLUMNS, as_datetime
@@ -120,6 +122,19 @@ MEASURED: Final[Mapping[str, Expression]] = {
     "overhead_us": _sum(_C.overhead_us),
 }
 """Every measure over a group of calls."""
+_CONFIDENCE: Final = _C.route_confidence_ppm
+ROUTED: Final = or_(_C.route_policy.is_not(None), _C.route_reason.is_not(None), _CONFIDENCE.is_not(None))
+"""Calls that are in the sums of routed calls."""
+BAND: Final = case(
+    (_CONFIDENCE < BAND_PPM, 0), (_CONFIDENCE >= BAND_PPM * BANDS, BANDS - 1), else_=_CONFIDENCE // BAND_PPM
+)
+"""As :func:`storage.rollups.routes.band_of`; null without a confidence."""
+ROUTE_MEASURED: Final[Mapping[str, Expression]] = {
+    **{name: MEASURED[name] for name in ROUTE_MEASURES if name in MEASURED},
+    "confidence_calls": func.count(_CONFIDENCE),
+    "confidence_ppm": _sum(_CONFIDENCE),
+}
+"""Every measure over a group of routed calls."""
 HISTOGRAM_VALUES: Final[Mapping[str, Expression]] = {
     "durations": _C.duration_us,
     "ttfts": case((_streamed, _C.first_chunk_us)),
@@ -148,6 +163,11 @@ def second_of(dialect: Dialect) -> Expression:
     if dialect.name == "sqlite":
         return cast(func.strftime("%s", _C.started_at), BigInteger)
     return cast(func.floor(func.extract("epoch", _C.started_at)), BigInteger)
+
+
+def day_of_call(dialect: Dialect) -> Expression:
+    """The UTC day since 1970 on which a call began."""
+    return cast(second_of(dialect) // (HOUR_MS // 1000 * 24), Integer)
 
 
 def between(since_ms: int, until_ms: int) -> tuple[ColumnElement[bool], ...]:
@@ -195,14 +215,14 @@ async def tally_between(connection: AsyncConnection, since_ms: int, until_ms: in
         line.durations, line.ttfts, line.rates = (buckets(text) for text in row[sums:])
         tally.hours[row[0], tuple(row[1:own])] = line
     await _add_users(connection, tally, where)
+    await _add_routes(connection, tally, where)
     return tally
 
 
 async def _add_users(connection: AsyncConnection, tally: Tally, where: Sequence[ColumnElement[bool]]) -> None:
-    day = cast(second_of(connection.dialect) // (HOUR_MS // 1000 * 24), Integer)
     keys = [
         _C.tenant_id.label("tenant"),
-        day.label("day"),
+        day_of_call(connection.dialect).label("day"),
         func.coalesce(_C.team, "").label("its_team"),
         func.coalesce(_C.user_id, "").label("its_user"),
     ]
@@ -212,3 +232,14 @@ async def _add_users(connection: AsyncConnection, tally: Tally, where: Sequence[
     sessions = select(*keys, _C.session_id).where(*where, _C.session_id != "").distinct()
     for row in await connection.execute(sessions):
         tally.user((row[0], row[1], row[2], row[3])).sessions.add(hash_of(row[0], row[4]))
+
+
+async def _add_routes(
+    connection: AsyncConnection, tally: Tally, where: Sequence[ColumnElement[bool]]
+) -> None:
+    expressions = [day_of_call(connection.dialect), _C.route_reason, BAND, *map(column_of, DIMENSIONS)]
+    keys = [key.label(f"key_{number}") for number, key in enumerate(expressions)]
+    sums = [ROUTE_MEASURED[name].label(f"sum_{name}") for name in ROUTE_MEASURES]
+    for row in await connection.execute(select(*keys, *sums).where(ROUTED, *where).group_by(*keys)):
+        day, reason, band, *group = row[: len(keys)]
+        tally.routes[day, tuple(group), reason, band] = list(row[len(keys) :])

@@ -19,7 +19,8 @@ from storage.rollups.compaction import fold, merges_of, persistently
 from storage.rollups.contents import Merge, discard, know_groups, period_rows, user_row, waiting
 from storage.rollups.from_calls import tally_between
 from storage.rollups.held import date_of, days_between, first_held
-from storage.rollups.tables import DAYS, HOURS, USERS
+from storage.rollups.route_rows import route_rows
+from storage.rollups.tables import DAYS, HOURS, ROUTES, USERS
 from storage.rollups.tally import HOURS_A_DAY, by_day
 from storage.rollups.transactions import change, generation, snapshot
 from storage.rollups.verify import FOREVER
@@ -68,11 +69,13 @@ async def rebuild_day(engine: AsyncEngine, day: int) -> int:
         Merge(HOURS, period_rows(HOURS, truth.hours)),
         Merge(DAYS, period_rows(DAYS, days)),
         Merge(USERS, [user_row(key, sums) for key, sums in truth.users.items()]),
+        Merge(ROUTES, route_rows(truth.routes)),
     ]
     async with change(engine, before) as connection:
         await connection.execute(delete(HOURS).where(HOURS.c.hour >= first, HOURS.c.hour < last))
         await connection.execute(delete(DAYS).where(DAYS.c.day == day))
         await connection.execute(delete(USERS).where(USERS.c.day == day))
+        await connection.execute(delete(ROUTES).where(ROUTES.c.day == day))
         await know_groups(connection, (group for _, group in [*truth.hours, *others.hours]))
         for merge in (*fresh, *merges):
             await merge.write(connection)

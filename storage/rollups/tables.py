@@ -11,6 +11,7 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Table
 
 from storage.rollups.dimensions import DIMENSIONS
 from storage.rollups.measures import MEASURES, USER_MEASURES
+from storage.rollups.routes import ROUTE_MEASURES
 
 HISTOGRAMS: Final = ("durations", "ttfts", "rates")
 """Columns with words of :mod:`storage.rollups.histogram`."""
@@ -64,6 +65,18 @@ USERS: Final = Table(
     Column("sessions", LargeBinary, nullable=False),
 )
 """Every call is in one of these rows; the team and the user are empty where none was named."""
+ROUTES: Final = Table(
+    "rollup_routes",
+    _metadata,
+    Column("tenant_id", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("route_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("group_id", BigInteger, nullable=False),
+    Column("route_reason", Text),
+    Column("band", Integer),
+    *_sums(ROUTE_MEASURES),
+)
+"""Every routed call is in one of these rows; ``band``: :func:`storage.rollups.routes.band_of`."""
 STATE: Final = Table(
     "rollup_state",
     _metadata,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from operator import add
 from typing import Final
 
@@ -11,6 +11,7 @@ from storage.rollups.delta import Delta, GroupLine, UserLine
 from storage.rollups.dimensions import Group
 from storage.rollups.distinct import hash_of
 from storage.rollups.measures import MEASURES, USER_MEASURES
+from storage.rollups.routes import RouteKey
 
 HOURS_A_DAY: Final = 24
 
@@ -86,11 +87,13 @@ UserKey = tuple[str, int, str, str]
 
 
 class Tally:
-    """Sums by hour and group, and by user and day."""
+    """Sums by hour and group, by user and day, and of routed calls by day."""
 
     def __init__(self) -> None:
         self.hours: dict[PeriodKey, Line] = {}
         self.users: dict[UserKey, UserSums] = {}
+        self.routes: dict[RouteKey, list[int]] = {}
+        """In the order of ``ROUTE_MEASURES``."""
 
     def add(self, delta: Delta) -> None:
         """Add a delta."""
@@ -98,6 +101,8 @@ class Tally:
             self.line(one.hour, one.group).add(one)
         for user in delta.users:
             self.user((user.tenant, user.day, user.team, user.user)).add(user)
+        for route in delta.routes:
+            self.route((route.day, route.group, route.reason, route.band), route.sums)
 
     def line(self, hour: int, group: Group) -> Line:
         """The line of a group in an hour, to be added to."""
@@ -113,10 +118,15 @@ class Tally:
             found = self.users[key] = UserSums()
         return found
 
+    def route(self, key: RouteKey, sums: Sequence[int]) -> None:
+        """Add sums of routed calls."""
+        found = self.routes.get(key)
+        self.routes[key] = list(sums) if found is None else [*map(add, found, sums)]
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tally):
             return NotImplemented
-        return self.hours == other.hours and self.users == other.users
+        return self.hours == other.hours and self.users == other.users and self.routes == other.routes
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -132,6 +142,7 @@ class Tally:
         part = Tally()
         part.hours = {key: line for key, line in self.hours.items() if wanted(key[0] // HOURS_A_DAY)}
         part.users = {key: sums for key, sums in self.users.items() if wanted(key[1])}
+        part.routes = {key: sums for key, sums in self.routes.items() if wanted(key[0])}
         return part
 
 

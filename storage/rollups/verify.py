@@ -22,6 +22,8 @@ from storage.rollups.distinct import KEPT, SIZE
 from storage.rollups.from_calls import tally_between
 from storage.rollups.held import date_of, days_between, first_held
 from storage.rollups.measures import MEASURES, USER_MEASURES
+from storage.rollups.route_rows import routes_of_day
+from storage.rollups.routes import ROUTE_MEASURES, RouteKey
 from storage.rollups.tables import DAYS, HISTOGRAMS, HOURS, USERS
 from storage.rollups.tally import HOURS_A_DAY, Line, PeriodKey, Tally, UserKey, UserSums, by_day
 from storage.rollups.transactions import snapshot
@@ -76,12 +78,14 @@ async def verify_day(engine: AsyncEngine, day: int) -> tuple[int, list[Differenc
         new = (await waiting(connection)).tally.only(day)
         hours = _merged(await lines_between(connection, HOURS, first, first + HOURS_A_DAY), new.hours)
         users = await _users(connection, day, new)
+        routes = await _routes(connection, day, new)
         found = _compare_lines(day, "rollup_hours", truth.hours, hours)
         if day < (await state.numbers(connection)).get(state.CLOSED_DAY, 0):
             stored = await lines_between(connection, DAYS, day, day + 1)
             days = _merged(stored, by_day(new.hours.items()))
             found += _compare_lines(day, "rollup_days", by_day(truth.hours.items()), days)
     found += _compare_users(day, truth.users, users)
+    found += _compare_routes(day, truth.routes, routes)
     return sum(line.sums[0] for line in truth.hours.values()), found
 
 
@@ -95,6 +99,14 @@ async def _users(connection: AsyncConnection, day: int, new: Tally) -> dict[User
     for key, sums in new.users.items():
         found.user(key).merge(sums)
     return found.users
+
+
+async def _routes(connection: AsyncConnection, day: int, new: Tally) -> dict[RouteKey, list[int]]:
+    found = Tally()
+    for stored in (await routes_of_day(connection, day), new.routes):
+        for key, sums in stored.items():
+            found.route(key, sums)
+    return found.routes
 
 
 def _merged(stored: dict[PeriodKey, Line], new: Mapping[PeriodKey, Line]) -> dict[PeriodKey, Line]:
@@ -128,6 +140,15 @@ def _compare_users(
         differences.compare(USER_MEASURES, one.sums, other.sums)
         if sorted(one.sessions)[:KEPT] != sorted(other.sessions)[:KEPT]:
             differences.add("sessions", len(one.sessions), len(other.sessions))
+    return differences.found
+
+
+def _compare_routes(
+    day: int, rows: Mapping[RouteKey, list[int]], rollups: Mapping[RouteKey, list[int]]
+) -> list[Difference]:
+    nothing, differences = [0] * len(ROUTE_MEASURES), _Differences(day, "rollup_routes")
+    for key in {*rows, *rollups}:
+        differences.compare(ROUTE_MEASURES, rows.get(key, nothing), rollups.get(key, nothing))
     return differences.found
 
 

@@ -23,7 +23,8 @@ from storage.rollups.contents import lines_between, waiting
 from storage.rollups.distinct import SIZE
 from storage.rollups.from_calls import tally_between
 from storage.rollups.measures import USER_MEASURES
-from storage.rollups.tables import DAYS, DELTAS, GROUPS, HOURS, STATE, USERS
+from storage.rollups.route_rows import routes_of_day
+from storage.rollups.tables import DAYS, DELTAS, GROUPS, HOURS, ROUTES, STATE, USERS
 from storage.rollups.tally import Tally
 from storage.rollups.transactions import GENERATION, changing_engine, snapshot
 from storage.schema import Migrate
@@ -70,7 +71,8 @@ def records(draw: st.DrawFn) -> CallRecord:
     usage = draw(st.none() | st.builds(Usage, *[_counts] * len(Usage.__struct_fields__)))
     duration, first = draw(st.integers(0, 2**36)), draw(st.none() | st.integers(0, 2**36))
     plain = st.sampled_from(["a", "é", None])  # from headers, which hold no NUL
-    route = {"policy": draw(plain), "experiment": draw(plain), "variant": draw(plain)}
+    route = {name: draw(plain) for name in ("policy", "reason", "experiment", "variant")}
+    route["confidence_ppm"] = draw(st.none() | st.integers(0, 1_000_000))
     return record(
         number,
         ms=ms,
@@ -154,7 +156,7 @@ def killed_at(engine: AsyncEngine, statement: int) -> Iterator[None]:
 async def emptied(url: str) -> None:
     """No calls and no rollups any more."""
     async with engine_of(url) as engine, engine.begin() as connection:
-        for table in (CALLS, DELTAS, GROUPS, HOURS, DAYS, USERS):
+        for table in (CALLS, DELTAS, GROUPS, HOURS, DAYS, USERS, ROUTES):
             await connection.execute(delete(table))
         await connection.execute(delete(STATE).where(STATE.c.name != GENERATION))
 
@@ -174,9 +176,14 @@ async def in_rollups(engine: AsyncEngine) -> Tally:
             sums = tally.user((row.tenant_id, row.day, row.team, row.user_id))
             sums.sums = [getattr(row, name) for name in USER_MEASURES]
             sums.sessions = {row.sessions[at : at + SIZE] for at in range(0, len(row.sessions), SIZE)}
+        days = (await connection.execute(select(ROUTES.c.day).distinct())).scalars().all()
+        for day in days:
+            tally.routes |= await routes_of_day(connection, day)
         new = (await waiting(connection)).tally
     for key, line in new.hours.items():
         tally.line(*key).merge(line)
     for user, added in new.users.items():
         tally.user(user).merge(added)
+    for route, more in new.routes.items():
+        tally.route(route, more)
     return tally

@@ -28,10 +28,11 @@ from storage.address import parse
 from storage.deadletters import retry
 from storage.migrate import config, migrate
 from storage.rollups.delta import decoded, delta_of, encoded
-from storage.rollups.from_calls import MEASURED
+from storage.rollups.from_calls import MEASURED, ROUTE_MEASURED
 from storage.rollups.measures import LARGEST, MEASURES, PLACE
+from storage.rollups.routes import ROUTE_MEASURES
 from storage.rollups.state import REBUILD_WANTED
-from storage.rollups.tables import DAYS, DELTAS, GROUPS, HOURS, STATE, USERS
+from storage.rollups.tables import DAYS, DELTAS, GROUPS, HOURS, ROUTES, STATE, USERS
 from storage.rollups.transactions import GENERATION
 from storage.rows import COLUMNS, as_text, row
 from storage.targets.contract import DeadLetter, RowRefused
@@ -40,7 +41,7 @@ from telemetry.record import CallRecord
 
 async def test_the_migrated_tables_are_those_of_the_code(database: str) -> None:
     async with engine_of(database) as engine, engine.connect() as connection:
-        for table in (DELTAS, GROUPS, HOURS, DAYS, USERS, STATE):
+        for table in (DELTAS, GROUPS, HOURS, DAYS, USERS, ROUTES, STATE):
             found = await connection.run_sync(
                 lambda sync, name=table.name: {
                     column["name"]: column["nullable"] for column in inspect(sync).get_columns(name)
@@ -51,6 +52,7 @@ async def test_the_migrated_tables_are_those_of_the_code(database: str) -> None:
 
 def test_every_measure_has_its_sum_over_rows() -> None:
     assert list(MEASURED) == list(MEASURES)
+    assert list(ROUTE_MEASURED) == list(ROUTE_MEASURES)
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=ANYTHING_GOES)

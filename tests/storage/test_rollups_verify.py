@@ -37,7 +37,8 @@ from storage.rollups.compaction import compact
 from storage.rollups.erasure import rename_user
 from storage.rollups.measures import MEASURES, USER_MEASURES
 from storage.rollups.rebuild import Rebuilt, rebuild
-from storage.rollups.tables import DAYS, DELTAS, HISTOGRAMS, HOURS, USERS
+from storage.rollups.routes import ROUTE_MEASURES
+from storage.rollups.tables import DAYS, DELTAS, HISTOGRAMS, HOURS, ROUTES, USERS
 from storage.rollups.transactions import Stale, snapshot
 from storage.rollups.verify import Difference, verify
 from telemetry.record import CallRecord
@@ -48,7 +49,7 @@ async def contents(engine: AsyncEngine) -> list[list[tuple[Any, ...]]]:
     async with snapshot(engine) as connection:
         return [
             sorted(tuple(row) for row in await connection.execute(select(table)))
-            for table in (HOURS, DAYS, USERS)
+            for table in (HOURS, DAYS, USERS, ROUTES)
         ]
 
 
@@ -78,14 +79,20 @@ def test_what_was_recorded_verifies_and_a_rebuild_changes_nothing(
 @pytest.fixture
 async def compacted(database: str) -> str:
     """Calls of three days in the tables; the last one is still in a delta."""
+    route = {"policy": "cheapest", "reason": "short", "confidence_ppm": 870_000}
     calls = [
-        record(n, ms=STARTED_MS - n % 3 * DAY_MS, who={"session": f"s{n}", "user": f"u{n % 2}"})
+        record(
+            n,
+            ms=STARTED_MS - n % 3 * DAY_MS,
+            who={"session": f"s{n}", "user": f"u{n % 2}"},
+            route=route,
+        )
         for n in range(9)
     ]
     await written(database, calls)
     async with engine_of(database) as engine:
         await compact(engine, NOW + timedelta(hours=1))
-    await written(database, [record(20)])
+    await written(database, [record(20, route=route)])
     return database
 
 
@@ -125,6 +132,20 @@ async def test_one_figure_off_by_user_is_found(compacted: str) -> None:
                 await connection.execute(update(USERS).where(only).values({name: right}))
 
 
+async def test_one_figure_off_of_routed_calls_is_found(compacted: str) -> None:
+    only = ROUTES.c.day == FIRST_DAY - 1
+    async with engine_of(compacted) as engine:
+        for name in ROUTE_MEASURES:
+            async with engine.begin() as connection:
+                right = (await connection.execute(select(ROUTES.c[name]).where(only))).scalar_one()
+                await connection.execute(update(ROUTES).where(only).values({name: right + 1}))
+            (found,) = (await verify(engine)).differences
+            assert (found.table, found.measure) == ("rollup_routes", name)
+            assert (found.rows, found.rollups) == (right, right + 1)
+            async with engine.begin() as connection:
+                await connection.execute(update(ROUTES).where(only).values({name: right}))
+
+
 async def test_missing_and_surplus_calls_are_found_and_mended(compacted: str) -> None:
     async with engine_of(compacted) as engine:
         async with engine.begin() as connection:
@@ -149,7 +170,7 @@ async def test_a_rebuild_from_nothing_makes_everything(compacted: str) -> None:
     async with engine_of(compacted) as engine:
         before = await in_rollups(engine)
         async with engine.begin() as connection:
-            for table in (DELTAS, HOURS, DAYS, USERS):
+            for table in (DELTAS, HOURS, DAYS, USERS, ROUTES):
                 await connection.execute(delete(table))
             await state.put(connection, state.REBUILD_WANTED, 1)
         told: list[tuple[date, int]] = []

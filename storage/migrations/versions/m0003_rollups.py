@@ -27,6 +27,11 @@ _USER_MEASURES = """
     cost_nano estimated_calls estimated_nano partial_calls partial_nano unpriced_calls invalid_calls
 """
 
+_ROUTE_MEASURES = """
+    calls cost_nano estimated_calls estimated_nano partial_calls partial_nano unpriced_calls invalid_calls
+    baseline_calls baseline_nano baseline_cost_nano confidence_calls confidence_ppm
+"""
+
 
 def upgrade() -> None:
     """Create the tables. Calls that are there already are not in them until they are rebuilt."""
@@ -70,6 +75,19 @@ def upgrade() -> None:
     )
     op.create_index("rollup_users_day", "rollup_users", ["day"])
     op.create_index("rollup_users_user", "rollup_users", ["tenant_id", "user_id", "day"])
+    op.create_table(
+        "rollup_routes",
+        sa.Column("tenant_id", sa.Text, nullable=False),
+        sa.Column("day", sa.Integer, nullable=False),
+        sa.Column("route_id", sa.BigInteger, nullable=False),
+        sa.Column("group_id", sa.BigInteger, nullable=False),
+        sa.Column("route_reason", sa.Text),
+        sa.Column("band", sa.Integer),
+        *_sums(_ROUTE_MEASURES),
+        sa.PrimaryKeyConstraint("tenant_id", "day", "route_id"),
+        postgresql_with={"fillfactor": 80},
+    )
+    op.create_index("rollup_routes_day", "rollup_routes", ["day"])
     op.create_table(
         "rollup_state",
         sa.Column("name", sa.Text, primary_key=True),
