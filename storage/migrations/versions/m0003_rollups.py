@@ -75,6 +75,19 @@ def upgrade() -> None:
     )
     op.create_index("rollup_users_day", "rollup_users", ["day"])
     op.create_index("rollup_users_user", "rollup_users", ["tenant_id", "user_id", "day"])
+    _routes()
+    op.create_table(
+        "rollup_state",
+        sa.Column("name", sa.Text, primary_key=True),
+        sa.Column("value", sa.BigInteger, nullable=False),
+    )
+    op.execute("INSERT INTO rollup_state (name, value) VALUES ('generation', 0)")
+    op.execute(
+        "INSERT INTO rollup_state (name, value) SELECT 'rebuild_wanted', 1 WHERE EXISTS (SELECT 1 FROM model_requests)"
+    )
+
+
+def _routes() -> None:
     op.create_table(
         "rollup_routes",
         sa.Column("tenant_id", sa.Text, nullable=False),
@@ -88,15 +101,6 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": 80},
     )
     op.create_index("rollup_routes_day", "rollup_routes", ["day"])
-    op.create_table(
-        "rollup_state",
-        sa.Column("name", sa.Text, primary_key=True),
-        sa.Column("value", sa.BigInteger, nullable=False),
-    )
-    op.execute("INSERT INTO rollup_state (name, value) VALUES ('generation', 0)")
-    op.execute(
-        "INSERT INTO rollup_state (name, value) SELECT 'rebuild_wanted', 1 WHERE EXISTS (SELECT 1 FROM model_requests)"
-    )
 
 
 def _sums(names: str) -> list[sa.Column[int]]:
