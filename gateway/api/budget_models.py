@@ -23,9 +23,9 @@ MOST_THRESHOLDS: Final = 20
 DAYS: Final = tuple(name.lower() for name in calendar.day_name)
 _TAG_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SCOPE_HOW: Final = (
-    f"Write dimensions and values: {{\"team\": \"search\"}}, \"{EVERY}\" for an account of each value. "
+    'Write dimensions and values: {"team": "search"}, "*" for an account of each value. '
     f"Dimensions: {', '.join(DIMENSIONS)}, {TAG}NAME"
-)  # fmt: skip
+)
 
 DayName = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
 UnitName = Literal["usd", "tokens", "calls"]
@@ -57,7 +57,8 @@ class BudgetIn(BaseModel):
     )
     mode: Mode = Field(
         default=Mode.WATCH,
-        description="watch: count; soft: tell apps in a header; hard: refuse calls; shadow: count what hard would refuse.",
+        description="watch: count; soft: tell apps in a header; hard: refuse calls; shadow: count what hard would "
+        "refuse.",
     )
     thresholds: list[Share] = Field(
         default=[500_000, 750_000, 900_000, 1_000_000],

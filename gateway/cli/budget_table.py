@@ -106,7 +106,8 @@ def print_budget(screen: Console, budget: BudgetOut) -> None:
     for name, value in lines.items():
         screen.print(Text.assemble((f"  {name + ':':<16}", "dim"), value))
     screen.print()
-    columns = [Column("ACCOUNT"), *COLUMNS[4:9], Column("CALLS", right=True), Column("UNPRICED", right=True), Column("DENIED", right=True)]  # fmt: skip
+    counts = [Column(title, right=True) for title in ("CALLS", "UNPRICED", "DENIED")]
+    columns = [Column("ACCOUNT"), *COLUMNS[4:9], *counts]
     rows: list[list[Cell]] = [
         [
             _of(budget, one),

@@ -33,23 +33,38 @@ OPTIONS: Final = {
 """Field -> how it is typed, where that is not its name."""
 
 
+SAID: Final[tuple[tuple[str, str, str], ...]] = (
+    ("--unit", "X", "usd, tokens or calls."),
+    ("--window", "X", "minute, hour, day, week, month or total."),
+    ("--timezone", "X", "Where days, weeks and months begin: Europe/Berlin."),
+    ("--week-start", "DAY", "First day of a week."),
+    ("--mode", "X", "watch, soft, hard or shadow."),
+    ("--unpriced", "X", "What a call without a price counts as: ignore, block or ceiling."),
+    ("--ceiling", "USD", "USD for a million tokens without a price."),
+    ("--assumed-output", "N", "Output tokens reserved for a call that sets no limit."),
+)
+MANY: Final = (
+    ("--scope", "DIMENSION=VALUE", "Which calls: team=search; repeatable. None: every call."),
+    ("--per", "DIMENSION", "An account for each value: user; repeatable."),
+    ("--threshold", "SHARE", "Share of the limit that is told: 50% or 0.5; repeatable."),
+)
+
+
 def _said(function: F) -> F:
     """The options that say what a budget is."""
-    for option in reversed(
-        (
-            click.option("--unit", metavar="X", help="usd, tokens or calls."),
-            click.option("--window", metavar="X", help="minute, hour, day, week, month or total."),
-            click.option("--timezone", metavar="X", help="Where days, weeks and months begin: Europe/Berlin."),
-            click.option("--week-start", metavar="DAY", help="First day of a week."),
-            click.option("--scope", metavar="DIMENSION=VALUE", multiple=True, help="Which calls: team=search; repeatable. None: every call."),
-            click.option("--per", metavar="DIMENSION", multiple=True, help="An account for each value: user; repeatable."),
-            click.option("--mode", metavar="X", help="watch, soft, hard or shadow."),
-            click.option("--threshold", "thresholds", metavar="SHARE", multiple=True, help="Share of the limit that is told: 50% or 0.5; repeatable."),
-            click.option("--unpriced", metavar="X", help="What a call without a price counts as: ignore, block or ceiling."),
-            click.option("--ceiling", "ceiling_usd_per_mtok", metavar="USD", help="USD for a million tokens without a price."),
-            click.option("--assumed-output", "assumed_output_tokens", type=int, metavar="N", help="Output tokens reserved for a call that sets no limit."),
-        )
-    ):  # fmt: skip
+    fields = {option: field for field, option in OPTIONS.items()}
+
+    def named(option: str) -> str:
+        return fields.get(option, option.removeprefix("--").replace("-", "_"))
+
+    options = [
+        *(click.option(option, named(option), metavar=metavar, help=text) for option, metavar, text in SAID),
+        *(
+            click.option(option, named(option), metavar=metavar, multiple=True, help=text)
+            for option, metavar, text in MANY
+        ),
+    ]
+    for option in reversed(options):
         function = option(function)
     return function
 

@@ -38,7 +38,7 @@ def work(settings: Settings, job: Callable[[ControlDatabase], Awaitable[T]], *, 
     if address.engine is Engine.SQLITE and not Path(address.dsn).exists() and not makes:
         fail(
             f"there is no database in {settings.storage.data_dir}",
-            "'weighbridge serve' makes it, and so does making the first key or budget; or name its settings with --config",
+            "'weighbridge serve' makes it, and so does the first key or budget; or name its settings with --config",
             Exit.UNREACHABLE,
         )
     try:

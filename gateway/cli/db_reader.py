@@ -32,7 +32,8 @@ COLUMNS = (Column("NAME"), Column("TENANT"), Column("TEAM"), Column("USER"), Col
 def reader() -> None:
     """Database users for people's own SQL: they see the calls of one tenant, team or user, and nothing else.
 
-    PostgreSQL only; its row-level security does it. The gateway's database user must own the tables and may make roles.
+    PostgreSQL only; its row-level security does it. The gateway's database user must own the tables and be allowed to
+    make roles.
     """
 
 
@@ -55,7 +56,7 @@ def reader() -> None:
 def create(
     name: str, tenant: str, team: str | None, user: str | None, password_env: str | None, config: Path | None
 ) -> None:
-    """Make the database user NAME."""  # fmt: skip
+    """Make the database user NAME."""
     settings = settings_from(config)
     password = readers.new_password() if password_env is None else os.environ.get(password_env, "")
     if not password:

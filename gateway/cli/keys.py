@@ -31,34 +31,49 @@ OPTIONS: Final = {
 }
 """Field -> how it is typed, where that is not its name."""
 LISTS: Final = ("tags", "providers", "models", "required")
-CLEARABLE: Final = (
-    "tenant", "team", "user", "project", "environment", "tag", "provider", "model", "require",
-    "calls-per-minute", "tokens-per-minute", "concurrent", "expires",
-)  # fmt: skip
+ONE_OF: Final = (
+    ("--tenant", "Its calls are this tenant's."),
+    ("--team", "Its calls are this team's."),
+    ("--user", "Its calls are this user's."),
+    ("--project", "Its calls are for this project."),
+    ("--environment", "Its calls are from this environment."),
+)
+MANY: Final = (
+    ("--tag", "NAME=VALUE", "A tag its calls have; repeatable."),
+    ("--provider", "X", "A provider it may call; repeatable. None: all."),
+    ("--model", "X", "A model it may use, * stands for anything; repeatable. None: all."),
+    ("--require", "ATTRIBUTE", "An attribute every request has to name; repeatable."),
+)
+NUMBERS: Final = (
+    ("--calls-per-minute", "Most calls in a minute."),
+    ("--tokens-per-minute", "Most tokens in a minute."),
+    ("--concurrent", "Most calls at the same time."),
+)
+SWITCHES: Final = (
+    ("--trusts-prices/--no-trusts-prices", "Believe what the app says its calls cost."),
+    ("--traced/--no-traced", "The app exports spans of its calls itself: export none of ours."),
+)
+EXPIRES: Final = "When it ends: 90d, 2027-01-01, 2027-01-01T12:00:00Z."
+CLEARABLE: Final = tuple(
+    option.removeprefix("--") for option, *_ in (*ONE_OF, *MANY, *NUMBERS, ("--expires", EXPIRES))
+)
 """What ``--unset`` takes away."""
 
 
 def _said(function: F) -> F:
     """The options that say what a key is."""
-    for option in reversed(
-        (
-            click.option("--tenant", metavar="X", help="Its calls are this tenant's."),
-            click.option("--team", metavar="X", help="Its calls are this team's."),
-            click.option("--user", metavar="X", help="Its calls are this user's."),
-            click.option("--project", metavar="X", help="Its calls are for this project."),
-            click.option("--environment", metavar="X", help="Its calls are from this environment."),
-            click.option("--tag", "tags", metavar="NAME=VALUE", multiple=True, help="A tag its calls have; repeatable."),
-            click.option("--provider", "providers", metavar="X", multiple=True, help="A provider it may call; repeatable. None: all."),
-            click.option("--model", "models", metavar="X", multiple=True, help="A model it may use, * stands for anything; repeatable. None: all."),
-            click.option("--require", "required", metavar="ATTRIBUTE", multiple=True, help="An attribute every request has to name; repeatable."),
-            click.option("--calls-per-minute", type=int, metavar="N", help="Most calls in a minute."),
-            click.option("--tokens-per-minute", type=int, metavar="N", help="Most tokens in a minute."),
-            click.option("--concurrent", type=int, metavar="N", help="Most calls at the same time."),
-            click.option("--expires", "expires_at", metavar="WHEN", help="When it ends: 90d, 2027-01-01, 2027-01-01T12:00:00Z."),
-            click.option("--trusts-prices/--no-trusts-prices", default=None, help="Believe what the app says its calls cost."),
-            click.option("--traced/--no-traced", default=None, help="The app exports spans of its calls itself: export none of ours."),
-        )
-    ):  # fmt: skip
+    fields = {option: field for field, option in OPTIONS.items()}
+    options = [
+        *(click.option(option, metavar="X", help=text) for option, text in ONE_OF),
+        *(
+            click.option(option, fields[option], metavar=metavar, multiple=True, help=text)
+            for option, metavar, text in MANY
+        ),
+        *(click.option(option, type=int, metavar="N", help=text) for option, text in NUMBERS),
+        click.option("--expires", fields["--expires"], metavar="WHEN", help=EXPIRES),
+        *(click.option(option, default=None, help=text) for option, text in SWITCHES),
+    ]
+    for option in reversed(options):
         function = option(function)
     return function
 
@@ -167,7 +182,7 @@ def rotate(key: str, grace: str, config: Path | None, as_json: bool) -> None:
     """Give KEY (its name or id) another secret. It is printed once, on stdout.
 
     The secret of before is good for the grace; one that was replaced earlier ends at once.
-    """  # fmt: skip
+    """
     settings = settings_from(config)
     try:
         grace_ms = fit(RotateIn, {"grace": grace}, known_of(settings)).grace

@@ -72,7 +72,10 @@ def create(
     config: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a token called NAME. Its secret is printed once, on stdout; it is not kept and cannot be shown again."""  # fmt: skip
+    """Make a token called NAME.
+
+    Its secret is printed once, on stdout; it is not kept and cannot be shown again.
+    """
     settings = settings_from(config)
     if everything == bool(tenant or team or user):
         fail("say what the token sees", "Name --tenant, --team or --user, or give --all alone", Exit.USAGE)

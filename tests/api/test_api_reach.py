@@ -273,11 +273,13 @@ async def test_no_route_tells_a_reader_of_others(running: Gateway, session: Sess
         assert admin or method == "GET" or path in READING, (
             f"{method} {path} changes something: only admins may"
         )
-    for reader in READERS.values():
+    plain = [one for one in tried if "?" not in one[1]]
+    for number, reader in enumerate(READERS.values()):
         _, secret = await token(running, session, reader)
         foreign = foreign_marks(reader)
         seen = ""
-        asking = [(*one, asked) for one in tried for asked in READING.get(one[1], [None])]
+        some = plain if number % 2 else tried  # with parameters for every other one: they are many
+        asking = [(*one, asked) for one in some for asked in READING.get(one[1], [None])]
         for method, path, admin, asked in asking:
             status, body = await read(session, method, path, bearer(secret), asked)
             assert status < 500, (method, path, body)
