@@ -9,6 +9,8 @@ from pydantic import SecretStr
 
 from gateway.api.app import Health
 from gateway.api.guard import is_loopback_name
+from gateway.api.viewer import Viewer
+from storage.control import ControlUnavailable
 
 from .conftest import Connect
 
@@ -50,6 +52,33 @@ async def test_nothing_else_does(connect: Connect, headers: dict[str, str], path
     text = await answer.text()
     assert '"code":"unauthorized"' in text
     assert "horse" not in text
+
+
+@pytest.mark.parametrize("loopback", [True, False])
+@pytest.mark.parametrize("admin_token", [None, TOKEN])
+async def test_a_token_that_may_read_is_judged_also_where_none_is_needed(
+    connect: Connect, loopback: bool, admin_token: SecretStr | None
+) -> None:
+    async def tokens(told: str) -> Viewer | None:
+        return Viewer("ann", tenant="acme") if told == "wbt_good" else None
+
+    client = await connect(tokens=tokens, loopback=loopback, admin_token=admin_token)
+    for headers in ({"Authorization": "Bearer wbt_gone"}, {"x-weighbridge-admin-token": "wbt_gone"}):
+        answer = await client.get("/api/calls", headers=headers)
+        assert (answer.status, (await answer.json())["error"]["code"]) == (401, "unauthorized")
+    good = {"Authorization": "Bearer wbt_good"}
+    assert (await client.get("/api/calls", headers=good)).status == 200
+    assert (await client.get("/api/integrity", headers=good)).status == 403
+    unknown = await client.get("/api/calls", headers={"Authorization": "Bearer sk-of-an-app"})
+    assert unknown.status == (401 if admin_token else 200 if loopback else 403)
+
+
+async def test_tokens_that_are_not_known_yet_can_be_tried_again(connect: Connect) -> None:
+    async def tokens(told: str) -> Viewer | None:
+        raise ControlUnavailable("the tokens are not known yet")
+
+    answer = await (await connect(tokens=tokens)).get("/api/calls", headers={"Authorization": "Bearer wbt_x"})
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
 
 
 async def test_without_a_token_other_machines_get_nothing(connect: Connect) -> None:
