@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pricing.cost import CostStatus
 from storage.quality.tables import DIMENSIONS
 from storage.queries.calls import CALLS, one
+from storage.rollups.routes import band_of
 from storage.store import StoreUnavailable
 from storage.tables import CallRow
 
@@ -48,7 +49,11 @@ class Facts(msgspec.Struct, frozen=True):
 
 def facts_of(row: CallRow) -> Facts:
     """From a call's row. The model is the one that answered, else the one asked for."""
-    values = {"model": row.response_model or row.request_model}
+    sure = row.route_confidence_ppm
+    values = {
+        "model": row.response_model or row.request_model,
+        "confidence_band": None if sure is None else str(band_of(sure)),
+    }
     named = [values[name] if name in values else getattr(row, name) for name in DIMENSIONS]
     return Facts(
         str(row.id),

@@ -40,6 +40,8 @@ class Dimension(enum.StrEnum):
     VARIANT = "variant"
     PROMPT = "prompt_id"
     PROMPT_VERSION = "prompt_version"
+    CONFIDENCE_BAND = "confidence_band"
+    """Of the app's router, in tenths from 0 to 9."""
 
 
 DAY = "day"

@@ -25,6 +25,8 @@ class Dimensions(SQLModel):
     variant: str = ""
     prompt_id: str = ""
     prompt_version: str = ""
+    confidence_band: str = ""
+    """How sure the app's router was: ``0`` to ``9`` (:func:`storage.rollups.routes.band_of`)."""
 
 
 DIMENSIONS: tuple[str, ...] = tuple(Dimensions.model_fields)

@@ -115,6 +115,57 @@ async def test_models_side_by_side_with_what_was_said_of_them(database: str) -> 
     assert filtered["models"][0]["quality"] is None
 
 
+async def test_what_routers_decided_and_whether_it_was_good(database: str) -> None:
+    def routed(policy: str | None, reason: str | None, sure: int | None, **parts: Any) -> CallRecord:
+        route = {"policy": policy, "reason": reason, "confidence_ppm": sure}
+        return call(**{"route": route, "baseline_nano": 3000, **parts})
+
+    sure = [routed("cheapest", "short", 950_000, minutes_ago=number) for number in range(3)]
+    unsure = [
+        routed("cheapest", "short", 310_000),
+        routed("cheapest", "code", 390_000, model="o3", nano=5000),
+    ]
+    await written(
+        database,
+        [*sure, *unsure, routed("best", None, None), routed(None, "forced", 1_000_000), call(), call()],
+    )
+    for one, good in ((sure[0], True), (sure[1], True), (unsure[0], False), (unsure[1], True)):
+        await judged(database, one, Opinion(Source.USER, Scale.THUMBS, 1_000_000 if good else 0))
+    viewers = {"beta": Viewer("beta", tenant="beta")}
+    async with analytics(database, viewers=viewers) as ask:
+        found = await ask("/router", period="7d")
+        best = await ask("/router", period="7d", route_policy="best")
+        short = await ask("/router", period="7d", limit=1)
+        nothing = await ask("/router", token="beta")
+        read = await ask("/router", period="7d", session="")
+    total = found["total"]
+    assert (total["calls"], found["routed_share_ppm"]) == (7, 777_778)
+    assert total["savings"]["saved"]["nano_usd"] == 7 * 3000 - 6 * 1000 - 5000
+    assert (total["confidence_samples"], total["mean_confidence_ppm"]) == (6, 758_333)
+    assert [(one["policy"], one["calls"]) for one in found["policies"]] == [
+        ("cheapest", 5),
+        (None, 1),
+        ("best", 1),
+    ]
+    assert [(one["policy"], one["reason"], one["calls"]) for one in found["reasons"]][:2] == [
+        ("cheapest", "short", 4),
+        (None, "forced", 1),
+    ]
+    assert (found["models"][0]["policy"], found["models"][0]["model"]) == ("cheapest", "gpt-4o")
+    bands = {one["from_ppm"]: one for one in found["bands"] if one["calls"]}
+    assert {start: one["calls"] for start, one in bands.items()} == {300_000: 2, 900_000: 4, None: 1}
+    assert (bands[900_000]["accuracy"]["ppm"], bands[900_000]["accuracy"]["samples"]) == (1_000_000, 2)
+    assert bands[300_000]["accuracy"]["ppm"] == 500_000
+    assert bands[300_000]["savings"]["saved"]["nano_usd"] == 0
+    assert best["total"]["calls"] == 1
+    assert best["bands"][9]["accuracy"]["samples"] == 0
+    assert (short["other_reasons"]["lines"], short["other_reasons"]["calls"]) == (3, 3)
+    assert nothing["total"]["calls"] == 0
+    assert read["period"]["source"] == "calls"
+    assert read["bands"][9]["accuracy"] is None
+    assert read["total"] == total
+
+
 async def test_performance_over_time_and_by_group(database: str) -> None:
     await written(
         database,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rig.analytics import DATABASE_TESTS, NOW, Asker, analytics
 from rig.rollups import emptied, engine_of, records, written
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from storage.address import parse
 from storage.engine import reading_engine
@@ -66,7 +66,9 @@ def both(found: dict[str, Any], name: str, other: str = "other") -> Known:
     return added([*found[name], *([found[other]] if found[other] else [])])
 
 
-async def by_sql(url: str, wanted: dict[str, str], since: datetime, until: datetime) -> Known:
+async def by_sql(
+    url: str, wanted: dict[str, str], since: datetime, until: datetime, *more: ColumnElement[bool]
+) -> Known:
     status = CALLS.c.cost_status
     query = select(
         func.count(),
@@ -77,10 +79,17 @@ async def by_sql(url: str, wanted: dict[str, str], since: datetime, until: datet
         CALLS.c.started_at >= since,
         CALLS.c.started_at < until,
         *[CALLS.c[COLUMNS[name]] == value for name, value in wanted.items()],
+        *more,
     )
     async with engine_of(url) as engine, engine.connect() as connection:
         calls, nano, estimated, unpriced = (await connection.execute(query)).one()
     return calls, int(nano), estimated, unpriced
+
+
+def is_routed() -> ColumnElement[bool]:
+    """What the app says of a decision."""
+    told = (CALLS.c.route_policy, CALLS.c.route_reason, CALLS.c.route_confidence_ppm)
+    return or_(*[column.is_not(None) for column in told])
 
 
 async def by_export(url: str, wanted: dict[str, str], since: datetime, until: datetime) -> Known:
@@ -150,6 +159,11 @@ async def test_every_total_is_the_same(
     async with analytics(database) as ask:
         found = await by_endpoint(ask, asked, groups)
         assert found == dict.fromkeys(found, expected)
+        routed = await by_sql(database, wanted, since, until, is_routed())
+        router = await ask("/router", limit=2, **asked)
+        assert known(router["total"]) == added(router["bands"]) == routed
+        for name in ("policies", "reasons", "models"):
+            assert both(router, name, f"other_{name}") == routed
         lately = await by_sql(
             database,
             wanted,

@@ -13,6 +13,7 @@ from gateway.api.analytics.models import Models
 from gateway.api.analytics.overview import Overview
 from gateway.api.analytics.performance import Performance
 from gateway.api.analytics.realtime import Realtime
+from gateway.api.analytics.router import Router
 from gateway.api.analytics.sessions import Sessions
 from gateway.api.analytics.users import Users
 from gateway.api.routes import Endpoint
@@ -20,7 +21,7 @@ from gateway.api.routes import Endpoint
 
 def endpoints(deps: AnalyticsDeps) -> Iterator[Endpoint]:
     """What they serve."""
-    for resource in (Overview, Costs, Models, Performance, Users, Sessions, Realtime):
+    for resource in (Overview, Costs, Models, Router, Performance, Users, Sessions, Realtime):
         for endpoint in resource(deps).endpoints():
             yield msgspec.structs.replace(endpoint, handler=deps.aside.handler(endpoint.handler))
     if deps.feed is not None:

@@ -26,7 +26,8 @@ from telemetry.quality import (
     satisfaction,
 )
 
-_KNOWN: Final = {Dimension[one.name]: one for one in QualityDimension}
+BAND: Final = QualityDimension.CONFIDENCE_BAND
+_KNOWN: Final = {Dimension[one.name]: one for one in QualityDimension if one is not BAND}
 """Dimensions of calls that quality is cut by too."""
 MOST_ROWS: Final = 100_000
 
@@ -87,7 +88,7 @@ def quality_out(of: Measures) -> QualityOut:
 
 
 async def quality_by(
-    asking: Asking[Query], group_by: Sequence[Dimension]
+    asking: Asking[Query], group_by: Sequence[Dimension | QualityDimension]
 ) -> Mapping[tuple[str | None, ...], Measures] | None:
     """Sums by group; ``None`` where a filter or a group is by something quality knows nothing of.
 
@@ -99,12 +100,14 @@ async def quality_by(
         if len(users) != 1 or users[0] is None or scope.get("user_id", users[0]) != users[0]:
             return None
         scope["user_id"] = users[0]
-    if not {*filters, *group_by} <= set(_KNOWN):
+    keys = [_KNOWN.get(name) if isinstance(name, Dimension) else name for name in group_by]
+    known = [name for name in keys if name is not None]
+    if len(known) < len(keys) or not set(filters) <= set(_KNOWN):
         return None
     since, until = utc_days(asking)
     rows = await asking.deps.quality.summary(
         {_KNOWN[dimension]: values for dimension, values in filters.items()},
-        [_KNOWN[dimension] for dimension in group_by],
+        known,
         since,
         until,
         scope,

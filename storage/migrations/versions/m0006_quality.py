@@ -11,7 +11,7 @@ down_revision = "0005"
 
 _DIMENSIONS = """
     tenant_id team project feature environment provider model
-    route_policy experiment variant prompt_id prompt_version
+    route_policy experiment variant prompt_id prompt_version confidence_band
 """
 _MEASURES = """
     calls user_count user_good user_ppm judge_count judge_good judge_ppm system_count system_good system_ppm

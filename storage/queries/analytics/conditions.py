@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import ColumnElement, FromClause, or_
+from sqlalchemy import ColumnElement, FromClause
 
 from storage.rollups.dimensions import Dimension
 from storage.rollups.from_calls import column_of
+from storage.rollups.selects import is_one_of
 from storage.rollups.tables import USERS
 
 Conditions = Mapping[Dimension, tuple[str | None, ...]]
@@ -16,12 +17,7 @@ Conditions = Mapping[Dimension, tuple[str | None, ...]]
 
 def of_calls(conditions: Conditions) -> list[ColumnElement[bool]]:
     """On the table of calls."""
-    found = []
-    for dimension, values in conditions.items():
-        column = column_of(dimension)
-        unset = [column.is_(None)] if None in values else []
-        found.append(or_(column.in_([value for value in values if value is not None]), *unset))
-    return found
+    return [is_one_of(column_of(dimension), values) for dimension, values in conditions.items()]
 
 
 def of_users(conditions: Conditions, table: FromClause = USERS) -> list[ColumnElement[bool]]:

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from storage.queries.analytics.active import Activity, Span, activity
 from storage.queries.analytics.conditions import Conditions
 from storage.queries.analytics.minutes import Minute, minutes
+from storage.queries.analytics.routes import Routed, routed
 from storage.queries.analytics.sessions import Key, Lately, Session, lately, whole
 from storage.rollups.contents import waiting
 from storage.rollups.dimensions import DIMENSIONS, Dimension
@@ -30,6 +31,7 @@ class Figures:
 
     def __init__(self, engine: AsyncEngine, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._engine = engine
+        self._now = now
         self._reader = Reader(engine, now)
 
     async def totals(self, questions: Sequence[Question]) -> list[Totals]:
@@ -57,6 +59,11 @@ class Figures:
         """Who was there on which day."""
         async with self.connection() as connection:
             return await activity(connection, conditions, span)
+
+    async def routed(self, question: Question) -> Routed:
+        """What apps' routers decided. Raises as :meth:`totals`."""
+        async with self.connection() as connection:
+            return await routed(connection, question, self._now())
 
     async def minutes(self, conditions: Conditions, measures: Sequence[str], since: datetime) -> list[Minute]:
         """The calls since then by minute and model."""
