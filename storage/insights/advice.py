@@ -1,7 +1,7 @@
 """What recommendations rest on: sums by feature and model, verdicts on them, and a sample of the latest calls.
 
 Sums and verdicts are of all calls. What only calls themselves tell (prompts and sessions that repeat, limits that were
-set) is of the latest :data:`SAMPLE` of the period, however many there are. Keys are not in the sums: who is idle among
+set) is of the latest ones of the period, :data:`SAMPLE` at most, however many there are. Keys are not in the sums: who is idle among
 them is found by reading the calls of a month, and only for those who ask (:func:`idle_keys`).
 """
 
@@ -14,7 +14,7 @@ from itertools import product
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import ColumnElement, Select, Subquery, func, select
+from sqlalchemy import Select, and_, func, select, true
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.insights.series import Where
@@ -31,8 +31,10 @@ from telemetry.insights.recommend import IDLE_DAYS, Facts, ModelUse, Unused
 from telemetry.outcome import Outcome
 from telemetry.quality import NOTHING, Measures
 
-SAMPLE: Final = 20_000
-"""Calls that are looked at one by one."""
+SAMPLE: Final = 10_000
+"""Calls of which it is known what only they themselves tell."""
+LOOKED_AT: Final = 10 * SAMPLE
+"""Calls among which those are looked for: a rare team is not looked for in all there are."""
 SEEN_DAYS: Final = 60
 """Features that made no call for longer are forgotten, not idle."""
 KEYS_SEEN_DAYS: Final = 30
@@ -121,9 +123,8 @@ class Adviser:
         self, since: datetime, until: datetime, where: Where, scope: Mapping[str, str]
     ) -> dict[_Use, dict[str, Any]]:
         asked = Question(since=since, until=until, where=where, scope=scope)
-        conditions = [is_one_of(column_of(name), values) for name, values in asked.conditions.items()]
         async with self._engine.connect() as connection:
-            rows = (await connection.execute(_sampled(since, until, conditions))).all()
+            rows = (await connection.execute(_sampled(asked))).all()
         return {
             (row.feature, row.model): {
                 "sampled": row.calls,
@@ -179,10 +180,16 @@ def _add(use: dict[str, Any], line: Sum, *, failed: bool) -> None:
         use["wasted_nano"] += sums["cost_nano"]
 
 
-def _sampled(since: datetime, until: datetime, conditions: Iterable[ColumnElement[bool]]) -> Select[Any]:
+def _sampled(period: Question) -> Select[Any]:
     """Completed calls among the latest ones, by feature and model: how many there are, name a prompt or a session,
     name different ones, set a limit; the lowest limit and the longest answer."""
-    latest: Subquery = (
+    conditions = {name: is_one_of(column_of(name), values) for name, values in period.conditions.items()}
+    # In the order of an index: that of tenants where there is one tenant, else that of ids, which begin with the time.
+    tenant = conditions.pop(Dimension.TENANT, None)
+    order = CALLS.c.id if tenant is None else CALLS.c.started_at
+    assert period.until is not None
+    stretch = between(*(int(moment.timestamp() * 1000) for moment in (period.since, period.until)))
+    looked_at = (
         select(
             CALLS.c.feature,
             column_of(Dimension.MODEL).label("model"),
@@ -190,13 +197,14 @@ def _sampled(since: datetime, until: datetime, conditions: Iterable[ColumnElemen
             func.coalesce(CALLS.c.prompt_id, CALLS.c.session_id).label("subject"),
             CALLS.c.max_tokens,
             CALLS.c.output_tokens,
+            and_(true(), *conditions.values()).label("fits"),
         )
-        .where(*between(*(int(moment.timestamp() * 1000) for moment in (since, until))), *conditions)
-        .order_by(CALLS.c.id.desc())
-        .limit(SAMPLE)
+        .where(*stretch, *([] if tenant is None else [tenant]))
+        .order_by(order.desc())
+        .limit(LOOKED_AT)
         .subquery()
     )
-    one = latest.c
+    one = select(looked_at).where(looked_at.c.fits).limit(SAMPLE).subquery().c
     return (
         select(
             one.feature,

@@ -19,11 +19,10 @@ from storage.rollups.measures import OutcomeClass
 from storage.rollups.question import Bucket, HistogramName, Question, Sum
 from storage.rollups.read import Reader
 from storage.rollups.zones import zone_of
-from telemetry.insights.ahead import Until, begin_of, days_left
 from telemetry.insights.anomaly import anomalies
-from telemetry.insights.forecast import forecast
+from telemetry.insights.outlook import outlooks
 from telemetry.insights.recommend import Facts, recommendations
-from telemetry.insights.report.contents import Line, Outlook, Ranking, Report, Standout, Traffic
+from telemetry.insights.report.contents import Line, Ranking, Report, Standout, Traffic
 from telemetry.insights.report.schedule import Span, before
 from telemetry.quality import NOTHING, Measures
 
@@ -117,7 +116,7 @@ class Reporter:
             quality=await self._verdicts(wanted, since, until),
             quality_before=await self._verdicts(wanted, earlier, since),
             standouts=tuple(sorted(odd, key=lambda one: (one.day, one.of))),
-            outlooks=tuple(_outlooks(past, until)),
+            outlooks=tuple(outlooks(past, until)),
             recommendations=tuple(recommendations(await self._facts(wanted))[:ADVICE]),
         )
 
@@ -224,17 +223,3 @@ def _odd(of: str, days: Sequence[int], wanted: Wanted) -> Iterator[Standout]:
         day = first + timedelta(days=one.index)
         if day >= wanted.since:
             yield Standout(day, of, one)
-
-
-def _outlooks(past: Sequence[int], until: date) -> Iterator[Outlook]:
-    """From ``until`` on, the day after the last of ``past``."""
-    weekday = (until - timedelta(days=len(past))).weekday()
-    if not any(past):
-        return
-    for end in Until:
-        left = days_left(until, end)
-        elapsed = (until - begin_of(until, end)).days
-        told = forecast(past, left, weekday)
-        if told is not None:
-            spent = sum(past[len(past) - elapsed :])
-            yield Outlook(end, until + timedelta(days=left - 1), spent, told)

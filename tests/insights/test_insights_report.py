@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from telemetry.insights.ahead import Until
 from telemetry.insights.anomaly import Anomaly
-from telemetry.insights.forecast import Forecast, Method
+from telemetry.insights.forecast import Method
 from telemetry.insights.numbers import change, count, money, name_of, points, share
+from telemetry.insights.outlook import Outlook
 from telemetry.insights.recommend import Facts, Kind, Recommendation, Unused, recommendations
 from telemetry.insights.report import html, markdown
-from telemetry.insights.report.contents import Line, Outlook, Ranking, Report, Standout, Traffic
+from telemetry.insights.report.contents import Line, Ranking, Report, Standout, Traffic
 from telemetry.insights.report.page import page, title
 from telemetry.insights.report.schedule import Span, before, due_of, key_of, latest, whole
 from telemetry.quality import Measures
@@ -25,7 +26,6 @@ from telemetry.quality import Measures
 USD = 10**9
 NASTY = "<script>alert(1)</script> | [x](https://evil.example) `a` www.evil.example &amp;\n\x1b[31m"
 MONDAY = date(2026, 11, 16)
-FORECAST = Forecast((8 * USD,), (7 * USD,), (9 * USD,), 8 * USD, 7 * USD, 9 * USD, Method.SEASONAL, 800_000)
 REPORT = Report(
     span=Span.WEEKLY,
     since=MONDAY,
@@ -67,7 +67,18 @@ REPORT = Report(
         Standout(MONDAY + timedelta(days=2), "", Anomaly(0, 8 * USD, 4 * USD, 3 * USD, 5 * USD, 9_000_000)),
         Standout(MONDAY + timedelta(days=2), "team x", Anomaly(0, 6 * USD, 2 * USD, USD, 3 * USD, 9_000_000)),
     ),
-    outlooks=(Outlook(Until.MONTH, date(2026, 11, 30), 90 * USD, FORECAST),),
+    outlooks=(
+        Outlook(
+            Until.MONTH,
+            date(2026, 11, 30),
+            90 * USD,
+            98 * USD,
+            97 * USD,
+            99 * USD,
+            Method.SEASONAL,
+            800_000,
+        ),
+    ),
     recommendations=(Recommendation(Kind.IDLE_KEY, NASTY, (), 5 * USD, 900_000, f"Key {NASTY} is idle."),),
 )
 EMPTY = Report(

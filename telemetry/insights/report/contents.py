@@ -6,9 +6,8 @@ from datetime import date
 
 import msgspec
 
-from telemetry.insights.ahead import Until
 from telemetry.insights.anomaly import Anomaly
-from telemetry.insights.forecast import Forecast
+from telemetry.insights.outlook import Outlook
 from telemetry.insights.recommend import Recommendation
 from telemetry.insights.report.schedule import Span
 from telemetry.quality import NOTHING, Measures
@@ -65,15 +64,6 @@ class Standout(msgspec.Struct, frozen=True):
     day: date
     of: str
     anomaly: Anomaly
-
-
-class Outlook(msgspec.Struct, frozen=True):
-    """What will have been spent on ``last``, the end of a month, quarter or year, on top of ``spent_nano``."""
-
-    until: Until
-    last: date
-    spent_nano: int
-    forecast: Forecast
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

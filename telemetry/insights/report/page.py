@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Final
 
 from telemetry.alerts.words import micros
@@ -26,7 +26,7 @@ from telemetry.insights.report.blocks import (
     Tiles,
     Tone,
 )
-from telemetry.insights.report.contents import Line, Outlook, Ranking, Report
+from telemetry.insights.report.contents import Line, Ranking, Report
 from telemetry.insights.report.schedule import Span, key_of
 from telemetry.quality import Measures, Share, acceptance, cost_per_good_nano, csat, satisfaction
 
@@ -72,7 +72,8 @@ def _summary(report: Report) -> Iterator[str]:
             most = (f"{name_of(one.name)} {money(one.cost_nano)}" for one in ranking.lines[:3])
             yield f"{ranking.of.capitalize()}s: {', '.join(most)}"
     for outlook in report.outlooks[:1]:
-        yield f"{_until(outlook)}: {money(_total(outlook))}, {_bounds(outlook)}"
+        last = f"By the end of the {outlook.until.value} ({outlook.last})"
+        yield f"{last}: {money(outlook.total_nano)}, {money(outlook.low_nano)} to {money(outlook.high_nano)}"
     if report.standouts:
         yield f"Days that stand out: {len(report.standouts)}"
     saving = sum(one.saving_nano for one in report.recommendations)
@@ -279,32 +280,18 @@ def _outlooks(report: Report) -> Iterator[Block]:
                 one.until.value,
                 str(one.last),
                 money(one.spent_nano),
-                money(_total(one)),
-                money(one.spent_nano + one.forecast.total_low),
-                money(one.spent_nano + one.forecast.total_high),
+                money(one.total_nano),
+                money(one.low_nano),
+                money(one.high_nano),
             )
             for one in report.outlooks
         ),
     )
-    told = report.outlooks[0].forecast
+    told = report.outlooks[0]
     yield Paragraph(
         f"By {_METHODS[told.method]}. The truth is within the bounds in {share(told.confidence_ppm, PPM)} of cases.",
         quiet=True,
     )
-
-
-def _total(outlook: Outlook) -> int:
-    return outlook.spent_nano + outlook.forecast.total
-
-
-def _bounds(outlook: Outlook) -> str:
-    low, high = outlook.forecast.total_low, outlook.forecast.total_high
-    return f"{money(outlook.spent_nano + low)} to {money(outlook.spent_nano + high)}"
-
-
-def _until(outlook: Outlook) -> str:
-    last: date = outlook.last
-    return f"By the end of the {outlook.until.value} ({last})"
 
 
 def _advice(report: Report) -> Iterator[Block]:
