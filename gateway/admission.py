@@ -7,7 +7,7 @@ near a limit the call waits for the database to lend exactly what it needs (:mod
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 import msgspec
@@ -20,7 +20,7 @@ from gateway.keyring import KnownKey
 from gateway.purse import WIDE_CALLS, Purse
 from pricing.book import PriceBook
 from storage.budgets.amounts import spent
-from storage.budgets.model import Account, Mode, Unit, Unpriced, account_of
+from storage.budgets.model import Account, Budget, Mode, Unit, Unpriced, account_of, draws_alike
 from storage.budgets.scopes import Scopes
 from storage.budgets.windows import Calendar
 from telemetry.record import CallRecord
@@ -73,7 +73,7 @@ class Admission:
         clock: Callable[[], float],
         count: Tokens | None = None,
         warm: Callable[[], None] | None = None,
-        drawn: dict[str, frozenset[str]] | None = None,
+        drawn: dict[str, set[str]] | None = None,
         *,
         strict: bool = False,
     ) -> None:
@@ -84,6 +84,10 @@ class Admission:
         self.purses: dict[tuple[str, str, str], Purse] = {}
         self.touched: set[Purse] = set()
         """Those that calls drew on since the lender looked."""
+        self.retired: set[Purse] = set()
+        """Of budgets that allow less now; what they hold is given back as it becomes free."""
+        self.voided: set[tuple[str, str, str]] = set()
+        """Accounts whose budgets mean something else now; what was lent on them means nothing."""
         self.overdrawn = 0
         """Calls let through because the database did not answer."""
         self.denied = 0
@@ -106,14 +110,35 @@ class Admission:
             budget.is_enforced and budget.unit in _COUNTED for budget in scopes.budgets.values()
         ):
             self._warm()
-        for key, purse in list(self.purses.items()):
-            budget = scopes.budgets.get(key[0])
-            if purse.is_of_key or budget == purse.account.budget:
-                continue
-            if budget is not None:
-                purse.be(msgspec.structs.replace(purse.account, budget=budget))
-            elif not purse.held:
-                del self.purses[key]
+        for purse in list(self.purses.values()):
+            if not purse.is_of_key:
+                self._renew(purse, scopes.budgets.get(purse.account.budget.id))
+
+    def adopt_limits(self, limits: Mapping[str, Budget]) -> None:
+        """Other limits of keys (id -> limit as a budget), for the calls to come."""
+        for purse in list(self.purses.values()):
+            if purse.is_of_key:
+                self._renew(purse, limits.get(purse.account.budget.id))
+
+    def _renew(self, purse: Purse, budget: Budget | None) -> None:
+        """A budget is what it is now. What was lent on it as it was stays only where it means the same."""
+        before, key = purse.account.budget, purse.account.key
+        if budget == before:
+            return
+        if budget is not None and draws_alike(before, budget) and budget.limit >= before.limit:
+            purse.be(msgspec.structs.replace(purse.account, budget=budget))
+            return
+        del self.purses[key]
+        purse.retired = True
+        if budget is not None and draws_alike(before, budget):
+            self.retired.add(purse)
+        elif purse.enforced:
+            purse.enforced = False
+            self.voided.add(key)
+            for drawn in list(self._drawn.values()):  # the writer's thread takes out of it
+                drawn.discard(before.id)
+        if self.lender is not None:
+            self.lender.wake()
 
     def adopt_prices(self, book: PriceBook) -> None:
         """Other prices, for the calls to come."""
@@ -168,7 +193,8 @@ class Admission:
 
     def settle(self, record: CallRecord) -> None:
         """The call has ended: what it cost takes the place of what was held."""
-        self._undecided.discard(record.id)
+        if self._undecided:
+            self._undecided.discard(record.id)
         holds = self._holds.pop(record.id, None)
         if holds is None:
             return
@@ -225,7 +251,7 @@ class Admission:
             purse.latest = amount
             low = low or purse.granted - purse.used - purse.held < purse.low_mark
         if holds:
-            self._drawn[call_id] = frozenset([purse.account.budget.id for purse, _ in holds])
+            self._drawn[call_id] = {purse.account.budget.id for purse, _ in holds}
         if low and self.lender is not None:
             self.lender.wake()
         self._holds[call_id] = holds + [(purse, 0) for purse in purses if not purse.enforced]
@@ -240,17 +266,31 @@ class Admission:
         for purse, amount in holds:
             purse.latest = amount
         until = self._clock() + SETTLING_S
-        while short := [(purse, amount) for purse, amount in holds if purse.available < amount]:
+        while not any(purse.retired for purse in purses):
+            short = _short(holds)
+            if not short:
+                self._take_decided(call.id, holds, purses)
+                return None
             if not await self._ask(short):
                 return self._without_database(call, holds, purses)
-            lacking = [(purse, amount) for purse, amount in short if purse.available < amount]
+            lacking = [(purse, amount) for purse, amount in _short(short) if not purse.retired]
             hopeless = next((purse for purse, amount in lacking if not purse.could_pay(amount)), None)
             if hopeless is not None or (lacking and self._clock() >= until):
                 return self._deny(hopeless or lacking[0][0], call)
             if lacking:
                 await asyncio.sleep(AGAIN_S)
-        self._take_decided(call.id, holds, purses)
-        return None
+        return await self._decide_anew(call, paid=expense is not NOTHING)
+
+    async def _decide_anew(self, call: Call, *, paid: bool) -> Refusal | None:
+        """The decision where budgets changed while the call waited."""
+        if call.id not in self._undecided:  # it has ended meanwhile
+            return None
+        self._undecided.discard(call.id)
+        try:
+            admitted = self.admit(call, call.known, paid=paid)
+        except Refusal as refusal:
+            return refusal
+        return None if admitted.waiting is None else await admitted.waiting()
 
     async def _ask(self, short: Holds) -> bool:
         """Have the database lend what is missing; false: it does not answer."""
@@ -278,3 +318,8 @@ class Admission:
         self.overdrawn += 1
         self._take_decided(call.id, holds, purses)
         return None
+
+
+def _short(holds: Holds) -> Holds:
+    """Those on which there is too little."""
+    return [(purse, amount) for purse, amount in holds if purse.available < amount]

@@ -52,6 +52,7 @@ class Governance:
 
         def changed() -> None:
             keys_changed()
+            self._admission.adopt_limits(self.ring.limits)
             now_ms = _now_ms()
             for running in list(live):
                 known = running.call.known

@@ -48,6 +48,8 @@ class KeyRing:
         self._ended: dict[str, str] = {}
         """Digest of a secret -> why it is not good, if it is not."""
         self._tokens: dict[str, TokenRow] = {}
+        self.limits: dict[str, Budget] = {}
+        """Of all keys that are good, by the ids of the limits."""
         self.version = -1
         """Of the state in memory; -1: nothing is known yet."""
 
@@ -95,6 +97,7 @@ class KeyRing:
                 keys[row.previous_digest] = KnownKey(row.key, min(until, default=0), limits)
                 ended[row.previous_digest] = "was replaced by another"
         self._keys, self._by_id, self._ended = keys, by_id, ended
+        self.limits = {limit.id: limit for known in by_id.values() for limit in known.limits}
         self._tokens = {row.digest: row for row in snapshot.tokens}
         self.version = snapshot.version
 

@@ -119,6 +119,7 @@ class Leasing:
                 return
             touched, self._admission.touched = self._admission.touched, set()
             self._untold |= touched
+            await self._retire()
             await self._borrow(touched)
             done, self._retry_s = True, RETRY_S
             if answer is not None:
@@ -143,8 +144,23 @@ class Leasing:
             self._down_until = now + self._retry_s
             self._retry_s = min(self._retry_s * 2, RETRY_LONGEST_S)
 
+    async def _retire(self) -> None:
+        """Let go of what was lent on budgets as they were, before anything is lent on them as they are."""
+        admission = self._admission
+        if admission.voided:
+            voided = set(admission.voided)
+            await leases.forfeit(self._db, self._owner, voided)
+            admission.voided -= voided
+        if admission.retired:
+            await self._tell(admission.retired)
+            admission.retired = {purse for purse in admission.retired if purse.held or purse.owing}
+
     async def _borrow(self, touched: set[Purse]) -> None:
-        wanting = [purse for purse in touched if purse.enforced and (purse.asked or purse.is_low)]
+        wanting = [
+            purse
+            for purse in touched
+            if purse.enforced and not purse.retired and (purse.asked or purse.is_low)
+        ]
         if not wanting:
             return
         asks = [Ask(purse.account, max(purse.asked - purse.available, 0)) for purse in wanting]
@@ -179,6 +195,7 @@ class Leasing:
         except ControlUnavailable:
             for purse, amount in amounts:
                 purse.granted += amount
+            self._look_at = 0.0  # whether it was given back after all
             raise
         for purse, amount in amounts:
             purse.left += amount
@@ -206,11 +223,24 @@ class Leasing:
         await self._give_back([purse for purse in purses.values() if _is_spare(purse, now)])
         lately = [purse for purse in purses.values() if now - purse.touched_at <= LATELY_S]
         lately.sort(key=lambda purse: -purse.touched_at)
+        await self._miss_what_is_lost()
         accounts = [purse.account for purse in lately[:MOST_LOOKED_AT]]
         found = await leases.standings(self._db, accounts, self._now_ms())
         for key, standing in found.items():
             if key in purses:
                 purses[key].look(standing)
+
+    async def _miss_what_is_lost(self) -> None:
+        """Nothing more is drawn on leases that are gone: expired while this worker was cut off, or given back unheard.
+
+        A lease is never less than what is not used up, as a call is settled here before its row takes from the lease.
+        """
+        if not any(purse.enforced for purse in self._admission.purses.values()):
+            return
+        held = await leases.own(self._db, self._owner)
+        for key, purse in self._admission.purses.items():
+            if purse.enforced:
+                purse.granted -= max(purse.granted - purse.used - held.get(key, 0), 0)
 
     async def _return_all(self) -> None:
         try:
@@ -228,7 +258,11 @@ def _is_tight(purse: Purse) -> bool:
 
 def _is_spare(purse: Purse, now: float) -> bool:
     """Is what it holds beyond the calls under way of more use to others?"""
-    if purse.asked or purse.available <= 0 or not purse.enforced:
+    if purse.available <= 0 or not purse.enforced:
+        return False
+    if purse.retired:
+        return True
+    if purse.asked:
         return False
     idle = now - purse.touched_at
     if idle > IDLE_S or (purse.is_of_key and purse.counts and idle > KEY_IDLE_S):

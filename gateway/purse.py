@@ -31,6 +31,7 @@ class Purse:
         "local",
         "low_mark",
         "owing",
+        "retired",
         "shows",
         "spent",
         "touched_at",
@@ -58,10 +59,12 @@ class Purse:
         self.low_mark = 0
         """Below it is time to borrow more."""
         self.touched_at = 0.0
+        self.retired = False
+        """Its budget has changed: calls under way still hold parts of it, and what they leave is given back."""
         self.be(account)
 
     def be(self, account: Account) -> None:
-        """Stand for this account: the same as before, of a budget that may have changed."""
+        """Stand for this account: the same as before, of a budget that is not stricter."""
         budget = account.budget
         self.account = account
         self.limit = budget.limit

@@ -31,7 +31,7 @@ _INEXACT: Final = frozenset(("model",))
 MOST: Final = 10_000
 _ACCOUNTS: Final = text(
     "SELECT b.definition, a.subject, a.window_key, a.start_s, a.end_s, a.spent,"
-    " (SELECT coalesce(sum(l.amount), 0) FROM budget_leases AS l WHERE l.budget_id = a.budget_id"
+    " (SELECT coalesce(sum(CASE WHEN l.amount > 0 THEN l.amount ELSE 0 END), 0) FROM budget_leases AS l WHERE l.budget_id = a.budget_id"
     "  AND l.subject = a.subject AND l.window_key = a.window_key AND l.expires_ms > :now_ms) AS reserved"
     " FROM budget_accounts AS a JOIN budgets AS b ON b.id = a.budget_id"
     " WHERE a.end_s > :since_s AND a.start_s <= :now_s"

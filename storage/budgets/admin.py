@@ -13,7 +13,7 @@ from storage.budgets import leases
 from storage.budgets.companion import LOCK_KEY
 from storage.budgets.counting import count_anew
 from storage.budgets.leases import Standing
-from storage.budgets.model import Account, Budget, account_of, decode, encode
+from storage.budgets.model import Account, Budget, account_of, counts_alike, decode, encode
 from storage.budgets.subjects import ALL, Wanted, condition
 from storage.budgets.windows import span_of
 from storage.control.contract import ControlDatabase, Transaction
@@ -62,7 +62,7 @@ async def change(
     """Replace a definition by what ``edit`` makes of it, with nobody else in between; what it is now.
 
     Raises :class:`BudgetError`, and whatever ``edit`` raises. Where the new definition takes something else from calls,
-    the current window is counted anew and the accounts of others are gone.
+    the current window is counted anew, the accounts of others are gone, and nothing is lent any more.
     """
     async with db.transaction() as tx:
         await _alone(tx)
@@ -73,8 +73,9 @@ async def change(
         await _check_name(tx, after)
         statement = "UPDATE budgets SET name = ?, definition = ?, updated_ms = ? WHERE id = ?"
         await tx.run(statement, after.name, encode(after), now_s * 1000, budget_id)
-        if not _counts_alike(before, after):
+        if not counts_alike(before, after):
             await tx.run("DELETE FROM budget_accounts WHERE budget_id = ?", budget_id)
+            await tx.run("DELETE FROM budget_leases WHERE budget_id = ?", budget_id)
             await count_anew(tx, after, now_s)
         await bump(tx, "budgets")
         detail = {"name": after.name, "unit": after.unit, "changes": audit.changes(before, after)}
@@ -183,12 +184,6 @@ async def _definition(tx: Transaction, budget_id: str) -> Budget:
 async def _check_name(tx: Transaction, budget: Budget) -> None:
     if await tx.fetch("SELECT id FROM budgets WHERE name = ? AND id <> ?", budget.name, budget.id):
         raise NameTaken(f"there is a budget of the name {budget.name!r} already")
-
-
-def _counts_alike(before: Budget, after: Budget) -> bool:
-    """Do both take the same from the same accounts?"""
-    names = ("unit", "window", "timezone", "week_start", "scope", "unpriced", "ceiling_nano_per_mtok")
-    return all(getattr(before, name) == getattr(after, name) for name in names)
 
 
 def now() -> int:

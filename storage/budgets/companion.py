@@ -6,11 +6,13 @@ anew from the rows while no batch is being written (:mod:`storage.budgets.admin`
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from sqlite3 import Connection as SqliteConnection
 from typing import TYPE_CHECKING, Any, Final
 
 from storage.budgets.amounts import is_call, is_unpriced, spent
+from storage.budgets.leases import LEASE_S
 from storage.budgets.model import Account, Unit, decode
 from storage.budgets.scopes import Scopes
 from telemetry.record import CallRecord
@@ -29,13 +31,15 @@ _ADD: Final = (
     " calls = budget_accounts.calls + excluded.calls, unpriced = budget_accounts.unpriced + excluded.unpriced"
 )
 _SHRINK: Final = (
-    "UPDATE budget_leases SET amount = CASE WHEN amount > {0} THEN amount - {0} ELSE 0 END"
-    " WHERE owner = {1} AND budget_id = {2} AND subject = {3} AND window_key = {4}"
+    "INSERT INTO budget_leases (owner, budget_id, subject, window_key, amount, expires_ms)"
+    " VALUES ({1}, {2}, {3}, {4}, -{0}, {5}) ON CONFLICT (owner, budget_id, subject, window_key)"
+    " DO UPDATE SET amount = budget_leases.amount + excluded.amount"
 )
+"""What calls took beyond what was lent leaves a lease below zero: the next loan covers that first."""
 _ADD_SQLITE: Final = _ADD.format(*(f"?{n}" for n in range(1, 9)))
-_SHRINK_SQLITE: Final = _SHRINK.format(*(f"?{n}" for n in range(1, 6)))
+_SHRINK_SQLITE: Final = _SHRINK.format(*(f"?{n}" for n in range(1, 7)))
 _ADD_POSTGRES: Final = _ADD.format(*(f"${n}" for n in range(1, 9)))
-_SHRINK_POSTGRES: Final = _SHRINK.format("$1::bigint", *(f"${n}" for n in range(2, 6)))
+_SHRINK_POSTGRES: Final = _SHRINK.format("$1::bigint", *(f"${n}" for n in range(2, 7)))
 
 
 class Delta:
@@ -58,7 +62,7 @@ class BudgetCompanion:
     def __init__(self) -> None:
         self.owner = ""
         """This worker, as its leases name it."""
-        self.drawn: dict[str, frozenset[str]] = {}
+        self.drawn: dict[str, set[str]] = {}
         """Calls that are not written yet -> budgets whose leases this worker drew on for them; the event loop adds."""
         self._scopes = Scopes()
         self._version = -1
@@ -72,7 +76,7 @@ class BudgetCompanion:
         for delta in self._deltas(inserted):
             db.execute(_ADD_SQLITE, _added(delta))
             if delta.mine:
-                db.execute(_SHRINK_SQLITE, (delta.mine, self.owner, *delta.account.key))
+                db.execute(_SHRINK_SQLITE, (delta.mine, self.owner, *delta.account.key, _expiry()))
 
     async def in_postgres(self, db: asyncpg.Connection, inserted: Sequence[CallRecord]) -> None:
         await db.execute("SELECT pg_advisory_xact_lock_shared($1)", LOCK_KEY)
@@ -84,7 +88,7 @@ class BudgetCompanion:
         for delta in self._deltas(inserted):
             await db.execute(_ADD_POSTGRES, *_added(delta))
             if delta.mine:
-                await db.execute(_SHRINK_POSTGRES, delta.mine, self.owner, *delta.account.key)
+                await db.execute(_SHRINK_POSTGRES, delta.mine, self.owner, *delta.account.key, _expiry())
 
     def written(self, records: Sequence[CallRecord]) -> None:
         """These are rows now."""
@@ -113,6 +117,10 @@ class BudgetCompanion:
                 if account.budget.id in drawn:
                     delta.mine += amount
         return [found[key] for key in sorted(found)]
+
+
+def _expiry() -> int:
+    return time.time_ns() // 1_000_000 + LEASE_S * 1000
 
 
 def _added(delta: Delta) -> tuple[Any, ...]:

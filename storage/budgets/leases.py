@@ -22,6 +22,8 @@ SLICES: Final = 20
 """A worker is lent at most this part of what is left, so near the limit no more than it asks for."""
 _ACCOUNT: Final = "budget_id = ? AND subject = ? AND window_key = ?"
 _AT_ONCE: Final = 100
+_LENT: Final = "COALESCE(SUM(CASE WHEN amount > 0 THEN amount ELSE 0 END), 0)"
+"""A lease is below zero where calls took more than was lent; that is spent, and nobody else's."""
 KEY_LIMIT: Final = "key:"
 """Budget ids of the limits of keys begin with it; their accounts are of no use once their minute is over."""
 
@@ -66,15 +68,18 @@ async def _grant(tx: Transaction, owner: str, ask: Ask, now_ms: int) -> Grant:
     await open_account(tx, account)
     lock = " FOR UPDATE" if tx.engine is Engine.POSTGRESQL else ""
     ((spent,),) = await tx.fetch(f"SELECT spent FROM budget_accounts WHERE {_ACCOUNT}{lock}", *key)
-    ((lent,),) = await tx.fetch(
-        f"SELECT COALESCE(SUM(amount), 0) FROM budget_leases WHERE {_ACCOUNT} AND (expires_ms > ? OR owner = ?)",
+    ((lent, owing),) = await tx.fetch(
+        f"SELECT {_LENT}, COALESCE(SUM(CASE WHEN owner = ? AND amount < 0 THEN -amount ELSE 0 END), 0)"
+        f" FROM budget_leases WHERE {_ACCOUNT} AND (expires_ms > ? OR owner = ?)",
+        owner,
         *key,
         now_ms,
         owner,
     )
-    spent, lent = int(spent), int(lent)
+    spent, lent, owing = int(spent), int(lent), int(owing)
     free = max(account.budget.limit - spent - lent, 0)
-    amount = min(free, max(ask.need, free // SLICES))
+    more = min(free, max(ask.need - owing, free // SLICES))
+    amount = owing + more
     if amount:
         await tx.run(
             "INSERT INTO budget_leases (owner, budget_id, subject, window_key, amount, expires_ms)"
@@ -85,7 +90,7 @@ async def _grant(tx: Transaction, owner: str, ask: Ask, now_ms: int) -> Grant:
             amount,
             now_ms + LEASE_S * 1000,
         )
-    return Grant(amount, spent, lent + amount)
+    return Grant(amount, spent, lent + more)
 
 
 async def open_account(tx: Transaction, account: Account) -> None:
@@ -118,10 +123,23 @@ async def settle(db: ControlDatabase, owner: str, amounts: Iterable[tuple[Accoun
 
 
 async def shrink(tx: Transaction, owner: str, account: Account, amount: int) -> None:
+    """Take off a worker's lease; it may go below zero. What is lost is not made anew."""
     where = f"WHERE owner = ? AND {_ACCOUNT}"
-    change = f"UPDATE budget_leases SET amount = amount - ? {where} AND amount > ?"
-    if not await tx.run(change, amount, owner, *account.key, amount):
-        await tx.run(f"DELETE FROM budget_leases {where}", owner, *account.key)
+    await tx.run(f"UPDATE budget_leases SET amount = amount - ? {where}", amount, owner, *account.key)
+    await tx.run(f"DELETE FROM budget_leases {where} AND amount = 0", owner, *account.key)
+
+
+async def forfeit(db: ControlDatabase, owner: str, accounts: Iterable[tuple[str, str, str]]) -> None:
+    """Hold nothing of accounts (their keys) any more: their budgets mean something else now."""
+    async with db.transaction() as tx:
+        for key in sorted(accounts):
+            await tx.run(f"DELETE FROM budget_leases WHERE owner = ? AND {_ACCOUNT}", owner, *key)
+
+
+async def own(db: ControlDatabase, owner: str) -> dict[tuple[str, str, str], int]:
+    """What a worker holds by its leases: account -> amount, below zero where its calls took more."""
+    query = "SELECT budget_id, subject, window_key, amount FROM budget_leases WHERE owner = ?"
+    return {(str(b), str(s), str(w)): int(amount) for b, s, w, amount in await db.fetch(query, owner)}
 
 
 async def note_denied(db: ControlDatabase, counts: Iterable[tuple[Account, int]]) -> None:
@@ -146,7 +164,7 @@ async def standings(
         for budget, subject, window, spent, calls, unpriced, denied in await db.fetch(query, *values):
             found[budget, subject, window] = Standing(spent, 0, calls, unpriced, denied)
         query = (
-            f"SELECT budget_id, subject, window_key, SUM(amount) FROM budget_leases WHERE ({places})"
+            f"SELECT budget_id, subject, window_key, {_LENT} FROM budget_leases WHERE ({places})"
             " AND expires_ms > ? GROUP BY budget_id, subject, window_key"
         )
         for budget, subject, window, lent in await db.fetch(query, *values, now_ms):
@@ -172,6 +190,6 @@ async def release(db: ControlDatabase, dead: Sequence[str], now_ms: int) -> None
     async with db.transaction() as tx:
         for owner in dead:
             await tx.run("DELETE FROM budget_leases WHERE owner = ?", owner)
-        await tx.run("DELETE FROM budget_leases WHERE expires_ms <= ?", now_ms)
+        await tx.run("DELETE FROM budget_leases WHERE expires_ms <= ? OR amount = 0", now_ms)
         old = "DELETE FROM budget_accounts WHERE budget_id LIKE ? AND end_s < ?"
         await tx.run(old, f"{KEY_LIMIT}%", now_ms // 1000 - 3_600)

@@ -142,6 +142,19 @@ def account_of(budget: Budget, subject: str, span: Span) -> Account:
     return Account(budget, subject, span.key, span.start_s, span.end_s, (budget.id, subject, span.key))
 
 
+_TAKING: Final = ("unit", "window", "timezone", "week_start", "scope", "unpriced", "ceiling_nano_per_mtok")
+
+
+def counts_alike(before: Budget, after: Budget) -> bool:
+    """Do both take the same from the same accounts?"""
+    return all(getattr(before, name) == getattr(after, name) for name in _TAKING)
+
+
+def draws_alike(before: Budget, after: Budget) -> bool:
+    """Does what was lent on the one mean the same on the other?"""
+    return before.is_enforced == after.is_enforced and counts_alike(before, after)
+
+
 def new_budget_id() -> str:
     return f"bud_{secrets.token_hex(8)}"
 

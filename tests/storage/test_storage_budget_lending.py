@@ -1,0 +1,374 @@
+"""What a worker believes to hold and what the database lent it are the same, whatever happens in between."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from gateway.admission import Admission
+from gateway.call import Call
+from gateway.errors import Refusal
+from gateway.ids import call_id
+from gateway.keyring import KeyRing, KnownKey, Snapshot
+from gateway.leasing import IDLE_S, RETRY_S, Leasing
+from gateway.providers.table import ProviderTable
+from gateway.recording import what_of
+from gateway.settings import load
+from gateway.targets import ProviderTargets
+from gateway.wire.contract import AskFields
+from gateway.wire.registry import WIRES
+from pricing.book import PriceBook
+from pricing.cost import Cost, CostSource, CostStatus
+from pricing.usage import Usage
+from storage.address import parse
+from storage.budgets import admin, leases
+from storage.budgets.companion import BudgetCompanion
+from storage.budgets.leases import LEASE_S, Standing
+from storage.budgets.model import Budget, Mode, Unit, Window, account_of
+from storage.budgets.scopes import Scopes
+from storage.budgets.windows import span_of
+from storage.control import ControlDatabase, ControlUnavailable, control_of
+from storage.control.contract import Transaction
+from storage.keys.model import Key, KeyRow, digest
+from storage.schema import Migrate
+from storage.targets import open_target
+from telemetry.outcome import Outcome
+from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, Who
+
+NOW = int(datetime.fromisoformat("2026-11-15T12:00:00Z").timestamp())
+BODY = b'{"model":"gpt-4o","messages":[]}'
+MANY = 1_000_000
+TARGET = ProviderTargets(ProviderTable.build(load(None, {})), WIRES).resolve(
+    "POST", b"/openai/v1/chat/completions"
+)
+SECRET = "wbk_" + "s" * 43
+
+
+class Flaky:
+    """A database that may fail: before anything is done, or when all was done and only the answer is lost."""
+
+    def __init__(self, db: ControlDatabase) -> None:
+        self._db = db
+        self.engine = db.engine
+        self.away = False
+        self.loses_answers = False
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        self._check()
+        async with self._db.transaction() as tx:
+            yield tx
+        if self.loses_answers:
+            self.loses_answers, self.away = False, True
+            self._check()
+
+    async def fetch(self, statement: str, *values: Any) -> list[Any]:
+        self._check()
+        return list(await self._db.fetch(statement, *values))
+
+    async def close(self) -> None:
+        await self._db.close()
+
+    def _check(self) -> None:
+        if self.away:
+            raise ControlUnavailable("away")
+
+
+class Worker:
+    """Admission, leasing and the writer of one worker; time passes when a test says so."""
+
+    def __init__(self, url: str, name: str = "me") -> None:
+        address = parse(url, Path())
+        self.db = Flaky(control_of(address, durable=False))
+        self.name = name
+        self.seconds = 0.0
+        self.companion = BudgetCompanion()
+        self.companion.owner = name
+        self._target = open_target(
+            address, migrate=Migrate.MANUAL, timeout_s=10, power_safe=False, companions=(self.companion,)
+        )
+        self.admission = Admission(PriceBook.load(), lambda: self.seconds, drawn=self.companion.drawn)
+        self.leasing = Leasing(
+            self.db, name, self.admission, lambda: self.seconds, self.now_ms, lambda holders: []
+        )
+        self.admission.lender = self.leasing
+
+    def now_ms(self) -> int:
+        return int((NOW + self.seconds) * 1000)
+
+    async def open(self) -> Worker:
+        await asyncio.to_thread(self._target.connect)
+        await self.look()
+        return self
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._target.close)
+        await self.db.close()
+
+    async def look(self) -> None:
+        """Know the budgets as they are."""
+        self.admission.adopt(Scopes(await admin.all_budgets(self.db)))
+
+    async def after(self, seconds: float) -> None:
+        self.seconds += seconds
+        await self.leasing.round()
+
+    async def admit(self, call: Call, known: KnownKey | None = None) -> Refusal | None:
+        """What is decided, however many rounds it takes."""
+        waiting = self.admission.admit(call, known).waiting
+        if waiting is None:
+            return None
+        decided = asyncio.ensure_future(waiting())
+        while not decided.done():
+            await asyncio.sleep(0.005)
+            await self.after(0.2)
+        refusal = decided.result()
+        if refusal is not None:
+            self.admission.release(call.id)
+        return refusal
+
+    async def end(self, call: Call, tokens: int, *, written: bool = True) -> CallRecord:
+        cost = Cost(CostStatus.PRICED, CostSource.CATALOGUE, tokens * 1_000)
+        record = CallRecord(
+            call.id, Outcome.COMPLETED, call.who, call.what, call.route, Timing(call.started_ns), Answer(200),
+            Usage(input=0, output=tokens), UsageSource.PROVIDER, cost,
+        )  # fmt: skip
+        self.admission.settle(record)
+        if written:
+            await self.write(record)
+        return record
+
+    async def write(self, record: CallRecord) -> None:
+        await asyncio.to_thread(self._target.write, [record])
+        self.companion.written([record])
+
+    async def spend(self, most: int, tokens: int) -> int:
+        """Calls that pass before one is refused."""
+        for count in range(most):
+            call = call_of()
+            if await self.admit(call) is not None:
+                return count
+            await self.end(call, tokens)
+        return most
+
+    @property
+    def holds(self) -> int:
+        """Lent and not used up, as the worker sees it."""
+        return sum(purse.granted - purse.used for purse in self.admission.purses.values())
+
+
+_numbers = itertools.count(1)
+
+
+def call_of(team: str = "search", max_tokens: int = 100) -> Call:
+    """A call that may take 132 tokens at most."""
+    started = NOW * 10**9 + next(_numbers)
+    ask = AskFields("gpt-4o", max_tokens=max_tokens)
+    what = what_of("POST", TARGET, ask, len(BODY))
+    return Call(
+        call_id(started), started, "POST", TARGET, ask, what, Who(team=team), Route(), None, b"", BODY, True
+    )
+
+
+def hard(limit: int, **more: Any) -> Budget:
+    given: dict[str, Any] = {"unit": Unit.TOKENS, "mode": Mode.HARD, **more}
+    return Budget(id="b", name="Search", limit=limit, **given)
+
+
+@pytest.fixture
+async def worker(database: str) -> AsyncIterator[Worker]:
+    opened = await Worker(database).open()
+    yield opened
+    await opened.close()
+
+
+async def standing(worker: Worker, budget: Budget) -> Standing:
+    account = account_of(budget, "", span_of(budget.window, budget.timezone, 1, NOW))
+    found = await leases.standings(worker.db, [account], worker.now_ms())
+    return found.get(account.key, Standing())
+
+
+async def made(worker: Worker, budget: Budget) -> Budget:
+    await admin.create(worker.db, budget, "test", NOW)
+    await worker.look()
+    return budget
+
+
+async def changed(worker: Worker, before: Budget, **changes: Any) -> Budget:
+    after = msgspec.structs.replace(before, **changes)
+    await admin.update(worker.db, after, "test", NOW)
+    await worker.look()
+    return after
+
+
+async def test_a_limit_that_is_lowered_holds_for_what_was_lent_before(worker: Worker) -> None:
+    budget = await made(worker, hard(MANY))
+    running = call_of()
+    assert await worker.admit(running) is None
+    assert worker.holds > 10_000
+    budget = await changed(worker, budget, limit=1_000)
+    assert await worker.spend(50, 100) == 8  # beside the one under way, which holds its 132
+    await worker.end(running, 100)
+    assert await worker.spend(50, 100) == 0
+    found = await standing(worker, budget)
+    assert found.spent == 900
+    assert (await changed(worker, budget, limit=2_000)).limit == 2_000
+    assert await worker.spend(50, 100) == 10
+
+
+async def test_a_limit_in_another_unit_is_not_paid_with_what_was_lent_before(worker: Worker) -> None:
+    budget = await made(worker, hard(1000 * 10**9, unit=Unit.USD))
+    running = call_of()
+    assert await worker.admit(running) is None
+    budget = await changed(worker, budget, unit=Unit.TOKENS, limit=1_000)
+    assert await worker.spend(50, 100) == 9
+    await worker.end(running, 50)
+    found = await standing(worker, budget)
+    assert (found.spent, found.lent) == (950, worker.holds)
+
+
+@pytest.mark.parametrize("changes", [{"mode": Mode.WATCH}, {"scope": (("team", "ads"),)}])
+async def test_what_calls_under_way_held_does_not_stay_lent(worker: Worker, changes: dict[str, Any]) -> None:
+    """Out of force and into it again while a call is under way: all there is can be spent, and no more."""
+    before = await made(worker, hard(1_000, scope=(("team", "search"),)))
+    running = call_of()
+    assert await worker.admit(running) is None
+    between = await changed(worker, before, **changes)
+    await worker.after(1)
+    assert await worker.admit(call_of("search")) is None
+    await worker.end(running, 100)
+    await worker.after(1)
+    assert (await standing(worker, between)).lent == 0
+    await changed(worker, between, mode=Mode.HARD, scope=before.scope)
+    assert await worker.spend(50, 100) == 8
+    found = await standing(worker, before)
+    assert (found.spent, found.lent) == (900, worker.holds)
+
+
+async def test_a_call_that_waits_is_decided_by_the_budget_as_it_is_then(worker: Worker) -> None:
+    budget = await made(worker, hard(100))
+    waiting = worker.admission.admit(call := call_of(), None).waiting
+    assert waiting is not None
+    decided = asyncio.ensure_future(waiting())
+    await asyncio.sleep(0)
+    await changed(worker, budget, mode=Mode.SOFT)
+    await worker.after(0.5)
+    assert await decided is None
+    await worker.end(call, 100)
+    assert worker.admission.holding == 0
+
+
+async def test_other_limits_of_a_key_hold_at_once(worker: Worker, tmp_path: Path) -> None:
+    ring = KeyRing(tmp_path)
+
+    def known(concurrent: int) -> KnownKey:
+        key = Key(id="key_1", name="search", concurrent=concurrent)
+        ring.take(Snapshot(1, [KeyRow(key, digest(SECRET), None, None, 0, None)], []))
+        worker.admission.adopt_limits(ring.limits)
+        found = ring.find(SECRET.encode(), 0)
+        assert found is not None
+        return found
+
+    two, running = known(2), [call_of() for _ in range(5)]
+    answers = [await worker.admit(call, two) for call in running]
+    assert [answer is None for answer in answers] == [True, True, False, False, False]
+    three = known(3)
+    assert await worker.admit(running[2], three) is None
+    assert await worker.admit(running[3], three) is not None
+    one = known(1)
+    for ended in running[:2]:
+        await worker.end(ended, 1)
+        assert await worker.admit(running[3], one) is not None
+    await worker.end(running[2], 1)
+    assert await worker.admit(running[3], one) is None
+    assert await worker.admit(running[4], one) is not None
+
+
+@pytest.mark.parametrize("written_first", [True, False])
+async def test_what_was_taken_without_the_database_counts_once(worker: Worker, written_first: bool) -> None:
+    """Calls that took more than was lent: their spend is not lent to this worker once more."""
+    budget = await made(worker, hard(MANY, window=Window.TOTAL))
+    worker.db.away = True
+    records = []
+    for _ in range(3):
+        call = call_of()
+        assert await worker.admit(call) is None
+        records.append(await worker.end(call, 100_000, written=written_first))
+    assert worker.admission.overdrawn == 3
+    worker.db.away = False
+    worker.seconds += 60
+    if not written_first:
+        last = call_of()
+        assert await worker.admit(last) is None
+        await worker.end(last, 100)
+        for record in records:
+            await worker.write(record)
+    last = call_of()
+    assert await worker.admit(last) is None
+    await worker.end(last, 100)
+    await worker.after(IDLE_S + 1)
+    found = await standing(worker, budget)
+    assert found.spent == 300_100 if written_first else 300_200
+    assert found.lent == max(worker.holds, 0) == 0
+
+
+async def test_an_answer_longer_than_was_assumed_counts_once(worker: Worker) -> None:
+    budget = await made(worker, hard(10_000))
+    call = call_of()
+    assert await worker.admit(call) is None
+    await worker.end(call, 5_000)
+    assert await worker.spend(100, 100) == 49
+    found = await standing(worker, budget)
+    assert found.spent + found.lent <= 10_000
+    assert found.lent == worker.holds
+
+
+async def test_a_lease_that_is_gone_is_not_drawn_on(worker: Worker, database: str) -> None:
+    """Another machine's clock is far ahead, or this worker was cut off for long: its leases are given to others."""
+    await made(worker, hard(1_000_000))
+    call = call_of()
+    assert await worker.admit(call) is None
+    await worker.end(call, 100)
+    assert worker.holds > 10_000
+    await leases.release(worker.db, [], worker.now_ms() + LEASE_S * 1000 + 1)
+    other = await Worker(database, "other").open()
+    taken = call_of(max_tokens=999_000)
+    assert await other.admit(taken) is None
+    assert other.holds >= 999_000
+    await worker.after(3)
+    assert await worker.spend(20, 100) == 8
+    await other.close()
+
+
+async def test_what_was_given_back_unheard_is_not_drawn_on(worker: Worker) -> None:
+    budget = await made(worker, hard(MANY))
+    call = call_of()
+    assert await worker.admit(call) is None
+    await worker.end(call, 100)
+    worker.db.loses_answers = True
+    await worker.after(IDLE_S + 1)
+    assert worker.leasing.failures == 1
+    worker.db.away = False
+    await worker.after(RETRY_S + 1)
+    assert worker.holds == (await standing(worker, budget)).lent
+
+
+async def test_leases_of_nothing_are_forgotten(worker: Worker) -> None:
+    """Accounts come and go with their windows; what is renewed again and again is only what is held."""
+    budget = await made(worker, hard(10_000, window=Window.HOUR))
+    call = call_of()
+    assert await worker.admit(call) is None
+    record = await worker.end(call, 100, written=False)
+    await worker.after(IDLE_S + 1)
+    await worker.write(record)
+    await worker.after(IDLE_S + 1)
+    assert (await standing(worker, budget)).spent == 100
+    assert await leases.own(worker.db, worker.name) == {}
