@@ -10,6 +10,8 @@ from typing import Final
 from gateway.jobs import Job
 from gateway.rollup_jobs import before_forgetting, rollup_jobs
 from storage.address import Address, Engine
+from storage.budgets.forgetting import forget_accounts
+from storage.control import control_of
 from storage.retention import forget
 from storage.vitals import read
 
@@ -54,7 +56,15 @@ def upkeep(
             if one.vitals
         )
 
-    jobs = [Job("audit", DAY_S, audit), *rollup_jobs(address, now)]
+    async def accounts() -> str | None:
+        db = control_of(address)
+        try:
+            gone = await forget_accounts(db, int(now().timestamp()))
+        finally:
+            await db.close()
+        return f"{gone} accounts of old windows forgotten" if gone else None
+
+    jobs = [Job("audit", DAY_S, audit), Job("accounts", DAY_S, accounts), *rollup_jobs(address, now)]
     if address.engine is Engine.POSTGRESQL:
         jobs.append(Job("months", HOUR_S, months))
     if retention_days is not None:

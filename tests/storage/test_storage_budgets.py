@@ -22,6 +22,7 @@ from pricing.usage import Usage
 from storage.address import parse
 from storage.budgets import admin, leases
 from storage.budgets.companion import BudgetCompanion
+from storage.budgets.forgetting import forget_accounts
 from storage.budgets.leases import Ask
 from storage.budgets.model import EVERY, Account, Budget, Mode, Unit, Unpriced, Window, account_of
 from storage.budgets.scopes import Scopes
@@ -254,6 +255,27 @@ async def test_what_a_call_costs_moves_from_lent_to_spent_with_its_row(
     assert found.spent == sum(one.cost.total or 0 for one in calls)
     assert found.lent == 5_000_000_000 - sum(one.cost.total or 0 for one in mine)
     await asyncio.to_thread(target.close)
+
+
+async def test_accounts_of_old_windows_are_forgotten(db: ControlDatabase) -> None:
+    hourly = Budget(id="h", name="h", limit=1, window=Window.HOUR, scope=(("user", EVERY),))
+    monthly = Budget(id="m", name="m", limit=1)
+    async with db.transaction() as tx:
+        for budget in (hourly, monthly):
+            for days in (0, 10, 40, 300, 500, 900):
+                span = span_of(budget.window, "UTC", 1, NOW - days * 86_400)
+                await leases.open_account(tx, account_of(budget, f'["u{days}"]', span))
+    assert await forget_accounts(db, NOW) == 6
+    rows = await db.fetch("SELECT budget_id, subject FROM budget_accounts ORDER BY budget_id, subject")
+    assert [tuple(row) for row in rows] == [
+        ("h", '["u0"]'),
+        ("h", '["u10"]'),
+        ("m", '["u0"]'),
+        ("m", '["u10"]'),
+        ("m", '["u300"]'),
+        ("m", '["u40"]'),
+    ]
+    assert await forget_accounts(db, NOW) == 0
 
 
 async def test_changes_are_logged_and_names_are_taken_once(db: ControlDatabase) -> None:
