@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from alerts.messages import SECRET
+from alerts.messages import ROUTING_KEY, SECRET
 from rig.ledger import record
 from rig.script import reply
 from rig.upstream import ScriptedUpstream
@@ -109,10 +109,6 @@ async def test_sent_at_once(
             url = "{receiver.base}/hook"
             secret_env = "HOOK"
             allow_private = true
-
-            [alerts.channels.pager]
-            kind = "pagerduty"
-            routing_key_env = "HOOK"
             """
         )
         arguments = ("report", "--weekly", "--at", "2026-11-18", "--send")
@@ -124,6 +120,18 @@ async def test_sent_at_once(
         assert b"ada" not in seen.body
         unknown = await asyncio.to_thread(weighbridge, *arguments, "opps")
         assert (unknown.exit_code, "Did you mean ops" in unknown.output) == (2, True)
+
+
+def test_what_opens_incidents_gets_no_report(
+    weighbridge: Weighbridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEY", ROUTING_KEY)
+    Path("weighbridge.toml").write_text(
+        '[alerts.channels.pager]\nkind = "pagerduty"\nrouting_key_env = "KEY"\n'
+    )
+    result = weighbridge("report", "--weekly", "--at", "2026-11-18", "--send", "pager")
+    assert result.exit_code == 2
+    assert "pager (pagerduty) opens incidents and shows no reports" in result.output
 
 
 def test_the_time_zone_of_the_settings(weighbridge: Weighbridge) -> None:
