@@ -11,6 +11,7 @@ import functools
 import re
 from collections.abc import Mapping
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -26,7 +27,10 @@ OWN_HEADER: Final = b"x-weighbridge-key"
 ALIASES: Final = (b"helicone-auth", b"x-portkey-api-key", b"x-litellm-api-key", b"x-bf-vk")
 """Where apps of other gateways put that gateway's key."""
 _PREFIX: Final = KEY_PREFIX.encode("ascii")
-_IN_QUERY: Final = re.compile(rb"(?:(?<=\?)|&)(?:key|api[-_]key)=(wbk_[^&]*)&?")
+_IN_QUERY: Final = frozenset((b"key", b"api-key", b"api_key"))
+"""Parameters in which SDKs put a key."""
+_WHOLE: Final = re.compile(rb"\b%b[A-Za-z0-9_-]{43}" % _PREFIX)
+"""A gateway key, wherever it stands."""
 _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -43,6 +47,8 @@ class Caller(msgspec.Struct, frozen=True):
         """Header lines for the provider with the credential in place."""
         if self.drops:
             lines = [line for line in lines if headers.name_of(line) not in self.drops]
+        if any(_PREFIX in line for line in lines):  # a second line of a name, a cookie: anywhere
+            lines = [line for line in lines if _PREFIX not in line or not _WHOLE.search(line)]
         return lines if self.credential is None else [*lines, self.credential]
 
 
@@ -74,7 +80,7 @@ class Identity:
 
         Raises :class:`gateway.errors.Refusal` 401 where a gateway key is needed or is not good.
         """
-        place, secret = gateway_key(seen, labels, target)
+        secret = gateway_key(seen, labels, target)
         if secret is None:
             if self._mode is not AuthMode.PASSTHROUGH:
                 raise Refusal(401, Code.UNAUTHORIZED, NO_KEY)
@@ -83,13 +89,19 @@ class Identity:
                 return PASSTHROUGH
             return Caller(configured)
         known = self._known(secret, now_ms)
-        drops = {place} if place in headers.CREDENTIALS else set()
+        drops = {name for name in headers.CREDENTIALS if _secret_in(seen.get(name, b"")) is not None}
         if self._mode is AuthMode.KEYS:
             drops |= headers.CREDENTIALS
         drops.update(name for name in ALIASES if _secret_in(labels.get(name, b"")))
         brings = any(name in seen and name not in drops for name in headers.CREDENTIALS)
         credential = None if brings else self._configured.get(provider.name)
         return Caller(credential, known, frozenset(drops))
+
+    def sent_target(self, target: bytes, provider: Provider) -> bytes:
+        """A request target as the provider sees it: without gateway keys, and without any key of the app where only
+        the gateway holds keys."""
+        ours = provider.credential.query if self._mode is AuthMode.KEYS else None
+        return without_key(target, ours.encode("ascii") if ours is not None else None)
 
     def _known(self, secret: bytes, now_ms: int) -> KnownKey:
         ring = self._ring
@@ -110,34 +122,53 @@ NO_KEY: Final = (
 )
 
 
-def gateway_key(
-    seen: Mapping[bytes, bytes], labels: Mapping[bytes, bytes], target: bytes
-) -> tuple[bytes, bytes | None]:
-    """Where a request carries a gateway key, and the key."""
+def gateway_key(seen: Mapping[bytes, bytes], labels: Mapping[bytes, bytes], target: bytes) -> bytes | None:
+    """The gateway key of a request; ``None``: it has none."""
     for name in (OWN_HEADER, *ALIASES):
         value = labels.get(name)
         if value is not None:
             secret = _secret_in(value)
             if secret is not None or name == OWN_HEADER:
-                return name, secret or value
+                return secret or value
     for name in headers.CREDENTIALS_ORDER:
         value = seen.get(name)
         if value is not None and (secret := _secret_in(value)) is not None:
-            return name, secret
-    if _PREFIX in target:
-        found = _IN_QUERY.search(target)
-        if found is not None:
-            return b"", found[1]
-    return b"", None
+            return secret
+    found = [secret for part in _parameters(target) if (secret := _secret_of(part)) is not None]
+    return found[0] if found else None
 
 
-def without_key(target: bytes) -> bytes:
-    """A request target without a gateway key in its query."""
-    if _PREFIX not in target:
+def without_key(target: bytes, credential: bytes | None = None) -> bytes:
+    """A request target without gateway keys in its query, and without the parameter ``credential``."""
+    parts = _parameters(target)
+    kept = [
+        part
+        for part in parts
+        if _secret_of(part) is None and (credential is None or unquote_to_bytes(_name_of(part)) != credential)
+    ]
+    if len(kept) == len(parts):
         return target
-    return _IN_QUERY.sub(lambda found: b"&" if found[0][:1] == found[0][-1:] == b"&" else b"", target).rstrip(
-        b"?&"
-    )
+    path, query = target.partition(b"?")[0], b"&".join(kept).strip(b"&")
+    return path + b"?" + query if query else path
+
+
+def _parameters(target: bytes) -> list[bytes]:
+    query = target.partition(b"?")[2]
+    return query.split(b"&") if query else []
+
+
+def _name_of(parameter: bytes) -> bytes:
+    return parameter.partition(b"=")[0]
+
+
+def _secret_of(parameter: bytes) -> bytes | None:
+    """The gateway key in a parameter of a query, however it is escaped."""
+    plain = unquote_to_bytes(parameter) if b"%" in parameter else parameter
+    name, _, value = plain.partition(b"=")
+    if name in _IN_QUERY and value.startswith(_PREFIX):
+        return value
+    found = _WHOLE.search(plain)
+    return found[0] if found is not None else None
 
 
 def _secret_in(value: bytes) -> bytes | None:

@@ -20,7 +20,7 @@ from gateway.call import Call, Plan, Progress, RequestHead, Target
 from gateway.errors import Code, Refusal, error_body
 from gateway.exchange import Exchange
 from gateway.gear import Client, Deadlines, Gear
-from gateway.identity import Identity, check_allowed, check_attributes, without_key
+from gateway.identity import Identity, check_allowed, check_attributes
 from gateway.ids import call_id
 from gateway.price_headers import price_said
 from gateway.realtime import Side, Tunnel
@@ -237,8 +237,9 @@ class Proxy:
         caller = self._identity.identify(scan.seen, scan.labels, head.target, target.provider, now_ms)
         known = caller.known
         key = known.key if known is not None else None
-        if key is not None:
-            target = msgspec.structs.replace(target, sent_target=without_key(target.sent_target))
+        sent = self._identity.sent_target(target.sent_target, target.provider)
+        if sent != target.sent_target:
+            target = msgspec.structs.replace(target, sent_target=sent)
         lines, signer = caller.forward(scan.forward), target.signer
         if scan.labels and self._rules.aliases:
             lines = [line for line in lines if not headers.name_of(line).startswith(self._rules.aliases)]

@@ -101,6 +101,58 @@ async def test_two_headers_leave_the_providers_token_where_it_is(
     assert sent[AuthMode.KEYS] == "Bearer sk-configured"
 
 
+OTHER = new_secret("wbk_")
+LEAKS: dict[str, tuple[str, list[tuple[str, str]]]] = {
+    "two-places": (CHAT, [("Authorization", f"Bearer {SECRET}"), ("x-api-key", SECRET)]),
+    "own-and-sdk": (CHAT, [("x-weighbridge-key", SECRET), ("Authorization", f"Bearer {SECRET}")]),
+    "second-line": (CHAT, [("Authorization", f"Bearer {SECRET}"), ("AUTHORIZATION", f"Bearer {OTHER}")]),
+    "behind-the-providers": (
+        CHAT,
+        [("Authorization", "Bearer sk-app"), ("authorization", f"Bearer {SECRET}")],
+    ),
+    "cookie": (CHAT, [("x-weighbridge-key", SECRET), ("Cookie", f"a=b; key={SECRET}")]),
+    "forwarded": (CHAT, [("x-weighbridge-key", SECRET), ("X-Forwarded-Authorization", f"Bearer {SECRET}")]),
+    "another-scheme": (CHAT, [("x-weighbridge-key", SECRET), ("Authorization", f"Token {SECRET}")]),
+    "query-twice": (f"{GEMINI}?key={SECRET}&key={OTHER}&alt=sse", []),
+    "query-escaped": (f"{GEMINI}?alt=sse&key=%77bk_{SECRET[4:]}", []),
+    "query-name-escaped": (f"{GEMINI}?k%65y={SECRET}", []),
+    "query-other-name": (f"{GEMINI}?access_token={SECRET}", []),
+}
+
+
+@pytest.mark.parametrize("mode", [AuthMode.PASSTHROUGH, AuthMode.KEYS])
+@pytest.mark.parametrize("place", LEAKS)
+async def test_no_gateway_key_goes_to_a_provider(
+    upstream: ScriptedUpstream, tmp_path: Path, lane: LaneKind, mode: AuthMode, place: str
+) -> None:
+    path, lines = LEAKS[place]
+    upstream.default = reply(json=openai_chat())
+    async with Core(upstream.base, lane, mode=mode, ring=ring_of(tmp_path, KEY), keys=CONFIGURED) as core:
+        answer = await call(core.port, "POST", path, lines, json=BODY)
+        assert answer.status == 200 or mode is AuthMode.KEYS
+        record = await core.record()
+    for secret in (SECRET, OTHER):
+        assert secret[4:] not in repr(record)
+        for seen in upstream.requests:
+            assert secret[4:].encode() not in seen.head.raw
+    if place == "two-places":
+        assert b"sk-configured" in upstream.requests[0].head.raw
+
+
+@pytest.mark.parametrize("mode", [AuthMode.BOTH, AuthMode.KEYS])
+async def test_where_only_the_gateway_holds_keys_none_of_the_app_passes_in_the_query(
+    upstream: ScriptedUpstream, tmp_path: Path, lane: LaneKind, mode: AuthMode
+) -> None:
+    upstream.default = reply(json=openai_chat())
+    async with Core(upstream.base, lane, mode=mode, ring=ring_of(tmp_path, KEY), keys=CONFIGURED) as core:
+        header = ("x-weighbridge-key", SECRET)
+        answer = await call(core.port, "POST", f"{GEMINI}?key=AIza-of-the-app&alt=sse", [header], json=BODY)
+        assert answer.status == 200
+    (seen,) = upstream.requests
+    assert ("AIza" in seen.target) == (mode is AuthMode.BOTH)
+    assert seen.target.endswith("alt=sse")
+
+
 @pytest.mark.parametrize(
     ("path", "kind"),
     [(CHAT, "authentication_error"), (CLAUDE, "authentication_error"), (GEMINI, "UNAUTHENTICATED")],
@@ -291,6 +343,10 @@ async def test_a_call_that_waits_ends_with_its_key(
         (b"/x?alt=sse&key=wbk_a", b"/x?alt=sse"),
         (b"/x?a=1&key=wbk_a&b=2", b"/x?a=1&b=2"),
         (b"/x?mykey=wbk_a", b"/x?mykey=wbk_a"),
+        (b"/x?key=wbk_a&key=wbk_b", b"/x"),
+        (b"/x?b=%26&key=%77bk_a&c", b"/x?b=%26&c"),
+        (b"/x?", b"/x?"),
+        (b"/x?a&&b", b"/x?a&&b"),
     ],
 )
 def test_a_key_in_the_query_is_taken_out(target: bytes, without: bytes) -> None:
