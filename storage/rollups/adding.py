@@ -10,7 +10,7 @@ from typing import Any, Final
 from storage.rollups.asked import Asked
 from storage.rollups.dimensions import DIMENSIONS, Dimension, Group
 from storage.rollups.from_calls import buckets
-from storage.rollups.histogram import Histogram, merged
+from storage.rollups.histogram import Histogram
 from storage.rollups.measures import PLACE, USER_MEASURES
 from storage.rollups.question import Sum
 from storage.rollups.tables import HISTOGRAMS
@@ -111,5 +111,9 @@ class Adding:
         return dict(zip(self.asked.measures, total.sums, strict=True))
 
     def _histograms(self, total: _Total) -> dict[Any, Histogram]:
+        if not self.asked.histograms:
+            return {}
+        from storage.rollups.merging import merged
+
         parts = zip(self.asked.histograms, total.words, total.counts, strict=True)
         return {name: merged(words, counts) for name, words, counts in parts}

@@ -16,7 +16,6 @@ import msgspec
 KEPT: Final = 2048
 SIZE: Final = 8
 """Bytes of a hash."""
-_ALL: Final = 1 << 64
 
 
 class Distinct(msgspec.Struct, frozen=True):
@@ -36,32 +35,3 @@ def kept(hashes: bytes, more: Iterable[bytes] = ()) -> bytes:
     found = {hashes[at : at + SIZE] for at in range(0, len(hashes), SIZE)}
     found.update(more)
     return b"".join(sorted(found)[:KEPT])
-
-
-class Hashes:
-    """Sessions that several rows saw, growing."""
-
-    __slots__ = ("_below", "_found")
-
-    def __init__(self) -> None:
-        self._found: set[bytes] = set()
-        self._below = _ALL
-
-    def add(self, hashes: bytes, below: int | None = None) -> None:
-        """Hashes put one behind the other. ``below``: the smallest of the largest hashes of full rows among them."""
-        self._found.update(hashes[at : at + SIZE] for at in range(0, len(hashes), SIZE))
-        if below is not None:
-            self._below = min(self._below, below)
-
-    def update(self, hashes: Iterable[bytes]) -> None:
-        """All hashes of something that keeps all."""
-        self._found.update(hashes)
-
-    @property
-    def number(self) -> Distinct:
-        """How many there are."""
-        if self._below == _ALL:
-            return Distinct(len(self._found), True)
-        limit = self._below.to_bytes(SIZE, "big")
-        seen = sum(1 for one in self._found if one < limit)
-        return Distinct(round(seen * _ALL / self._below), False)

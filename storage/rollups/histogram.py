@@ -94,14 +94,6 @@ def added(words: bytes, values: Sequence[int]) -> bytes:
     return packed(counts)
 
 
-def merged(parts: Sequence[bytes], more: Mapping[int, int]) -> Histogram:
-    """Packed histograms and buckets counted besides, as one."""
-    counts = unpacked(b"".join(parts))
-    for bucket, count in more.items():
-        counts[bucket] = counts.get(bucket, 0) + count
-    return Histogram(counts)
-
-
 class Histogram:
     """What a reader gets: how many values there were, and percentiles of them."""
 

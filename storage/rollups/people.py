@@ -2,6 +2,7 @@
 
 Users are told exactly, by their names; sessions exactly as long as no row of the sums by user is full
 (:mod:`storage.rollups.distinct`). Where the sums by user cannot answer, and for parts of days, the calls are read.
+The database counts the users of its sums; those of deltas and calls are added unless it knows them.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from typing import Any
 
 from storage.rollups.asked import Asked
 from storage.rollups.dimensions import Dimension, Group
-from storage.rollups.distinct import Hashes, hash_of
+from storage.rollups.distinct import hash_of
 from storage.rollups.question import People
 from storage.rollups.tally import UserKey, UserSums
 from storage.rollups.zones import DAY_MS
 
 _Key = tuple[int | None, Group]
+_User = tuple[str, str]
 
 
 class Counting:
@@ -25,26 +27,35 @@ class Counting:
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
-        self._users: defaultdict[_Key, set[tuple[str, str]]] = defaultdict(set)
-        self._sessions: defaultdict[_Key, Hashes] = defaultdict(Hashes)
+        self._counted: defaultdict[_Key, int] = defaultdict(int)
+        self._new: defaultdict[_Key, set[_User]] = defaultdict(set)
+        self._hashes: defaultdict[_Key, list[bytes]] = defaultdict(list)
+        self._below: dict[_Key, int] = {}
+
+    def counted(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Rows of :func:`storage.rollups.selects.users_counted`."""
+        for row in rows:
+            self._counted[self._key(row)] += row[-1]
 
     def users(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Rows of bucket (if any), key, tenant and user."""
+        """Rows of bucket (if any), key, tenant and user of the calls."""
         for row in rows:
-            self._users[self._key(row)].add((row[-2], row[-1]))
+            self._new[self._key(row)].add((row[-2], row[-1]))
 
     def sessions(self, rows: Iterable[Sequence[Any]]) -> None:
-        """Rows of bucket (if any), key, tenant and session."""
+        """Rows of bucket (if any), key, tenant and session of the calls."""
         for row in rows:
-            self._sessions[self._key(row)].update([hash_of(row[-2], row[-1])])
+            self._hashes[self._key(row)].append(hash_of(row[-2], row[-1]))
 
     def hashes(self, rows: Iterable[Sequence[Any]]) -> None:
         """Rows of :func:`storage.rollups.selects.sessions_of_users`."""
         for row in rows:
             words, full = row[-2:]
             if words:
-                found = bytes.fromhex(words) if isinstance(words, str) else words
-                self._sessions[self._key(row)].add(found, None if full is None else int(full, 16))
+                key = self._key(row)
+                self._hashes[key].append(bytes.fromhex(words) if isinstance(words, str) else words)
+                if full is not None:
+                    self._below[key] = int(full, 16)
 
     def waiting(self, key: UserKey, sums: UserSums) -> None:
         """A line by user of a delta."""
@@ -53,18 +64,32 @@ class Counting:
         if self._asked.matches(own):
             group = self._asked.mark(day * DAY_MS), tuple(own[name] for name in self._asked.group_by)
             if user:
-                self._users[group].add((tenant, user))
+                self._new[group].add((tenant, user))
             if sums.sessions:
-                self._sessions[group].update(sums.sessions)
+                self._hashes[group] += sums.sessions
+
+    @property
+    def names(self) -> list[str]:
+        """Users that the database may have counted already."""
+        return sorted({name for users in self._new.values() for _, name in users})
+
+    def known(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Rows of bucket (if any), key, tenant and user that it has counted."""
+        for row in rows:
+            self._new[self._key(row)].discard((row[-2], row[-1]))
 
     def people(self) -> list[People]:
         """A line for each group that had any."""
-        return [
-            People(
-                key, self._asked.begin(mark), len(self._users[mark, key]), self._sessions[mark, key].number
-            )
-            for mark, key in dict.fromkeys([*self._users, *self._sessions])
-        ]
+        from storage.rollups.merging import different
+
+        found = []
+        for group in dict.fromkeys([*self._counted, *self._new, *self._hashes]):
+            mark, key = group
+            users = self._counted.get(group, 0) + len(self._new.get(group, ()))
+            sessions = different(self._hashes.get(group, []), self._below.get(group))
+            if users or sessions.count:
+                found.append(People(key, self._asked.begin(mark), users, sessions))
+        return found
 
     def _key(self, row: Sequence[Any]) -> _Key:
         marks = self._asked.marks

@@ -22,18 +22,19 @@ from storage.queries.calls import CALLS
 from storage.rollups import state
 from storage.rollups.adding import Adding
 from storage.rollups.asked import Asked, planned, prepare
-from storage.rollups.contents import waiting
+from storage.rollups.contents import slices, waiting
 from storage.rollups.held import date_of
 from storage.rollups.people import Counting
-from storage.rollups.plan import FOREVER_MS, Plan
+from storage.rollups.plan import FOREVER_MS, Plan, Range
 from storage.rollups.question import People, Question, RollupAudit, Source, Totals
 from storage.rollups.selects import (
     of_calls,
     of_periods,
     of_users,
     people_of_calls,
-    people_of_users,
     sessions_of_users,
+    users_among,
+    users_counted,
 )
 from storage.rollups.tables import DAYS, HOURS
 from storage.rollups.tally import Tally
@@ -68,18 +69,13 @@ class Reader:
         async with snapshot(self._engine) as connection:
             plan = planned(asked, source, await state.numbers(connection))
             counting, dialect = Counting(asked), connection.dialect
-            first, last = plan.days
-            if first < last:
-                counting.users(await _rows(connection, people_of_users(asked, plan.days)))
-                counting.hashes(await _rows(connection, sessions_of_users(asked, plan.days, dialect)))
-                for key, sums in (await waiting(connection)).tally.users.items():
-                    if first <= key[1] < last:
-                        counting.waiting(key, sums)
             if plan.calls:
                 users = people_of_calls(asked, plan.calls, dialect, CALLS.c.user_id)
                 sessions = people_of_calls(asked, plan.calls, dialect, CALLS.c.session_id)
                 counting.users(await _rows(connection, users))
                 counting.sessions(await _rows(connection, sessions))
+            if plan.days[0] < plan.days[1]:
+                await _count_user_days(connection, counting, asked, plan.days)
         return counting.people()
 
     async def audit(self) -> RollupAudit | None:
@@ -124,6 +120,18 @@ async def _add_user_days(connection: AsyncConnection, adding: Adding, plan: Plan
     for key, sums in fresh.users.items():
         if first <= key[1] < last:
             adding.user(key, sums)
+
+
+async def _count_user_days(
+    connection: AsyncConnection, counting: Counting, asked: Asked, days: Range
+) -> None:
+    for key, sums in (await waiting(connection)).tally.users.items():
+        if days[0] <= key[1] < days[1]:
+            counting.waiting(key, sums)
+    counting.counted(await _rows(connection, users_counted(asked, days)))
+    counting.hashes(await _rows(connection, sessions_of_users(asked, days, connection.dialect)))
+    for some in slices(counting.names):
+        counting.known(await _rows(connection, users_among(asked, days, some)))
 
 
 async def _rows(connection: AsyncConnection, query: Select[Any]) -> list[Any]:

@@ -75,8 +75,19 @@ def of_users(asked: Asked, days: Range) -> Select[Any]:
     return select(*keys, *sums).where(*where).group_by(*keys)
 
 
-def people_of_users(asked: Asked, days: Range) -> Select[Any]:
-    """Who made calls: each row a bucket's number (if any), the key, a tenant and a user by name."""
+def users_counted(asked: Asked, days: Range) -> Select[Any]:
+    """How many different users made calls: each row a bucket's number (if any), the key, the number."""
+    every = _users(asked, days).subquery()
+    keys = [every.c[f"key_{number}"] for number in range(asked.marks + len(asked.group_by))]
+    return select(*keys, func.count()).select_from(every).group_by(*keys)
+
+
+def users_among(asked: Asked, days: Range, names: Sequence[str]) -> Select[Any]:
+    """Which of these users made calls: each row a bucket's number (if any), the key, tenant and user."""
+    return _users(asked, days).where(USERS.c.user_id.in_(names))
+
+
+def _users(asked: Asked, days: Range) -> Select[Any]:
     keys, where = _of_users(asked, days)
     who = [USERS.c.tenant_id.label("its_tenant"), USERS.c.user_id.label("its_user")]
     return select(*keys, *who).where(*where, USERS.c.user_id != "").distinct()

@@ -20,6 +20,8 @@ from storage.engine import escaped
 from storage.rollups.tables import STATE
 
 GENERATION: Final = "generation"
+_ROOM: Final = "SET LOCAL work_mem = '64MB'"
+"""Sums of many rows into few groups: PostgreSQL takes the groups for many, and would sort the rows on disk."""
 
 
 class Stale(Exception):  # noqa: N818
@@ -56,6 +58,7 @@ async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
             await connection.exec_driver_sql("BEGIN")
         else:
             await connection.execution_options(isolation_level="REPEATABLE READ")
+            await connection.exec_driver_sql(_ROOM)
         try:
             yield connection
         finally:

@@ -15,11 +15,11 @@ from storage.rollups.histogram import (
     EDGES,
     Histogram,
     bucket_of,
-    merged,
     middle_of,
     packed,
     unpacked,
 )
+from storage.rollups.merging import merged
 
 VALUES = st.lists(st.integers(EDGES[0] + 1, EDGES[-1]), min_size=1, max_size=200)
 COUNTS = st.dictionaries(st.integers(0, BUCKETS - 1), st.integers(1, 2**22), max_size=40)
