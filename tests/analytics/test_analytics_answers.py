@@ -17,6 +17,7 @@ from telemetry.record import CallRecord
 
 DAY_MS = 24 * HOUR_MS
 MINUTE_MS = 60_000
+UP, DOWN = (Opinion(Source.USER, Scale.THUMBS, ppm) for ppm in (1_000_000, 0))
 
 
 def call(minutes_ago: float = 0, model: str = "gpt-4o", nano: int = 1000, **parts: Any) -> CallRecord:
@@ -94,8 +95,7 @@ async def test_models_side_by_side_with_what_was_said_of_them(database: str) -> 
     cheap = [call(number, "mini", nano=100, timing={"duration_us": 100_000}) for number in range(4)]
     dear = [call(number, "maxi", nano=900, timing={"duration_us": 900_000}) for number in range(2)]
     await written(database, [*cheap, *dear, failing(3, Outcome.CONNECT_FAILED)])
-    for one, good in ((cheap[0], True), (cheap[1], False), (dear[0], True)):
-        await judged(database, one, Opinion(Source.USER, Scale.THUMBS, 1_000_000 if good else 0))
+    await judged(database, [(cheap[0], UP), (cheap[1], DOWN), (dear[0], UP)])
     async with analytics(database) as ask:
         found = await ask("/models", period="24h")
         filtered = await ask("/models", period="24h", outcome_class="ok")
@@ -129,8 +129,7 @@ async def test_what_routers_decided_and_whether_it_was_good(database: str) -> No
         database,
         [*sure, *unsure, routed("best", None, None), routed(None, "forced", 1_000_000), call(), call()],
     )
-    for one, good in ((sure[0], True), (sure[1], True), (unsure[0], False), (unsure[1], True)):
-        await judged(database, one, Opinion(Source.USER, Scale.THUMBS, 1_000_000 if good else 0))
+    await judged(database, [(sure[0], UP), (sure[1], UP), (unsure[0], DOWN), (unsure[1], UP)])
     viewers = {"beta": Viewer("beta", tenant="beta")}
     async with analytics(database, viewers=viewers) as ask:
         found = await ask("/router", period="7d")

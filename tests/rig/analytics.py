@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,10 +96,11 @@ async def analytics(
         await deps.close()
 
 
-async def judged(url: str, call: CallRecord, opinion: Opinion) -> None:
-    """Say what an answer was worth."""
+async def judged(url: str, opinions: Iterable[tuple[CallRecord, Opinion]]) -> None:
+    """Say what answers were worth."""
     log = QualityLog(writing_engine(parse(url, Path())))
     try:
-        await log.rate(facts_of(pending_row(call)), Rating(opinion, None, None, None, None))
+        for call, opinion in opinions:
+            await log.rate(facts_of(pending_row(call)), Rating(opinion, None, None, None, None))
     finally:
         await log.close()

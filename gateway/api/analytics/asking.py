@@ -17,11 +17,12 @@ from gateway.api.analytics.query import DIMENSION, NAME, BucketQuery, Filters, G
 from gateway.api.parameters import parse_query
 from gateway.api.problems import ApiError, bad_value
 from gateway.api.viewer import Viewer, viewer_of
+from storage.rollups.asked import prepare
 from storage.rollups.dimensions import DIMENSIONS, Dimension
 from storage.rollups.distinct import Distinct
 from storage.rollups.measures import MEASURES
 from storage.rollups.plan import FOREVER_MS
-from storage.rollups.question import Bucket, HistogramName, People, Question, QuestionError, Totals
+from storage.rollups.question import Bucket, HistogramName, People, Question, QuestionError, Source, Totals
 
 MOST_HOURS: Final = 31 * 24
 """Of a series by hour."""
@@ -106,9 +107,9 @@ class Asking(Generic[Query]):
 
     async def totals(self, *questions: Question) -> list[Totals]:
         """Answers of one moment. Raises :class:`ApiError` 400 and :class:`storage.store.StoreUnavailable`."""
-        for question in questions:
-            self._check_length(question)
         try:
+            for question in questions:
+                self._check_length(question, reads_calls=self.reads_calls(question))
             return await self.deps.figures.totals(questions)
         except QuestionError as error:
             raise ApiError(400, "invalid_parameter", f"{error}.") from error
@@ -119,7 +120,8 @@ class Asking(Generic[Query]):
         (Users are summed by UTC day; parts of days would be read from the calls.) Raises as :meth:`totals`.
         """
         question = self.question(("calls",), window=self.in_whole_days())
-        self._check_length(question)
+        by_user_days = prepare(question, self.deps.now()).fits_user_days
+        self._check_length(question, reads_calls=not by_user_days)
         found = await self.deps.figures.people(question)
         return found[0] if found else People((), None, 0, Distinct(0, True))
 
@@ -142,12 +144,18 @@ class Asking(Generic[Query]):
             source=totals.source.value,
         )
 
-    def _check_length(self, question: Question) -> None:
-        needed = {*question.group_by, *question.conditions} - {*DIMENSIONS, Dimension.USER}
-        if needed and self.window.length.days > MOST_DAYS_OF_CALLS:
-            names = ", ".join(sorted(NAME[dimension].value for dimension in needed))
-            message = f"{names}: every call is read, so the period is at most {MOST_DAYS_OF_CALLS} days."
-            raise ApiError(400, "range_too_long", message, param="period")
+    def reads_calls(self, question: Question) -> bool:
+        """Whether every call of its period has to be read. Raises :class:`QuestionError`."""
+        return prepare(question, self.deps.now()).source is Source.CALLS
+
+    def _check_length(self, question: Question, *, reads_calls: bool) -> None:
+        until = self.window.until if question.until is None else question.until
+        if not reads_calls or (until - question.since).days <= MOST_DAYS_OF_CALLS:
+            return
+        odd = {*question.group_by, *question.conditions} - set(DIMENSIONS)
+        names = ", ".join(sorted(NAME[dimension].value for dimension in odd))
+        message = f"{names}: every call is read for this, so the period is at most {MOST_DAYS_OF_CALLS} days."
+        raise ApiError(400, "range_too_long", message, param="period")
 
 
 async def understood(request: web.Request, deps: AnalyticsDeps, model: type[Timed]) -> Asking[Timed]:

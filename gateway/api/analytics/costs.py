@@ -28,6 +28,7 @@ from gateway.api.analytics.figures import (
     total_out,
 )
 from gateway.api.analytics.groups import Cut, cut, named
+from gateway.api.analytics.outlook import ForecastOut, forecast_out, history_question
 from gateway.api.analytics.query import GroupQuery
 from gateway.api.models import MoneyOut
 from gateway.api.problems import json_response
@@ -71,6 +72,12 @@ class CostPointOut(BaseModel):
     other: TotalOut | None = Field(description="What is left of the total.")
 
 
+class CostsQuery(GroupQuery):
+    """Which calls, of which time, cut into groups."""
+
+    forecast: bool = Field(default=True, description="Also what will be spent.")
+
+
 class CostsOut(BaseModel):
     """groups and other add up to total, and so does the series."""
 
@@ -83,6 +90,9 @@ class CostsOut(BaseModel):
     other: OtherGroupsOut | None
     bucket: str
     series: list[CostPointOut]
+    forecast: ForecastOut | None = Field(
+        description="null: not asked for, or nothing was spent before today."
+    )
 
 
 class Costs:
@@ -99,32 +109,36 @@ class Costs:
                 self.show,
                 "What was spent, by any two dimensions and over time",
                 CostsOut,
-                GroupQuery,
+                CostsQuery,
                 ERRORS,
             ),
         )
 
     async def show(self, request: web.Request) -> web.Response:
         """The costs of a period."""
-        asking = await understood(request, self._deps, GroupQuery)
-        by, bucket = asking.group_by, asking.bucket
+        asking = await understood(request, self._deps, CostsQuery)
+        by, bucket, query = asking.group_by, asking.bucket, asking.query
         questions = [asking.question(MEASURES, group_by=by, bucket=bucket)]
-        if asking.query.compare:
+        if query.compare:
             questions.append(asking.question(MEASURES, group_by=by, window=asking.window.previous()))
+        history = history_question(asking) if query.forecast else None
+        if history is not None:
+            questions.append(history)
         answers = await asking.totals(*questions)
-        now = cut(answers[0].lines, asking.query.limit)
-        before = cut(answers[1].lines, len(answers[1].lines)) if asking.query.compare else None
+        now = cut(answers[0].lines, query.limit)
+        before = cut(answers[1].lines, len(answers[1].lines)) if query.compare else None
         return json_response(
             CostsOut(
                 period=asking.period_out(answers[0]),
                 total=SpentOut(**spent(now.total)),
                 previous=None if before is None else SpentOut(**spent(before.total)),
                 change=None if before is None else change_out(now.total, before.total),
-                group_by=[name.value for name in asking.query.group_by],
+                group_by=[name.value for name in query.group_by],
                 groups=_groups(asking, now, before),
                 other=_other(now),
                 bucket=bucket.value,
                 series=_series(now, grouped=bool(by)),
+                forecast=None if history is None else forecast_out(asking, answers[-1]),
             )
         )
 
@@ -139,7 +153,7 @@ def spent(of: Tally) -> dict[str, Any]:
     }
 
 
-def _groups(asking: Asking[GroupQuery], now: Cut, before: Cut | None) -> list[CostGroupOut]:
+def _groups(asking: Asking[CostsQuery], now: Cut, before: Cut | None) -> list[CostGroupOut]:
     if not asking.group_by:
         return []
     known = {} if before is None else dict(before.groups)

@@ -35,21 +35,26 @@ def cut(lines: Sequence[Sum], limit: int) -> Cut:
     names, rest = ranked[:limit], len(ranked[limit:])
     place = {key: number for number, key in enumerate(names)}
     # Each line is added once, to its cell; everything else is sums of cells.
-    cells: dict[datetime | None, list[Tally]] = {}
+    # Times by the clock of the world: in the night when clocks are put back, an hour is there twice by the wall.
+    cells: dict[float | None, list[Tally]] = {}
+    begins: dict[float, datetime] = {}
     for line in lines:
-        row = cells.get(line.begin)
+        when = None if line.begin is None else line.begin.timestamp()
+        row = cells.get(when)
         if row is None:
-            row = cells[line.begin] = [Tally() for _ in range(len(names) + 1)]
+            row = cells[when] = [Tally() for _ in range(len(names) + 1)]
+        if when is not None and line.begin is not None:
+            begins[when] = line.begin
         row[place.get(line.key, len(names))].add(line)
     columns = [merged(column) for column in zip(*cells.values(), strict=True)] or [Tally()]
-    times = sorted(begin for begin in cells if begin is not None)
+    times = sorted(begins)
     return Cut(
         merged(columns),
         list(zip(names, columns[:-1], strict=True)),
         columns[-1] if rest else None,
         rest,
-        [(begin, merged(cells[begin])) for begin in times],
-        [cells[begin] for begin in times],
+        [(begins[when], merged(cells[when])) for when in times],
+        [cells[when] for when in times],
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from storage.insights.advice import Adviser
 from storage.queries.analytics.active import Activity, Span, activity
 from storage.queries.analytics.conditions import Conditions
 from storage.queries.analytics.minutes import Minute, minutes
@@ -22,6 +23,7 @@ from storage.rollups.read import Reader
 from storage.rollups.tables import GROUPS
 from storage.rollups.transactions import snapshot
 from storage.store import StoreUnavailable
+from telemetry.insights.recommend import Facts
 
 _MODEL = DIMENSIONS.index(Dimension.MODEL)
 
@@ -33,6 +35,7 @@ class Figures:
         self._engine = engine
         self._now = now
         self._reader = Reader(engine, now)
+        self._adviser = Adviser(engine)
 
     async def totals(self, questions: Sequence[Question]) -> list[Totals]:
         """The sums, all of one moment. Raises :class:`storage.rollups.question.QuestionError` too."""
@@ -64,6 +67,13 @@ class Figures:
         """What apps' routers decided. Raises as :meth:`totals`."""
         async with self.connection() as connection:
             return await routed(connection, question, self._now())
+
+    async def facts(
+        self, since: datetime, until: datetime, where: Conditions, scope: Mapping[str, str]
+    ) -> Facts:
+        """What recommendations rest on."""
+        async with self.reading():
+            return await self._adviser.facts(since, until, where, scope)
 
     async def minutes(self, conditions: Conditions, measures: Sequence[str], since: datetime) -> list[Minute]:
         """The calls since then by minute and model."""
