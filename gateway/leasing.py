@@ -107,7 +107,11 @@ class Leasing:
             except TimeoutError:
                 pass
             self._wake.clear()
-            await self.round()
+            try:
+                await self.round()
+            except Exception:  # without this loop no limit would hold any more
+                _logger.exception("a round of the budgets failed")
+                self.failures += 1
         await self._return_all()
 
     async def round(self) -> None:

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
 from gateway.admission import Admission
 from gateway.keyring import KeyRing, Snapshot
 from storage.budgets.admin import all_budgets
@@ -61,7 +63,10 @@ class Watch:
 
     async def _run(self) -> None:
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception:  # a revocation must be seen, whatever went wrong before it
+                _logger.exception("keys and budgets stay as they were")
             await asyncio.sleep(TICK_S)
 
     async def look(self) -> None:
@@ -72,7 +77,7 @@ class Watch:
             if versions != self._versions:
                 await self._take(versions)
             self._failures, self.trouble = 0, None
-        except ControlUnavailable as error:
+        except (ControlUnavailable, msgspec.MsgspecError) as error:  # the latter: of a newer version
             self._failures += 1
             self.trouble = str(error)
             if self._failures == WORTH_TELLING:

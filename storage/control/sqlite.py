@@ -32,16 +32,15 @@ class SqliteControl:
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         async with self._turn:
-            await self._call("BEGIN IMMEDIATE")
             done = False
             try:
+                await self._call("BEGIN IMMEDIATE")
                 yield self
                 await self._call("COMMIT")
                 done = True
             finally:
-                if not done:
-                    with contextlib.suppress(ControlUnavailable):
-                        await self._call("ROLLBACK")
+                if not done:  # not waited for: who is cancelled twice must not keep the write lock
+                    self._thread.submit(self._roll_back)
 
     async def fetch(self, statement: str, *values: Any) -> list[Row]:
         return (await self._call(statement, *values))[0]
@@ -62,6 +61,12 @@ class SqliteControl:
             self._db.execute(f"PRAGMA synchronous={'FULL' if self._durable else 'NORMAL'}")
         cursor = self._db.execute(statement, values)
         return cursor.fetchall(), cursor.rowcount
+
+    def _roll_back(self) -> None:
+        """Also what a statement began after nobody waited for it any more."""
+        if self._db is not None and self._db.in_transaction:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
 
     async def close(self) -> None:
         if self._db is not None:

@@ -95,5 +95,5 @@ def new_token_id() -> str:
 
 def digest(secret: str | bytes) -> str:
     """What is kept of a secret. A plain hash is enough for 256 random bits."""
-    data = secret if isinstance(secret, bytes) else secret.encode()
+    data = secret if isinstance(secret, bytes) else secret.encode("utf-8", "surrogateescape")
     return hashlib.sha256(data).hexdigest()
