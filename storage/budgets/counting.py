@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any, Final
 
 from storage.address import Engine
 from storage.budgets.amounts import CALLS_SQL, UNPRICED_SQL, columns_of, spent_sql
-from storage.budgets.model import Budget, Span, Unit
+from storage.budgets.model import Budget, Span, Unit, subject_of
 from storage.budgets.windows import FOREVER_S, span_of
 from storage.control.contract import Transaction
 from storage.rows import as_datetime
@@ -65,7 +64,7 @@ def _id_from(ms: int) -> str:
 
 
 def _line(budget: Budget, span: Span, row: Sequence[Any], counted: int) -> tuple[Any, ...]:
-    subject = json.dumps(list(row[:counted])) if counted else ""
+    subject = subject_of(row[:counted]) if counted else ""
     amount, calls, unpriced = (int(value or 0) for value in row[counted:])
     known = unpriced if budget.unit is Unit.USD else 0
     return budget.id, subject, span.key, span.start_s, span.end_s, amount, calls, known

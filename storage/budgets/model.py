@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
+import hashlib
+import json
 import secrets
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -26,6 +29,10 @@ DIMENSIONS: Final = (
 )
 """What a scope may name, besides ``tag:NAME``."""
 TAG: Final = "tag:"
+LONGEST_VALUE: Final = 190
+"""Bytes of a value in a subject, as JSON."""
+_KEPT: Final = 12
+"""Characters that are kept of a longer one: at most twelve bytes each."""
 PPM: Final = 1_000_000
 
 
@@ -135,6 +142,23 @@ class Account(msgspec.Struct, frozen=True):
     """First second after it."""
     key: tuple[str, str, str] = ("", "", "")
     """Budget, subject and window; see :func:`account_of`."""
+
+
+def subject_of(values: Sequence[str | None]) -> str:
+    """Values as the subject of an account.
+
+    Long ones are cut and told apart by a digest: an index of PostgreSQL takes 2,704 bytes, and a scope may name twelve.
+    """
+    return json.dumps([value if value is None else short(value) for value in values])
+
+
+def short(value: str) -> str:
+    """A value as it stands in a subject."""
+    escaped = json.dumps(value)
+    if len(escaped) <= LONGEST_VALUE:
+        return value
+    digest = hashlib.sha256(escaped.encode("ascii")).hexdigest()
+    return f"{value[:_KEPT]}~{digest[:32]}"
 
 
 def account_of(budget: Budget, subject: str, span: Span) -> Account:

@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
-from storage.budgets.model import EVERY, TAG, Account, Budget, account_of
+from storage.budgets.model import EVERY, TAG, Account, Budget, account_of, subject_of
 from storage.budgets.windows import Calendar
 from storage.rows import DEFAULT_TENANT
 from telemetry.record import Who
@@ -67,7 +67,7 @@ class Shape:
         if None in values:
             return ()
         budgets = self._by_values.get(tuple([values[place] for place in self._named]), ())
-        subject = json.dumps([values[place] for place in self._counted]) if self._counted else ""
+        subject = subject_of([values[place] for place in self._counted]) if self._counted else ""
         return [account_of(budget, subject, self._calendar.span(budget, at_s)) for budget in budgets]
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from storage.address import Engine
-from storage.budgets.model import EVERY, Budget
+from storage.budgets.model import EVERY, Budget, short, subject_of
 
 _ANY: Final = r'"(\\.|[^"\\])*"'
 """A JSON string, as a regular expression."""
@@ -42,7 +42,7 @@ def condition(budget: Budget, wanted: Wanted, engine: Engine) -> tuple[str, list
     where = ""
     bound: list[Any] = []
     if places and None not in places:
-        where, bound = " AND subject = ?", [json.dumps(places)]
+        where, bound = " AND subject = ?", [subject_of(places)]
     elif any(place is not None for place in places):
         where, bound = _partly(dict(enumerate(places)), engine)
     if wanted.after is not None:
@@ -54,8 +54,8 @@ def condition(budget: Budget, wanted: Wanted, engine: Engine) -> tuple[str, list
 
 def _partly(places: Mapping[int, str | None], engine: Engine) -> tuple[str, list[Any]]:
     if engine is Engine.POSTGRESQL:  # no cast to jsonb, which refuses NUL and halves of surrogates
-        parts = [_ANY if value is None else re.escape(json.dumps(value)) for value in places.values()]
+        parts = [_ANY if value is None else re.escape(json.dumps(short(value))) for value in places.values()]
         return " AND subject ~ ?", [rf"^\[{', '.join(parts)}\]$"]
     known = [(place, value) for place, value in places.items() if value is not None]
     where = "".join(f" AND json_extract(subject, '$[{place}]') = ?" for place, _ in known)
-    return where, [value for _, value in known]
+    return where, [short(value) for _, value in known]

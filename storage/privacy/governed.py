@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import delete, or_, select
 
 from storage.alerts.tables import ALERTS, DELIVERIES, TRIES
-from storage.budgets.model import EVERY, Budget, decode
+from storage.budgets.model import EVERY, Budget, decode, short
 from storage.budgets.subjects import values_of
 from storage.control.contract import ControlDatabase
 from storage.privacy.database import Person, PrivateDatabase
@@ -50,10 +50,14 @@ async def delete_accounts(db: ControlDatabase, person: Person) -> int:
 def is_theirs(budget: Budget, subject: str, person: Person) -> bool:
     """Is this an account for the person?"""
     values = values_of(budget, subject)
-    if person.tenant is not None and values.get("tenant", person.tenant) != person.tenant:
+    kept = tuple(short(id_) for id_ in person.ids)
+    if person.tenant is not None and values.get("tenant", person.tenant) not in (
+        person.tenant,
+        short(person.tenant),
+    ):
         return False
     counted = {name for name, value in budget.scope if value == EVERY}
-    return any(name in counted and person.is_one(values[name]) for name in _PERSONAL if name in values)
+    return any(name in counted and values[name] in kept for name in _PERSONAL if name in values)
 
 
 async def delete_alerts(db: PrivateDatabase, person: Person) -> int:

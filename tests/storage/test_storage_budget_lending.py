@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -32,8 +33,9 @@ from storage.address import parse
 from storage.budgets import admin, leases
 from storage.budgets.companion import BudgetCompanion
 from storage.budgets.leases import LEASE_S, Standing
-from storage.budgets.model import Budget, Mode, Unit, Window, account_of
+from storage.budgets.model import EVERY, Budget, Mode, Unit, Window, account_of
 from storage.budgets.scopes import Scopes
+from storage.budgets.subjects import Wanted
 from storage.budgets.windows import span_of
 from storage.control import ControlDatabase, ControlUnavailable, control_of
 from storage.control.contract import Transaction
@@ -372,3 +374,44 @@ async def test_leases_of_nothing_are_forgotten(worker: Worker) -> None:
     await worker.after(IDLE_S + 1)
     assert (await standing(worker, budget)).spent == 100
     assert await leases.own(worker.db, worker.name) == {}
+
+
+async def test_long_values_have_accounts_of_their_own(worker: Worker) -> None:
+    """As many bytes as an app may say: PostgreSQL's indexes take them, and they are counted and found again."""
+    names = (
+        "agent",
+        "app",
+        "environment",
+        "feature",
+        "key",
+        "project",
+        "session",
+        "tag:a",
+        "team",
+        "tenant",
+        "user",
+    )
+    budget = await made(worker, hard(1_000, scope=tuple((name, EVERY) for name in names)))
+    chance = random.Random(3)
+
+    def text() -> str:
+        return "".join(chr(chance.randrange(0x10000, 0x10FFFF)) for _ in range(256))
+
+    start = text()
+    for number in range(2):
+        said = {
+            name: text()
+            for name in ("agent", "app", "environment", "feature", "project", "tenant", "team", "user")
+        }
+        session = start[:-1] + str(number)  # alike but for the last letter
+        who = Who(session=session, key_id=text(), tags=(("a", text()),), **said)
+        call = msgspec.structs.replace(call_of(), who=who)
+        assert await worker.admit(call) is None
+        assert worker.admission.overdrawn == 0
+        await worker.end(call, 100)
+        wanted = Wanted((("session", session),))
+        for _ in range(2):
+            (found,) = await admin.held(worker.db, budget, NOW, wanted)
+            assert (found.standing.spent, found.standing.calls) == (100, 1)
+            await admin.rebuild(worker.db, budget, NOW)
+    assert await admin.count_held(worker.db, budget, NOW) == 2
