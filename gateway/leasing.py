@@ -224,7 +224,6 @@ class Leasing:
             is_over = purse.account.end_s <= end_s or now - purse.touched_at > FORGET_S
             if is_over and not (purse.held or purse.available > 0 or purse.owing or purse.denied):
                 del purses[key]
-        await self._give_back([purse for purse in purses.values() if _is_spare(purse, now)])
         lately = [purse for purse in purses.values() if now - purse.touched_at <= LATELY_S]
         lately.sort(key=lambda purse: -purse.touched_at)
         await self._miss_what_is_lost()
@@ -233,6 +232,7 @@ class Leasing:
         for key, standing in found.items():
             if key in purses:
                 purses[key].look(standing)
+        await self._give_back([purse for purse in purses.values() if _is_spare(purse, now)])
 
     async def _miss_what_is_lost(self) -> None:
         """Nothing more is drawn on leases that are gone: expired while this worker was cut off, or given back unheard.
@@ -271,4 +271,6 @@ def _is_spare(purse: Purse, now: float) -> bool:
     idle = now - purse.touched_at
     if idle > IDLE_S or (purse.is_of_key and purse.counts and idle > KEY_IDLE_S):
         return True
-    return not (purse.is_of_key and purse.counts) and not purse.is_wide(purse.latest)
+    if purse.is_of_key and purse.counts:
+        return False
+    return purse.available > purse.left or not purse.is_wide(purse.latest)

@@ -415,3 +415,21 @@ async def test_long_values_have_accounts_of_their_own(worker: Worker) -> None:
             assert (found.standing.spent, found.standing.calls) == (100, 1)
             await admin.rebuild(worker.db, budget, NOW)
     assert await admin.count_held(worker.db, budget, NOW) == 2
+
+
+async def test_what_one_worker_holds_is_not_refused_to_another(worker: Worker, database: str) -> None:
+    """One was lent much when much was left, and goes on with small calls: it does not keep the rest for itself."""
+    await made(worker, hard(1_000_000))
+    other = await Worker(database, "other").open()
+    assert await other.spend(1, 100) == 1
+    assert other.holds > 40_000
+    large = call_of(max_tokens=940_000)
+    assert await worker.admit(large) is None
+    await worker.end(large, 940_000)
+    for _ in range(4):
+        assert await other.spend(1, 100) == 1
+        await other.after(1)
+    late = call_of(max_tokens=50_000)
+    assert await worker.admit(late) is None
+    assert worker.admission.overdrawn == 0
+    await other.close()
