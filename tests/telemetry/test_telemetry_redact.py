@@ -8,7 +8,7 @@ import logging
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from otel.records import PATIENT
 
@@ -88,6 +88,7 @@ def test_known_shapes_are_masked_anywhere(secret: str, before: str, after: str) 
 @PATIENT
 @given(st.sampled_from(CARRIERS), body.filter(lambda text: text.strip("_-")))
 def test_whatever_stands_where_credentials_stand_is_masked(carrier: str, secret: str) -> None:
+    assume(secret not in carrier.replace("{0}", ""))  # the words around it stay
     assert secret not in REDACTOR.text(carrier.format(secret))
 
 
