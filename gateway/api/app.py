@@ -15,6 +15,7 @@ from gateway.api.budgets import Budgets
 from gateway.api.calls import Calls
 from gateway.api.control import ControlDeps
 from gateway.api.deps import ApiDeps, Health
+from gateway.api.docs import Docs
 from gateway.api.events import Events
 from gateway.api.export import Exports
 from gateway.api.feedback import Feedback
@@ -64,6 +65,7 @@ def api_app(deps: ApiDeps) -> web.Application:
 
     endpoints = [
         *Probes(deps).endpoints(),
+        *Docs().endpoints(),
         *Calls(deps).endpoints(),
         *Integrity(deps).endpoints(),
         *Metrics(deps).endpoints(),

@@ -82,6 +82,7 @@ class Exports:
                 errors=(400, 401, 403, 413, 503),
                 method="POST",
                 body=ExportIn,
+                media=tuple(media.partition(";")[0] for media in MEDIA_TYPES.values()),
             ),
         )
 

@@ -19,6 +19,7 @@ from storage.keys.model import TOKEN_PREFIX
 TOKEN_HEADER: Final = "x-weighbridge-admin-token"
 _PREFIX: Final = "/api/"
 METRICS: Final = "/metrics"
+DOCS: Final = "/api/docs"
 
 
 Tokens = Callable[[str], Awaitable[Viewer | None]]
@@ -40,7 +41,7 @@ class Guard:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.path.startswith(_PREFIX) or request.path in (_PREFIX[:-1], METRICS):
+        if needs_asking(request.path):
             admit(request, await self.check(request))
         return await handler(request)
 
@@ -73,6 +74,13 @@ class Guard:
                 "Without an admin token the API answers only to localhost, and to pages served from it.",
             )
         return LOCAL
+
+
+def needs_asking(path: str) -> bool:
+    """Everything that tells something; a page that reads the document, and its scripts, do not."""
+    if path == DOCS or path.startswith(f"{DOCS}/"):
+        return False
+    return path.startswith(_PREFIX) or path in (_PREFIX[:-1], METRICS)
 
 
 def admins_only(handler: Handler) -> Handler:

@@ -56,7 +56,13 @@ class Metrics:
         """What this resource serves."""
         return (
             Endpoint(
-                METRICS, self.show, "The ledger's figures for Prometheus", None, errors=(401, 403), admin=True
+                METRICS,
+                self.show,
+                "The ledger's figures for Prometheus",
+                None,
+                errors=(401, 403),
+                admin=True,
+                media=("text/plain",),
             ),
         )
 

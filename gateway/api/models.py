@@ -197,5 +197,6 @@ class RootOut(BaseModel):
     version: str
     calls: str = "/api/calls"
     openapi: str = "/api/openapi.json"
+    docs: str = "/api/docs"
     base_urls: dict[str, str]
     """Provider and the path to put behind this server's address as the SDK's base URL."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable
 from typing import Any, Final, Literal
@@ -25,6 +26,7 @@ _ERRORS: Final = {
     503: "The database does not answer",
 }
 
+_JSON: Final = "application/json"
 _KEPT: Final = ("type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "maxItems")
 
 
@@ -64,6 +66,7 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     for status in endpoint.errors:
         responses[str(status)] = {"description": _ERRORS[status], "content": _content(ErrorOut)}
     operation: dict[str, Any] = {
+        "tags": [_tag(endpoint.path)],
         "summary": endpoint.summary,
         "operationId": re.sub(r"\W+", "_", _told(endpoint)).strip("_") or "root",
         "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
@@ -78,13 +81,19 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
     return operation
 
 
+def _tag(path: str) -> str:
+    """What an endpoint is listed under: the first name behind ``/api/``."""
+    found = re.match(r"/api/([a-z-]+)(?:/|$)", path)
+    return found[1] if found else "gateway"
+
+
 def _told(endpoint: Endpoint) -> str:
     return endpoint.path if endpoint.method == "GET" else f"{endpoint.method.lower()}{endpoint.path}"
 
 
-def _content(model: type[BaseModel] | None, media: str = "application/json") -> dict[str, Any]:
+def _content(model: type[BaseModel] | None, media: tuple[str, ...] = (_JSON,)) -> dict[str, Any]:
     schema = {"type": "object"} if model is None else {"$ref": _REF.format(model=model.__name__)}
-    return {media: {"schema": schema}}
+    return {one: {"schema": schema if one == _JSON or model else {"type": "string"}} for one in media}
 
 
 def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
@@ -100,7 +109,8 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
     schema = endpoint.query.model_json_schema()
     definitions = schema.get("$defs", {})
     parameters = []
-    for name, described in schema["properties"].items():
+    for name in _own_first(endpoint.query):
+        described = schema["properties"][name]
         kinds = [kind for kind in described.get("anyOf", [described]) if kind.get("type") != "null"]
         kept = _plain(kinds[0], definitions)
         if described.get("default") not in (None, []):
@@ -109,6 +119,12 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
             {"name": name, "in": "query", "description": described.get("description", ""), "schema": kept}
         )
     return parameters
+
+
+def _own_first(model: type[BaseModel]) -> list[str]:
+    """Names of the fields, those of the model itself before those that many have: filters are many."""
+    names = {name: None for part in model.__mro__ for name in inspect.get_annotations(part)}
+    return [name for name in names if name in model.model_fields]
 
 
 def _plain(kind: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:

@@ -29,5 +29,5 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Of the answer."""
     admin: bool = False
     """Tokens that may only read are refused."""
-    media: str = "application/json"
-    """Type of the answer; ``answer`` is each item of a stream."""
+    media: tuple[str, ...] = ("application/json",)
+    """Types the answer may have; of a stream, ``answer`` is each item."""

@@ -112,6 +112,7 @@ class Users:
                 PersonQuery,
                 errors,
                 admin=True,
+                media=("application/x-ndjson",),
             ),
         )
 

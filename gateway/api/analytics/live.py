@@ -92,7 +92,7 @@ class Live:
                 LiveCallOut,
                 LiveQuery,
                 (400, 401, 403, 429, 503),
-                media="text/event-stream",
+                media=("text/event-stream",),
             ),
         )
 
