@@ -24,7 +24,7 @@ from storage.address import Address, Engine, parse
 from storage.engine import reading_engine
 from storage.rollups.compaction import compact
 from storage.rollups.read import Reader
-from storage.rollups.tables import DAYS, GROUPS, HOURS, USERS
+from storage.rollups.tables import DAYS, GROUPS, HOURS, ROUTES, USERS
 from storage.rollups.transactions import changing_engine
 from storage.rollups.verify import verify
 
@@ -110,7 +110,7 @@ async def _care(address: Address, calls: int, console: Console) -> float:
     )
     rows = {}
     async with engine.connect() as connection:
-        for table in (HOURS, DAYS, USERS, GROUPS):
+        for table in (HOURS, DAYS, USERS, ROUTES, GROUPS):
             rows[table.name] = (
                 await connection.execute(select(func.count()).select_from(table))
             ).scalar_one()
