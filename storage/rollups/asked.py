@@ -121,9 +121,17 @@ def planned(asked: Asked, source: Source, known: Mapping[str, int]) -> Plan:
     if asked.bucket is Bucket.HOUR:
         days_before = 0
     elif asked.bucket is Bucket.DAY and not asked.offsets.is_utc:
-        days_before = 0
         cuts = midnights(asked.zone, asked.offsets, since_ms, min(until_ms, asked.offsets.until_ms))
-    return plan(since_ms, until_ms, cuts=cuts, days_before=days_before, held_ms=held_ms)
+        if not cuts:  # within one day, which is no day of UTC
+            days_before = 0
+    return plan(
+        since_ms,
+        until_ms,
+        cuts=cuts,
+        days_before=days_before,
+        held_ms=held_ms,
+        day_of=asked.offsets.day,
+    )
 
 
 def _ms(moment: datetime) -> int:

@@ -5,21 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from storage.rollups.distinct import SIZE, Distinct
-from storage.rollups.histogram import Histogram
+from storage.rollups.histogram import BUCKETS, Histogram
 
 
-def merged(parts: Sequence[bytes], more: Mapping[int, int]) -> Histogram:
-    """Packed histograms and buckets counted besides, as one: ten times as fast as :func:`histogram.unpacked`."""
+def merged(parts: Sequence[bytes], more: Mapping[int, int], taken: Sequence[bytes] = ()) -> Histogram:
+    """Packed histograms and buckets counted besides, without those that are ``taken`` away, as one."""
+    sums = _summed(parts)
+    if taken:
+        sums = sums - _summed(taken)
+    for bucket, count in more.items():
+        sums[bucket] += count
+    there = np.flatnonzero(sums)
+    return Histogram(dict(zip(there.tolist(), sums[there].tolist(), strict=True)))
+
+
+def _summed(parts: Sequence[bytes]) -> NDArray[np.int64]:
+    """The counts of all buckets: ten times as fast as :func:`storage.rollups.histogram.unpacked`."""
     words = np.frombuffer(b"".join(parts), "<u2").astype(np.int64)
     times = (words & 15) << 4 * (words >> 4 & 3)
-    sums = np.bincount(words >> 6, weights=times)  # floats, exact up to 2**53
-    there = np.flatnonzero(sums)
-    counts = dict(zip(there.tolist(), sums[there].astype(np.int64).tolist(), strict=True))
-    for bucket, count in more.items():
-        counts[bucket] = counts.get(bucket, 0) + count
-    return Histogram(counts)
+    # Floats, exact up to 2**53.
+    return np.bincount(words >> 6, weights=times, minlength=BUCKETS).astype(np.int64)
 
 
 def different(parts: Sequence[bytes], below: int | None) -> Distinct:

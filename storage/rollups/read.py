@@ -1,8 +1,8 @@
 """Answers from the sums: fresh at once, exact always, and fast however many calls there are.
 
-Deltas and tables are read in one snapshot and added up. Whole days come from the sums by day (when they are over and
-the days of the question are UTC's), whole hours from those by hour, and parts of hours, at the ends of a period or
-where a day begins at half past, from the calls themselves.
+Deltas and tables are read in one snapshot and added up. Whole days come from the sums by day when they are over (with
+hours moved to the day before or after where the question's days are not UTC's), whole hours from those by hour, and
+parts of hours, at the ends of a period or where a day begins at half past, from the calls themselves.
 
 What the sums by hour do not keep apart is answered elsewhere: questions about tenant, team and user alone from the sums
 by user and UTC day (parts of days from the calls), as far as those have the measures; everything else (keys, sessions,
@@ -25,7 +25,7 @@ from storage.rollups.asked import Asked, planned, prepare
 from storage.rollups.contents import slices, waiting
 from storage.rollups.held import date_of
 from storage.rollups.people import Counting
-from storage.rollups.plan import FOREVER_MS, Plan, Range
+from storage.rollups.plan import FOREVER_MS, Plan
 from storage.rollups.question import People, Question, RollupAudit, Source, Totals
 from storage.rollups.selects import (
     of_calls,
@@ -39,6 +39,7 @@ from storage.rollups.selects import (
 from storage.rollups.tables import DAYS, HOURS
 from storage.rollups.tally import Tally
 from storage.rollups.transactions import snapshot
+from storage.rollups.zones import Range
 
 
 class Reader:
@@ -103,14 +104,21 @@ async def _answer(
 
 
 async def _add_periods(connection: AsyncConnection, adding: Adding, plan: Plan, fresh: Tally) -> None:
+    asked, dialect = adding.asked, connection.dialect
     for table, ranges in ((DAYS, [plan.days]), (HOURS, plan.hours)):
         wanted = [one for one in ranges if one[0] < one[1]]
         if wanted:
-            query = of_periods(adding.asked, table, wanted, connection.dialect)
-            adding.rows(await _rows(connection, query))
+            adding.rows(await _rows(connection, of_periods(asked, table, wanted, dialect)))
+    cut_hours = plan.moved.cut_hours
     for (hour, group), line in fresh.hours.items():
         if plan.has_hour(hour):
-            adding.line(hour, group, line)
+            adding.line(hour, group, line, as_in_utc=hour in cut_hours)
+    if plan.moved.hours:
+        moved = await _rows(connection, of_periods(asked, HOURS, plan.moved.hours, dialect))
+        adding.rows(moved, plan.moved.by)
+    if plan.moved.calls:
+        moved = await _rows(connection, of_calls(asked, plan.moved.calls, dialect))
+        adding.calls(moved, plan.moved.by)
 
 
 async def _add_user_days(connection: AsyncConnection, adding: Adding, plan: Plan, fresh: Tally) -> None:

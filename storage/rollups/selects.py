@@ -35,10 +35,9 @@ from storage.rollups.from_calls import (
     joined,
     second_of,
 )
-from storage.rollups.plan import Range
 from storage.rollups.question import Bucket
 from storage.rollups.tables import GROUPS, USERS, period_of
-from storage.rollups.zones import HOUR_MS, Offsets
+from storage.rollups.zones import HOUR_MS, Offsets, Range
 
 Columns = list[ColumnElement[Any]]
 _MINUTES_A_DAY: Final = 1440

@@ -14,6 +14,8 @@ MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 DAY_MS = 24 * HOUR_MS
 _EPOCH = date(1970, 1, 1)
+Range = tuple[int, int]
+"""Half-open: from the first to before the second."""
 
 
 def zone_of(name: str) -> tzinfo:

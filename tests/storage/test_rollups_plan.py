@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,6 +15,7 @@ from storage.rollups.question import Bucket, Question, Source
 from storage.rollups.state import CLOSED_DAY, FORGOTTEN_MS
 from storage.rollups.zones import DAY_MS, HOUR_MS, Offsets, midnight, midnights, offset
 
+EPOCH = date(1970, 1, 1)
 QUARTER = HOUR_MS // 4
 BASE = 20_000 * DAY_MS
 MOMENTS = st.integers(0, 6 * 24 * 4).map(lambda quarters: BASE + quarters * QUARTER)
@@ -27,6 +28,10 @@ ZONES = [
     "Australia/Lord_Howe",
     "America/Havana",
 ]
+
+
+def moment(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
 
 
 def quarters(ranges: list[tuple[int, int]]) -> list[int]:
@@ -98,6 +103,53 @@ def test_days_are_those_of_the_zone_all_year(name: str) -> None:
     assert offset(zone, begin) == offsets.minutes[0]
 
 
+@settings(deadline=None, max_examples=60)
+@given(
+    st.sampled_from(
+        [*ZONES, "America/Los_Angeles", "Atlantic/Azores", "Pacific/Kiritimati", "Pacific/Marquesas"]
+    ),
+    st.sampled_from(["2026-03-06", "2026-03-27", "2026-10-23", "2026-11-10"]),
+    st.integers(0, 300),
+    st.integers(1, 500),
+    st.integers(-2, 10),
+    st.sampled_from([None, 0, 37, 210, 422, 900]),
+)
+def test_every_quarter_of_an_hour_ends_up_in_its_local_day(
+    name: str, around: str, begin: int, length: int, closed: int, forgotten: int | None
+) -> None:
+    zone = ZoneInfo(name)
+    base = int(datetime.fromisoformat(around).replace(tzinfo=UTC).timestamp() * 1000)
+    since, until = base + begin * QUARTER, base + (begin + length) * QUARTER
+    question = Question(since=moment(since), until=moment(until), bucket=Bucket.DAY, zone=name)
+    asked = prepare(question, moment(base))
+    held = 0 if forgotten is None else base + forgotten * QUARTER
+    found = planned(asked, Source.ROLLUPS, {CLOSED_DAY: base // DAY_MS + closed, FORGOTTEN_MS: held})
+    assert covered(found) == quarters([(found.since_ms, found.until_ms)])
+    assert found.since_ms <= since < until <= found.until_ms
+    if not forgotten:
+        assert (found.since_ms, found.until_ms) == (since, until)
+    assert all(begin >= held // HOUR_MS * HOUR_MS for begin, _ in (*found.calls, *found.moved.calls))
+    moved = {
+        *quarters([(one * HOUR_MS, other * HOUR_MS) for one, other in found.moved.hours]),
+        *quarters(list(found.moved.calls)),
+    }
+    cut = found.moved.cut_hours
+    for quarter in range(found.since_ms, found.until_ms, QUARTER):
+        hour = quarter // HOUR_MS
+        # An hour whose calls may be gone cannot be cut: it belongs where it begins.
+        at = hour * HOUR_MS if hour * HOUR_MS < held else quarter
+        local = (moment(at).astimezone(zone).date() - EPOCH).days
+        by_day = found.days[0] <= quarter // DAY_MS < found.days[1]
+        if by_day:
+            told = quarter // DAY_MS + (found.moved.by if quarter in moved else 0)
+            waiting = hour // 24 if hour in cut else asked.offsets.day(hour * HOUR_MS)
+            assert waiting + (found.moved.by if hour in cut and quarter in moved else 0) == local
+        else:
+            assert quarter not in moved
+            told = asked.offsets.day(hour * HOUR_MS if found.has_hour(hour) else quarter)
+        assert told == local
+
+
 def of(**changes: object) -> Plan:
     since = datetime(2026, 11, 1, tzinfo=UTC)
     question = Question(**{"since": since, "until": since + timedelta(days=10)} | changes)  # type: ignore[arg-type]
@@ -111,13 +163,20 @@ def test_whole_days_come_from_sums_by_day_where_days_are_utc_days() -> None:
     assert of(zone="Asia/Kolkata").calls == (), "without buckets a zone does not matter"
     assert of(bucket=Bucket.HOUR).days == (0, 0)
     berlin = of(bucket=Bucket.DAY, zone="Europe/Berlin")
-    assert (berlin.days, [end - begin for begin, end in berlin.hours]) == ((0, 0), [240])
+    assert (berlin.days, berlin.hours, berlin.moved.by) == ((20_758, 20_768), (), 1)
+    assert [end - begin for begin, end in berlin.moved.hours] == [1] * 10, "the last hour of a UTC day"
+    pacific = of(bucket=Bucket.DAY, zone="America/Los_Angeles")
+    assert pacific.moved.by == -1
+    assert {end - begin for begin, end in pacific.moved.hours} == {7, 8}
 
 
 def test_a_zone_half_an_hour_off_cuts_one_hour_a_day() -> None:
     found = of(bucket=Bucket.DAY, zone="Asia/Kolkata")
-    assert [end - begin for begin, end in found.calls] == [HOUR_MS] * 10
-    assert sum(end - begin for begin, end in found.hours) == 230
+    assert (found.calls, found.hours) == ((), ())
+    assert [end - begin for begin, end in found.moved.calls] == [HOUR_MS // 2] * 10
+    assert [end - begin for begin, end in found.moved.hours] == [5] * 10
+    open_days = plan(0, DAY_MS, cuts=[37 * HOUR_MS // 2], day_of=lambda ms: 0)
+    assert open_days.calls == ((18 * HOUR_MS, 19 * HOUR_MS),), "of days that are not closed, the whole hour"
 
 
 def test_a_question_without_end_goes_on_for_ever() -> None:

@@ -30,7 +30,15 @@ from storage.rollups.read import Reader
 from storage.rows import started_ms
 from telemetry.record import CallRecord
 
-ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "America/Los_Angeles", "Asia/Kathmandu", "Pacific/Auckland")
+ZONES = (
+    "America/St_Johns",
+    "UTC",
+    "Europe/Berlin",
+    "Asia/Kolkata",
+    "America/Los_Angeles",
+    "Asia/Kathmandu",
+    "Pacific/Auckland",
+)
 Lines = dict[tuple[object, ...], tuple[list[int], list[Counter[int]]]]
 
 

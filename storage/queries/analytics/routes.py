@@ -22,11 +22,11 @@ from storage.rollups.asked import Asked, planned, prepare
 from storage.rollups.contents import waiting
 from storage.rollups.dimensions import DIMENSIONS, Dimension
 from storage.rollups.from_calls import BAND, ROUTE_MEASURED, ROUTED, between, column_of
-from storage.rollups.plan import Range
 from storage.rollups.question import Question, Source
 from storage.rollups.routes import ROUTE_MEASURES
 from storage.rollups.selects import is_one_of
 from storage.rollups.tables import GROUPS, ROUTES
+from storage.rollups.zones import Range
 
 Key = tuple[str | None, str | None, int | None, str, str | None]
 """Policy, reason, band of confidence, provider and model."""
