@@ -38,7 +38,7 @@ from gateway.settings import Problem, Settings, SettingsError
 from gateway.settings.choices import AuthMode
 from gateway.sinks import Sinks
 from gateway.targets import ProviderTargets
-from gateway.upkeep import upkeep
+from gateway.upkeep import Keeping, upkeep
 from gateway.upstream import Pool
 from gateway.version import VERSION
 from gateway.wire.registry import WIRES
@@ -59,7 +59,16 @@ FLUSH_SECONDS: Final = 3.0
 DRAIN_POLL_SECONDS: Final = 0.05
 FAREWELL_SECONDS: Final = 1.0
 """How long the last word to calls that did not finish may take (it waits for their record)."""
-STARTUP_ONLY: Final = ("server", "storage", "auth", "timeouts", "telemetry", "capture", "quality")
+STARTUP_ONLY: Final = (
+    "server",
+    "storage",
+    "auth",
+    "timeouts",
+    "telemetry",
+    "capture",
+    "quality",
+    "retention",
+)
 """Sections that a reload does not change."""
 
 
@@ -149,7 +158,7 @@ class Gateway:
         self._api.load_soon()
         address, data_dir = self._address, settings.storage.data_dir
         spool = data_dir / SPOOL_FOLDER
-        jobs = upkeep(address, spool, settings.storage.retention_days)
+        jobs = upkeep(address, spool, keeping(settings))
         jobs += alert_jobs(lambda: self.alerts, address, spool)
         jobs += report_jobs(lambda: self.reports, address)
         self._jobs = Jobs(leadership(address, data_dir), jobs)
@@ -260,6 +269,11 @@ def attribution_rules(settings: Settings) -> Rules:
         how = "Set it to a long random text, and keep it: another one makes other users of them"
         raise SettingsError([Problem("attribution.hash_users_salt_env", what, how)])
     return Rules(families(said.aliases), frozenset(said.baggage), said.salt)
+
+
+def keeping(settings: Settings) -> Keeping:
+    retention = settings.retention
+    return Keeping(calls=retention.calls_days, events=retention.events_days)
 
 
 def proxy_limits(settings: Settings) -> Limits:

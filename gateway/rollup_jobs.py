@@ -37,8 +37,8 @@ def rollup_jobs(address: Address, now: Callable[[], datetime]) -> list[Job]:
     return [Job("rollups", COMPACTION_S, compaction), Job("rollups audit", DAY_S, audit)]
 
 
-async def before_forgetting(address: Address, before: datetime) -> None:
-    """Tell the rollups that calls are about to be deleted."""
+async def before_forgetting(address: Address, before: datetime) -> bool:
+    """Tell the rollups that calls are about to be deleted; ``False`` where there is no database of this version yet."""
     from storage.rollups.care import note_forgotten
 
-    await note_forgotten(address, before)
+    return await note_forgotten(address, before)

@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from gateway.jobs import Job
 from gateway.rollup_jobs import before_forgetting, rollup_jobs
 from storage.address import Address, Engine
@@ -19,24 +21,20 @@ HOUR_S: Final = 3_600.0
 DAY_S: Final = 86_400.0
 
 
+class Keeping(msgspec.Struct, frozen=True):
+    """Days; 0: for ever."""
+
+    calls: int = 0
+    events: int = 0
+
+
 def upkeep(
     address: Address,
     spool: Path,
-    retention_days: int | None,
+    keeping: Keeping,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> list[Job]:
     """What there is to do for this database."""
-
-    async def retention() -> str | None:
-        assert retention_days is not None
-        before = now() - timedelta(days=retention_days)
-        await before_forgetting(address, before)
-        from storage.quality.retention import forget_said
-
-        await forget_said(address, before)
-        gone = await forget(address, before)
-        what = "months dropped" if address.engine is Engine.POSTGRESQL else "calls deleted"
-        return f"{gone} {what}" if gone else None
 
     async def months() -> str | None:
         from storage.retention_postgres import make_months
@@ -67,6 +65,28 @@ def upkeep(
     jobs = [Job("audit", DAY_S, audit), Job("accounts", DAY_S, accounts), *rollup_jobs(address, now)]
     if address.engine is Engine.POSTGRESQL:
         jobs.append(Job("months", HOUR_S, months))
-    if retention_days is not None:
-        jobs.append(Job("retention", HOUR_S, retention))
-    return jobs
+    return [*jobs, *_forgetting(address, keeping, now)]
+
+
+def _forgetting(address: Address, keeping: Keeping, now: Callable[[], datetime]) -> list[Job]:
+    """One job for each class of what is kept: one that fails does not keep the others' back."""
+
+    async def calls() -> str | None:
+        before = now() - timedelta(days=keeping.calls)
+        if not await before_forgetting(address, before):
+            return None
+        from storage.quality.retention import forget_said
+
+        await forget_said(address, before)
+        gone = await forget(address, before)
+        what = "months dropped" if address.engine is Engine.POSTGRESQL else "calls deleted"
+        return f"{gone} {what}" if gone else None
+
+    async def events() -> str | None:
+        from storage.quality.retention import forget_events
+
+        gone = await forget_events(address, now() - timedelta(days=keeping.events))
+        return f"{gone} events deleted" if gone else None
+
+    wanted = ((keeping.calls, "retention", calls), (keeping.events, "retention of events", events))
+    return [Job(name, HOUR_S, run) for days, name, run in wanted if days]

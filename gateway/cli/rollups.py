@@ -49,7 +49,7 @@ def rollups() -> None:
 def verify_command(since: datetime | None, until: datetime | None, config: Path | None) -> None:
     """Compare every sum with what the calls add up to. Ends with 1 if anything differs.
 
-    Calls may arrive meanwhile. Days of which calls were deleted (storage.retention_days) are left out.
+    Calls may arrive meanwhile. Days of which calls were deleted (retention.calls_days) are left out.
     """
 
     async def run(engine: AsyncEngine, told: Told) -> Verified:
@@ -77,7 +77,7 @@ def verify_command(since: datetime | None, until: datetime | None, config: Path 
 def rebuild_command(since: datetime | None, config: Path | None) -> None:
     """Make the sums again from the calls, a day at a time. Safe while calls arrive, and to run twice.
 
-    Days of which calls were deleted (storage.retention_days) keep the sums they have.
+    Days of which calls were deleted (retention.calls_days) keep the sums they have.
     """
 
     async def run(engine: AsyncEngine, told: Told) -> Rebuilt:

@@ -37,6 +37,7 @@ _TYPES: Final = {
 
 _MAY_HOLD_A_KEY: Final = frozenset(("url", "base_url", "endpoint", "api_key_env", "admin_token_env"))
 """Where people put a password or the key itself by mistake."""
+_MOVED: Final[dict[tuple[int | str, ...], str]] = {("storage", "retention_days"): "retention.calls_days"}
 
 
 def explain(error: ValidationError, given: Mapping[str, Any], environ: Mapping[str, str]) -> list[Problem]:
@@ -148,7 +149,10 @@ def _either(choices: list[str]) -> str:
 def _unknown(location: tuple[int | str, ...]) -> tuple[str, str]:
     model = _model(location[:-1])
     names = list(model.model_fields) if model is not None else []
-    table = dotted(location[:-1])
+    table, moved = dotted(location[:-1]), _MOVED.get(location)
+    if moved is not None:
+        section, _, key = moved.partition(".")
+        return f"is now {moved}", f"Write {key} below [{section}]"
     if not table:
         return "is not a known table", f"{did_you_mean(str(location[-1]), names)}Tables: {listed(names)}"
     hint = did_you_mean(str(location[-1]), names)

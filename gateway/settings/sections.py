@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, SecretStr
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, ByteSize, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.settings.choices import (
     AuthMode,
-    Capture,
     Durability,
     IncomingTrace,
     MetricNames,
@@ -24,6 +22,8 @@ from gateway.settings.choices import (
     StreamUsage,
     WhenFull,
 )
+from gateway.settings.keeping import CaptureSection, Quality, Retention
+from gateway.settings.section import Section, wrong
 from storage.address import AddressError
 from storage.address import parse as parse_address
 
@@ -35,31 +35,27 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
-def _wrong(what: str, how: str) -> PydanticCustomError:
-    return PydanticCustomError("weighbridge", "{what}", {"what": what, "how": how})
-
-
 def _http_url(value: str) -> str:
     """An ``http(s)://host[:port][/path]`` without user, query or fragment; a trailing slash is dropped."""
     try:
         parts = urlsplit(value)
         port = parts.port
     except ValueError:
-        raise _wrong("is not a URL", "Write it like https://host:443/path") from None
+        raise wrong("is not a URL", "Write it like https://host:443/path") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _wrong("is not an http or https URL", "Write it like https://host:443/path")
+        raise wrong("is not an http or https URL", "Write it like https://host:443/path")
     if parts.username is not None or parts.password is not None:
-        raise _wrong("holds a user name or password", "Keep credentials out of it; use api_key_env")
+        raise wrong("holds a user name or password", "Keep credentials out of it; use api_key_env")
     if parts.query or parts.fragment or "?" in value or "#" in value:
-        raise _wrong("holds a query or fragment", "Keep scheme, host, port and path only")
+        raise wrong("holds a query or fragment", "Keep scheme, host, port and path only")
     if port == 0 or not value.isascii() or not value.isprintable() or " " in value or "\\" in value:
-        raise _wrong("is not a usable URL", "Write it like https://host:443/path, in ASCII")
+        raise wrong("is not a usable URL", "Write it like https://host:443/path, in ASCII")
     return value.rstrip("/")
 
 
 def _provider_name(value: str) -> str:
     if not _PROVIDER_NAME.fullmatch(value):
-        raise _wrong(
+        raise wrong(
             f"{value!r} can't be a path prefix",
             "Use lower-case letters, digits, - and _ (it becomes http://host:port/NAME/...)",
         )
@@ -68,7 +64,7 @@ def _provider_name(value: str) -> str:
 
 def _env_name(value: str) -> str:
     if not _ENV_NAME.fullmatch(value):
-        raise _wrong(
+        raise wrong(
             "is not the name of an environment variable",
             "Write the variable's name (OPENAI_API_KEY), not the key itself",
         )
@@ -77,7 +73,7 @@ def _env_name(value: str) -> str:
 
 def _header_name(value: str) -> str:
     if not _HEADER_NAME.fullmatch(value):
-        raise _wrong("is not a header name", "Write it like x-api-key")
+        raise wrong("is not a header name", "Write it like x-api-key")
     return value.lower()
 
 
@@ -86,7 +82,7 @@ def _database_url(value: str) -> str:
         parse_address(value, Path())
     except AddressError as error:
         hint = str(error).removeprefix("storage.url: ")
-        raise _wrong("can't be used", hint[:1].upper() + hint[1:]) from None
+        raise wrong("can't be used", hint[:1].upper() + hint[1:]) from None
     return value
 
 
@@ -97,12 +93,6 @@ ProviderName = Annotated[str, AfterValidator(_provider_name)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 Family = Literal["helicone", "litellm", "portkey", "cloudflare", "bifrost"]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
-
-
-class Section(BaseModel):
-    """A table: frozen, and a key it does not know is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Server(Section):
@@ -153,12 +143,6 @@ class Storage(Section):
     migrate: Migrate = Field(
         default=Migrate.AUTO,
         description="auto: bring the schema up to date at start; manual: weighbridge db migrate.",
-    )
-    retention_days: int | None = Field(
-        default=None,
-        ge=1,
-        le=36_500,
-        description="Calls older than this are forgotten (in PostgreSQL by whole months); none: kept for ever.",
     )
     batch_rows: int = Field(
         default=500, ge=1, le=10_000, description="Most records written to the database at once."
@@ -396,24 +380,6 @@ class Telemetry(Section):
     )
 
 
-class CaptureSection(Section):
-    """What of prompts and answers is kept."""
-
-    content: Capture = Field(default=Capture.NONE, description="none: no prompt, no answer is kept.")
-
-
-class Quality(Section):
-    """What is kept of what people say about answers, and of the people."""
-
-    store_comments: bool = Field(
-        default=False,
-        description="Keep the comments of feedback: personal text. Credentials in them are masked.",
-    )
-    store_traits: bool = Field(
-        default=False, description="Keep the traits of identify events: personal data, such as names."
-    )
-
-
 class Settings(BaseSettings):
     """The whole configuration. :func:`gateway.settings.load` builds it; the class itself reads nothing."""
 
@@ -440,6 +406,7 @@ class Settings(BaseSettings):
     telemetry: Telemetry = Telemetry()
     capture: CaptureSection = CaptureSection()
     quality: Quality = Quality()
+    retention: Retention = Retention()
 
     @classmethod
     def settings_customise_sources(

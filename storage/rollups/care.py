@@ -42,17 +42,21 @@ async def audit(address: Address, now: datetime) -> Verified | None:
         return verified
 
 
-async def note_forgotten(address: Address, before: datetime) -> None:
-    """To be called before calls are deleted: from now on nobody relies on those that began before that time."""
+async def note_forgotten(address: Address, before: datetime) -> bool:
+    """To be called before calls are deleted: from now on nobody relies on those that began before that time.
+
+    ``False`` where there is no database of this version yet.
+    """
     async with _opened(address) as engine:
         if engine is None:
-            return
+            return False
         moment = int(before.timestamp() * 1000)
         async with snapshot(engine) as connection:
             known = (await state.numbers(connection)).get(state.FORGOTTEN_MS, 0)
         if known < moment:
             async with change(engine) as connection:
                 await state.put(connection, state.FORGOTTEN_MS, moment)
+        return True
 
 
 @asynccontextmanager

@@ -70,6 +70,12 @@ def test_settings_are_frozen() -> None:
     ("text", "key", "what", "how"),
     [
         ("[server]\nprot = 1", "server.prot", "is not a known key", "Did you mean port?"),
+        (
+            "[storage]\nretention_days = 9",
+            "storage.retention_days",
+            "is now retention.calls_days",
+            "Write calls_days below [retention]",
+        ),
         ("[servr]\nport = 1", "servr", "is not a known table", "Did you mean server?"),
         ('[server]\nport = "x"', "server.port", "'x' is not a whole number", "without quotes"),
         ("[server]\nport = 70000", "server.port", "70000 is out of range: it must be at most 65535", "8707"),

@@ -14,7 +14,7 @@ from sqlalchemy import inspect, select
 from storage.address import parse
 from storage.engine import writing_engine
 from storage.events import EVENTS, Event, EventKind, EventLog
-from storage.quality.retention import forget_said
+from storage.quality.retention import forget_events
 from storage.store import StoreUnavailable
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -66,7 +66,7 @@ async def test_what_is_in_it_comes_back(log: EventLog) -> None:
 async def test_old_ones_are_forgotten(database: str, log: EventLog, tmp_path: Path) -> None:
     old = Event("acme", "old", EventKind.TRACK, "e", "ada", None, None, NOON - timedelta(days=9), NOON, None)
     await log.keep([event("a"), old])
-    assert await forget_said(parse(database, tmp_path), NOON - timedelta(days=1)) == 1
+    assert await forget_events(parse(database, tmp_path), NOON - timedelta(days=1)) == 1
     assert [row.message_id for row in await rows(log)] == ["a"]
 
 

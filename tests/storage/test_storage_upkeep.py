@@ -10,10 +10,13 @@ import pytest
 from rig.ledger import STARTED_MS, record, started
 from rig.process import eventually
 from rig.rollups import engine_of, in_rollups
+from sqlalchemy import select
 
 from gateway.jobs import Job, Jobs
-from gateway.upkeep import upkeep
+from gateway.upkeep import Keeping, upkeep
 from storage.address import parse
+from storage.engine import writing_engine
+from storage.events import EVENTS, Event, EventKind, EventLog
 from storage.leader import FileLeadership, leadership
 from storage.partitions import Month, too_old
 from storage.retention import forget
@@ -90,7 +93,9 @@ async def test_old_calls_are_forgotten_and_no_others(database: str, tmp_path: Pa
     await ledger.stop(5)
     now = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
     (job,) = [
-        one for one in upkeep(parse(database, tmp_path), tmp_path, 90, lambda: now) if one.name == "retention"
+        one
+        for one in upkeep(parse(database, tmp_path), tmp_path, Keeping(calls=90), lambda: now)
+        if one.name == "retention"
     ]
     said = await job.run()
     assert said is not None or database.startswith("postgres")
@@ -108,10 +113,43 @@ async def test_old_calls_are_forgotten_and_no_others(database: str, tmp_path: Pa
     assert (verified.calls, verified.differences) == (len(new), ())
 
 
+async def test_events_are_forgotten_by_their_own_age(database: str, tmp_path: Path) -> None:
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    address = parse(database, tmp_path)
+    engine = writing_engine(address)
+    log = EventLog(engine)
+    for days in (9, 10, 11):
+        at = now - timedelta(days=days, seconds=1)
+        await log.keep([Event("acme", f"{days}", EventKind.TRACK, "e", "ada", None, None, at, now, None)])
+    jobs = {one.name: one for one in upkeep(address, tmp_path, Keeping(calls=1, events=10), lambda: now)}
+    assert await jobs["retention"].run() is None
+    async with engine.connect() as db:
+        assert len((await db.execute(select(EVENTS))).all()) == 3
+    assert await jobs["retention of events"].run() == "2 events deleted"
+    assert await jobs["retention of events"].run() is None
+    await engine.dispose()
+
+
+def test_what_is_kept_for_ever_has_no_job(tmp_path: Path) -> None:
+    names = [one.name for one in upkeep(parse(None, tmp_path), tmp_path, Keeping())]
+    assert not [name for name in names if name.startswith("retention")]
+
+
+async def test_a_gateway_that_has_just_begun_has_nothing_to_forget(
+    empty_postgres: str, tmp_path: Path
+) -> None:
+    """The leader may be faster than the first migration."""
+    for url in (None, empty_postgres):
+        for job in upkeep(parse(url, tmp_path / "new"), tmp_path, Keeping(1, 1)):
+            if job.name.startswith("retention"):
+                assert await job.run() is None
+    assert not (tmp_path / "new").exists()
+
+
 async def test_months_are_made_and_dropped_whole(postgres: str, tmp_path: Path) -> None:
     address = parse(postgres, tmp_path)
     then = datetime(2026, 1, 15, tzinfo=UTC)
-    (months,) = [one for one in upkeep(address, tmp_path, None, lambda: then) if one.name == "months"]
+    (months,) = [one for one in upkeep(address, tmp_path, Keeping(), lambda: then) if one.name == "months"]
     said = await months.run()
     assert said is not None
     assert "model_requests_y2026m03" in said
@@ -139,7 +177,9 @@ async def test_the_audit_finds_what_is_nowhere(tmp_path: Path) -> None:
     ledger.opened(record(1))
     ledger.closed(record(1))
     assert await ledger.drained(10)
-    (audit,) = [one for one in upkeep(parse(None, tmp_path), tmp_path / "spool", None) if one.name == "audit"]
+    (audit,) = [
+        one for one in upkeep(parse(None, tmp_path), tmp_path / "spool", Keeping()) if one.name == "audit"
+    ]
     ledger.tell()
     await asyncio.sleep(0.05)
     assert await audit.run() is None
