@@ -115,6 +115,38 @@ async def test_models_side_by_side_with_what_was_said_of_them(database: str) -> 
     assert filtered["models"][0]["quality"] is None
 
 
+async def test_a_period_and_its_models_are_cut_into_groups(database: str) -> None:
+    calls = [
+        call(1, "mini", nano=100, who={"team": "search"}),
+        call(2, "mini", nano=200, who={"team": "ops"}),
+        call(3, "maxi", nano=900, who={"team": "search"}),
+    ]
+    await written(database, [*calls, failing(3, Outcome.TIMEOUT)])
+    await judged(database, [(calls[0], UP), (calls[1], DOWN)])
+    async with analytics(database) as ask:
+        found = await ask(period="24h", group_by="team,model", limit=2)
+        models = await ask("/models", period="24h", group_by="team,model")
+        plain = await ask("/models", period="24h")
+    assert [(one["key"], one["cost"]["nano_usd"], one["share_ppm"]) for one in found["groups"]] == [
+        ({"team": "search", "model": "maxi"}, 900, 750_000),
+        ({"team": "ops", "model": "mini"}, 200, 166_667),
+    ]
+    assert (found["other"]["groups"], found["other"]["calls"], found["other"]["cost"]["nano_usd"]) == (
+        2,
+        2,
+        100,
+    )
+    assert [(one["model"], one["key"]["team"], one["cost"]["nano_usd"]) for one in models["models"]][:3] == [
+        ("maxi", "search", 900),
+        ("mini", "ops", 200),
+        ("mini", "search", 100),
+    ]
+    good = [one["quality"]["good"]["ppm"] for one in models["models"]]
+    assert good == [None, 0, 1_000_000, None]
+    assert models["total"] == plain["total"]
+    assert [one["key"] for one in plain["models"]] == [{}] * 3
+
+
 async def test_what_routers_decided_and_whether_it_was_good(database: str) -> None:
     def routed(policy: str | None, reason: str | None, sure: int | None, **parts: Any) -> CallRecord:
         route = {"policy": policy, "reason": reason, "confidence_ppm": sure}
@@ -216,6 +248,7 @@ async def test_sessions_by_name_and_in_number(database: str) -> None:
         by_cost = await ask("/sessions", period="7d", order="cost", limit=1)
         mine = await ask("/sessions", token="ops")
     assert (found["sessions"], found["sessions_exact"]) == (3, True)
+    assert (found["total"]["calls"], found["total"]["cost"]["nano_usd"]) == (6, 10 * 3 + 5000 + 1 + 7)
     assert found["days"] == [
         {"day": "2026-11-17", "sessions": 1, "exact": True},
         {"day": "2026-11-18", "sessions": 3, "exact": True},

@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, CostSource, CostStatus
 from pricing.usage import Usage
 from storage.address import parse
+from storage.quality.tables import DAILY, FEEDBACK, JUDGED, OUTCOMES
 from storage.queries.calls import CALLS
 from storage.rollups.contents import lines_between, waiting
 from storage.rollups.distinct import SIZE
@@ -154,9 +155,10 @@ def killed_at(engine: AsyncEngine, statement: int) -> Iterator[None]:
 
 
 async def emptied(url: str) -> None:
-    """No calls and no rollups any more."""
+    """No calls, no rollups and nothing that was said of calls any more."""
+    tables = (CALLS, DELTAS, GROUPS, HOURS, DAYS, USERS, ROUTES, JUDGED, DAILY, FEEDBACK, OUTCOMES)
     async with engine_of(url) as engine, engine.begin() as connection:
-        for table in (CALLS, DELTAS, GROUPS, HOURS, DAYS, USERS, ROUTES):
+        for table in tables:
             await connection.execute(delete(table))
         await connection.execute(delete(STATE).where(STATE.c.name != GENERATION))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from typing import Final, Generic, TypeVar
@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.period import Window, window_of
-from gateway.api.analytics.query import DIMENSION, NAME, BucketQuery, Filters, GroupQuery, Name, PeriodQuery
+from gateway.api.analytics.query import DIMENSION, NAME, BucketQuery, CutQuery, Filters, Name, PeriodQuery
 from gateway.api.parameters import parse_query
 from gateway.api.problems import ApiError, bad_value
 from gateway.api.viewer import Viewer, viewer_of
@@ -44,7 +44,8 @@ class PeriodOut(BaseModel):
     until: str
     tz: str
     source: str = Field(
-        description="rollups: sums by hour and day; user_days: sums by user and day; calls: every call was read."
+        description="rollups: sums by hour and day; user_days: sums by user and day; calls: every call was read; "
+        "verdicts: what was said of calls, by UTC day."
     )
 
 
@@ -61,7 +62,7 @@ class Asking(Generic[Query]):
     @property
     def group_by(self) -> tuple[Dimension, ...]:
         """The dimensions asked for."""
-        names: Sequence[Name] = self.query.group_by if isinstance(self.query, GroupQuery) else ()
+        names: Sequence[Name] = self.query.group_by if isinstance(self.query, CutQuery) else ()
         return tuple(DIMENSION[name] for name in names)
 
     @property
@@ -175,6 +176,20 @@ async def checked(asking: Asking[Query]) -> Asking[Query]:
         if model is not None and model not in known:
             raise bad_value("model", model, alike(model, known))
     return asking
+
+
+def only_by(
+    dimensions: Iterable[Dimension], known: Collection[Dimension], what: str, param: str | None
+) -> None:
+    """Raises :class:`ApiError` 400 naming the first dimension that is not known here.
+
+    ``what`` is the beginning of a sentence; ``param``: the parameter; ``None``: it is called like the dimension.
+    """
+    for dimension in dimensions:
+        if dimension not in known:
+            name, allowed = NAME[dimension].value, [NAME[one].value for one in known]
+            message = f"{what} {name}. Allowed: {', '.join(allowed)}."
+            raise ApiError(400, "invalid_parameter", message, param=param or name, allowed=allowed)
 
 
 def _utc_midnight(moment: datetime) -> datetime:

@@ -15,6 +15,7 @@ from gateway.api.analytics.live import Live
 from gateway.api.analytics.models import Models
 from gateway.api.analytics.overview import Overview
 from gateway.api.analytics.performance import Performance
+from gateway.api.analytics.quality import Quality
 from gateway.api.analytics.realtime import Realtime
 from gateway.api.analytics.recommendations import Recommendations
 from gateway.api.analytics.router import Router
@@ -29,6 +30,7 @@ RESOURCES: Final = (
     Router,
     Users,
     Performance,
+    Quality,
     Sessions,
     Realtime,
     Anomalies,

@@ -12,8 +12,8 @@ from gateway.api.analytics.asking import PeriodOut, understood
 from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.figures import COUNTED, Tally, TotalOut, total_fields
 from gateway.api.analytics.groups import named
-from gateway.api.analytics.quality import quality_by
 from gateway.api.analytics.query import DIMENSION, Name, PeriodQuery
+from gateway.api.analytics.verdicts import quality_by
 from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
 from storage.rollups.dimensions import Dimension, Group

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 from aiohttp import web
@@ -25,21 +24,21 @@ from gateway.api.analytics.figures import (
     usage_out,
 )
 from gateway.api.analytics.groups import Cut, cut
-from gateway.api.analytics.quality import QualityOut, quality_by, quality_out
-from gateway.api.analytics.query import DEFAULT_GROUPS, MOST_GROUPS, PeriodQuery
+from gateway.api.analytics.query import DEFAULT_GROUPS, DIMENSION, MOST_GROUPS, CutQuery
+from gateway.api.analytics.verdicts import QualityOut, quality_by, quality_out
 from gateway.api.models import MoneyOut
 from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
 from gateway.api.views import money
-from storage.rollups.dimensions import Dimension, Group
+from storage.rollups.dimensions import Dimension
 from storage.rollups.question import HistogramName
 from telemetry.quality import Measures
 
 BY: Final = (Dimension.PROVIDER, Dimension.MODEL)
 
 
-class ModelsQuery(PeriodQuery):
-    """Which calls, and how many models."""
+class ModelsQuery(CutQuery):
+    """Which calls, and how many models; with ``group_by`` each model within each group."""
 
     limit: int = Field(
         default=DEFAULT_GROUPS,
@@ -67,6 +66,7 @@ class ModelOut(ModelUseOut):
 
     provider: str
     model: str | None
+    key: dict[str, str | None] = Field(description="Values of group_by; null: not set.")
     change: ChangeOut | None
     quality: QualityOut | None = Field(
         description="What was said of its answers; null where a filter is by something that is not kept with ratings."
@@ -84,6 +84,7 @@ class ModelsOut(BaseModel):
 
     period: PeriodOut
     total: UsageOut
+    group_by: list[str]
     models: list[ModelOut]
     other: OtherModelsOut | None
 
@@ -110,41 +111,35 @@ class Models:
     async def show(self, request: web.Request) -> web.Response:
         """The models of a period."""
         asking = await understood(request, self._deps, ModelsQuery)
-        questions = [asking.question(USAGE, group_by=BY, histograms=tuple(HistogramName))]
+        by = (*BY, *(one for one in asking.group_by if one not in BY))
+        questions = [asking.question(USAGE, group_by=by, histograms=tuple(HistogramName))]
         if asking.query.compare:
             questions.append(
-                asking.question(("calls", "cost_nano"), group_by=BY, window=asking.window.previous())
+                asking.question(("calls", "cost_nano"), group_by=by, window=asking.window.previous())
             )
         answers = await asking.totals(*questions)
         found = cut(answers[0].lines, asking.query.limit)
         before = None if len(answers) == 1 else dict(cut(answers[1].lines, len(answers[1].lines)).groups)
-        judged = await quality_by(asking, BY)
+        judged = await quality_by(asking, by)
         return json_response(
             ModelsOut(
                 period=asking.period_out(answers[0]),
                 total=usage_out(found.total),
-                models=[_model(key, tally, found.total, before, judged) for key, tally in found.groups],
+                group_by=[name.value for name in asking.query.group_by],
+                models=[
+                    ModelOut(
+                        **_use(tally, found.total),
+                        provider=key[0] or "",
+                        model=key[1],
+                        key={name.value: key[by.index(DIMENSION[name])] for name in asking.query.group_by},
+                        change=None if before is None else change_out(tally, before.get(key, Tally())),
+                        quality=None if judged is None else quality_out(judged.get(key, Measures())),
+                    )
+                    for key, tally in found.groups
+                ],
                 other=_other(found),
             )
         )
-
-
-def _model(
-    key: Group,
-    tally: Tally,
-    total: Tally,
-    before: Mapping[Group, Tally] | None,
-    judged: Mapping[tuple[str | None, ...], Measures] | None,
-) -> ModelOut:
-    provider, model = key
-    assert provider is not None
-    return ModelOut(
-        **_use(tally, total),
-        provider=provider,
-        model=model,
-        change=None if before is None else change_out(tally, before.get(key, Tally())),
-        quality=None if judged is None else quality_out(judged.get(key, Measures())),
-    )
 
 
 def _other(found: Cut) -> OtherModelsOut | None:

@@ -33,9 +33,9 @@ from gateway.api.analytics.figures import (
     total_out,
     usage_fields,
 )
-from gateway.api.analytics.groups import Cut, cut
-from gateway.api.analytics.quality import QualityOut, quality_of
-from gateway.api.analytics.query import BucketQuery
+from gateway.api.analytics.groups import Cut, cut, named
+from gateway.api.analytics.query import GroupQuery
+from gateway.api.analytics.verdicts import QualityOut, quality_of
 from gateway.api.models import MoneyOut
 from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
@@ -87,8 +87,21 @@ class PointOut(TotalOut):
     errors: int
 
 
+class OverviewGroupOut(UsageOut):
+    """One group of calls."""
+
+    key: dict[str, str | None] = Field(description="Values of group_by; null: not set.")
+    share_ppm: int | None = Field(description="Of the total cost, parts per million.")
+
+
+class OtherUsageOut(UsageOut):
+    """The groups beyond the limit, together."""
+
+    groups: int
+
+
 class OverviewOut(BaseModel):
-    """The series adds up to total, and so do models and other_models."""
+    """The series adds up to total, and so do groups and other, and models and other_models."""
 
     period: PeriodOut
     total: GlanceOut
@@ -98,6 +111,9 @@ class OverviewOut(BaseModel):
     people: PeopleOut
     models: list[ShareOfModelOut]
     other_models: TotalOut | None
+    group_by: list[str]
+    groups: list[OverviewGroupOut]
+    other: OtherUsageOut | None
     quality: QualityOut | None = Field(
         description="null where a filter is by something that is not kept with ratings."
     )
@@ -119,15 +135,15 @@ class Overview:
                 self.show,
                 "A period at a glance: usage, cost, speed, users, models, quality",
                 OverviewOut,
-                BucketQuery,
+                GroupQuery,
                 (400, 401, 403, 503),
             ),
         )
 
     async def show(self, request: web.Request) -> web.Response:
         """A period at a glance."""
-        asking = await understood(request, self._deps, BucketQuery)
-        bucket = asking.bucket
+        asking = await understood(request, self._deps, GroupQuery)
+        by, bucket = asking.group_by, asking.bucket
         questions = [
             asking.question(MEASURES, group_by=_BY, bucket=bucket),
             asking.question(("calls",), histograms=tuple(HistogramName)),
@@ -135,9 +151,12 @@ class Overview:
         if asking.query.compare:
             before = asking.window.previous()
             questions.append(asking.question(MEASURES, group_by=(Dimension.OUTCOME_CLASS,), window=before))
+        if by:
+            questions.append(asking.question(USAGE, group_by=by))
         answers = await asking.totals(*questions)
         lines = answers[0].lines
         found = cut([msgspec.structs.replace(line, key=line.key[:1]) for line in lines], MODELS)
+        groups = cut(answers[-1].lines if by else (), asking.query.limit)
         previous = tally_of(answers[2].lines) if asking.query.compare else None
         return json_response(
             OverviewOut(
@@ -149,6 +168,18 @@ class Overview:
                 people=await _people(asking),
                 models=models_out(found),
                 other_models=None if found.other is None else total_out(found.other),
+                group_by=[name.value for name in asking.query.group_by],
+                groups=[
+                    OverviewGroupOut(
+                        **usage_fields(tally),
+                        key=named(by, key),
+                        share_ppm=ppm(tally["cost_nano"], found.total["cost_nano"]),
+                    )
+                    for key, tally in groups.groups
+                ],
+                other=None
+                if groups.other is None
+                else OtherUsageOut(**usage_fields(groups.other), groups=groups.other_groups),
                 quality=await quality_of(asking),
                 bucket=bucket.value,
                 series=[point_out(stamp(begin), tally) for begin, tally in found.series],

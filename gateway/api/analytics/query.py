@@ -128,7 +128,7 @@ class BucketQuery(PeriodQuery):
     )
 
 
-class GroupQuery(BucketQuery):
+class CutQuery(PeriodQuery):
     """Which calls, of which time, cut into groups."""
 
     group_by: Annotated[tuple[Name, ...], Field(max_length=2)] = Field(
@@ -154,3 +154,7 @@ class GroupQuery(BucketQuery):
         if len(set(given)) < len(given):
             raise ValueError("The dimensions must differ")
         return given
+
+
+class GroupQuery(CutQuery, BucketQuery):
+    """The same, and how fine the series is."""

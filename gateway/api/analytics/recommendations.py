@@ -8,12 +8,12 @@ from typing import Final
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from gateway.api.analytics.asking import Asking, PeriodOut, understood
+from gateway.api.analytics.asking import PeriodOut, only_by, understood
 from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.figures import COUNTED, TotalOut, tally_of, total_out
-from gateway.api.analytics.query import NAME, PeriodQuery
+from gateway.api.analytics.query import PeriodQuery
 from gateway.api.models import MoneyOut
-from gateway.api.problems import ApiError, json_response
+from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
 from gateway.api.views import money
 from storage.rollups.dimensions import DIMENSIONS, Dimension
@@ -77,7 +77,7 @@ class Recommendations:
     async def show(self, request: web.Request) -> web.Response:
         """What a period tells."""
         asking = await understood(request, self._deps, RecommendationsQuery)
-        _check_filters(asking)
+        only_by(asking.where, FILTERS, "Recommendations cannot be narrowed by", None)
         [totals] = await asking.totals(asking.question(COUNTED))
         since, until = (
             asking.window.since,
@@ -95,14 +95,6 @@ class Recommendations:
                 more=len(found) - len(shown),
             )
         )
-
-
-def _check_filters(asking: Asking[RecommendationsQuery]) -> None:
-    for dimension in asking.where:
-        if dimension not in FILTERS:
-            name, allowed = NAME[dimension].value, [NAME[one].value for one in FILTERS]
-            message = f"Recommendations cannot be narrowed by {name}. Allowed: {', '.join(allowed)}."
-            raise ApiError(400, "invalid_parameter", message, param=name, allowed=allowed)
 
 
 def _out(one: Recommendation) -> RecommendationOut:

@@ -20,8 +20,8 @@ from gateway.api.analytics.figures import (
     savings_out,
     total_fields,
 )
-from gateway.api.analytics.quality import BAND, ShareOut, quality_by, share_out
 from gateway.api.analytics.query import DEFAULT_GROUPS, MOST_GROUPS, PeriodQuery
+from gateway.api.analytics.verdicts import BAND, ShareOut, quality_by, share_out
 from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
 from storage.queries.analytics.routes import Key

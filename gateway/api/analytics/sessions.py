@@ -18,8 +18,10 @@ from gateway.api.analytics.figures import (
     Tally,
     TokensOut,
     TotalOut,
+    tally_of,
     tokens_out,
     total_fields,
+    total_out,
 )
 from gateway.api.analytics.query import PeriodQuery
 from gateway.api.models import MoneyOut
@@ -93,6 +95,7 @@ class SessionsOut(BaseModel):
     """Sessions of a period."""
 
     period: PeriodOut
+    total: TotalOut = Field(description="All calls of the period, also those that name no session.")
     sessions: int = Field(
         description="Different sessions; from three days on, of the UTC days the period touches."
     )
@@ -125,7 +128,7 @@ class Sessions:
     async def show(self, request: web.Request) -> web.Response:
         """The sessions of a period."""
         asking = await understood(request, self._deps, SessionsQuery)
-        [totals] = await asking.totals(asking.question(("calls",)))
+        [totals] = await asking.totals(asking.question(COUNTED))
         number = (await asking.people()).sessions
         conditions = asking.question(()).conditions
         since, until = asking.milliseconds
@@ -137,6 +140,7 @@ class Sessions:
         return json_response(
             SessionsOut(
                 period=asking.period_out(totals),
+                total=total_out(tally_of(totals.lines)),
                 sessions=number.count,
                 sessions_exact=number.exact,
                 days=await _days(asking),

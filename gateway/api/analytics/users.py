@@ -24,8 +24,8 @@ from gateway.api.analytics.figures import (
     total_out,
 )
 from gateway.api.analytics.groups import cut
-from gateway.api.analytics.quality import utc_days
 from gateway.api.analytics.query import DEFAULT_GROUPS, MOST_GROUPS, PeriodQuery
+from gateway.api.analytics.verdicts import utc_days
 from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
 from storage.queries.analytics.active import AGES, MONTH, Activity, Cohort, Span
