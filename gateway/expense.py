@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Final
 
@@ -18,10 +17,6 @@ WITHOUT_OUTPUT: Final = frozenset(("embeddings", "rerank", "moderation"))
 RATES_LAST_NS: Final = 60_000_000_000
 """Prices change by the hour at most."""
 _REMEMBERED: Final = 1_024
-_ENDS: Final = 8_192
-"""Bytes at either end of a request in which the number of answers is looked for."""
-_ANSWERS: Final = re.compile(rb'"(?:n|candidateCount)"\s*:\s*(\d{1,4})\b')
-_MOST_ANSWERS: Final = 128
 _USD: Final = Unit.USD
 _TOKENS: Final = Unit.TOKENS
 
@@ -63,14 +58,13 @@ class Rates:
 class Expense:
     """Tokens that go in and may come out, and their price by the list."""
 
-    __slots__ = ("_answers", "_call", "_input", "_price", "_priced")
+    __slots__ = ("_call", "_input", "_price", "_priced")
 
     def __init__(self, call: Call, tokens: int, price: Callable[[Call, int, int], int | None]) -> None:
         """``price`` gives nano-USD for tokens in and out, or ``None``."""
         self._call = call
         self._input = tokens
         self._price = price
-        self._answers = _answers_of(call.body)
         self._priced: dict[int, int | None] = {}
 
     def tokens(self, budget: Budget) -> int:
@@ -109,7 +103,7 @@ class Expense:
         if wire is None or wire.operation in WITHOUT_OUTPUT:
             return 0
         each = call.ask.max_tokens
-        return (budget.assumed_output_tokens if each is None else each) * self._answers
+        return (budget.assumed_output_tokens if each is None else each) * call.ask.answers
 
 
 class Free(Expense):
@@ -150,11 +144,3 @@ def counted(call: Call, tokens: int, book: PriceBook) -> Expense:
         return book.price(query).total
 
     return Expense(call, tokens, price)
-
-
-def _answers_of(body: bytes) -> int:
-    """How many answers the request wants."""
-    ends = body if len(body) <= 2 * _ENDS else body[:_ENDS] + body[-_ENDS:]
-    if b'"n"' not in ends and b'"candidateCount"' not in ends:
-        return 1
-    return min(max((int(found) for found in _ANSWERS.findall(ends)), default=1) or 1, _MOST_ANSWERS)

@@ -17,6 +17,7 @@ MOST_TAGS = 16
 MOST_TAG_NAME = 64
 MOST_TAG_VALUE = 512
 MOST_TOKENS = 2**31
+MOST_ANSWERS = 128
 
 
 class Asked(msgspec.Struct):
@@ -27,6 +28,8 @@ class Asked(msgspec.Struct):
     max_tokens: object = None
     max_completion_tokens: object = None
     max_output_tokens: object = None
+    n: object = None
+    best_of: object = None
     user: object = None
     safety_identifier: object = None
     service_tier: object = None
@@ -39,7 +42,7 @@ class Asked(msgspec.Struct):
 
 _ASKED = Shape(Asked)
 _PREFIX_NAMES = frozenset(
-    b"model stream max_tokens max_completion_tokens max_output_tokens".split()
+    b"model stream max_tokens max_completion_tokens max_output_tokens n best_of".split()
     + b"user safety_identifier service_tier session_id".split()
 )
 _ATTRIBUTES = ("user_id", "session_id")
@@ -72,6 +75,7 @@ def of_body(body: bytes, *, model: str | None = None, stream: bool | None = None
         text(asked.service_tier, 64),
         _wants_usage(asked.stream_options),
         _conversation(asked.conversation),
+        answers(asked.n, asked.best_of),
     )
 
 
@@ -81,6 +85,11 @@ def first_count(*values: object) -> int | None:
         if type(value) is int and 0 <= value <= MOST_TOKENS:
             return value
     return None
+
+
+def answers(*values: object) -> int:
+    """The most of the values that are sensible numbers of answers; 1 where none is."""
+    return max([1, *(min(value, MOST_ANSWERS) for value in values if type(value) is int)])
 
 
 def _from_part(body: bytes) -> Asked:

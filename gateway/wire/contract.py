@@ -29,6 +29,8 @@ class AskFields(msgspec.Struct, frozen=True, gc=False):
     wants_usage: bool = False
     """A stream was asked to report usage (``stream_options.include_usage``)."""
     conversation: str | None = None
+    answers: int = 1
+    """How many are wanted, each of up to ``max_tokens`` (``n``, ``best_of``, ``candidateCount``)."""
 
 
 class Reading(msgspec.Struct, frozen=True, gc=False):

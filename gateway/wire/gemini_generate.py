@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.wire.asking import of_body
+from gateway.wire.asking import answers, of_body
 from gateway.wire.contract import AskFields, Exchanged, Kept, Reader, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, google_error
@@ -55,6 +55,7 @@ class _Words(msgspec.Struct):
 
 class _Limits(msgspec.Struct):
     tokens: object = msgspec.field(name="maxOutputTokens", default=None)
+    candidates: object = msgspec.field(name="candidateCount", default=None)
 
 
 class _Ask(msgspec.Struct):
@@ -147,14 +148,15 @@ def read_ask(path: str, query: str, body: bytes) -> AskFields:
     found = _ASK.read(body)
     if found is None:
         return asked
-    limit = found.config.tokens if found.config is not None else None
-    labels = exact_object(found.labels)
-    if limit is not None or labels:
+    config, labels = found.config, exact_object(found.labels)
+    if config is not None or labels:
+        limit = config.tokens if config is not None else None
         tags = tuple((str(k)[:64], v[:512]) for k, v in (labels or {}).items() if isinstance(v, str))[:16]
         asked = msgspec.structs.replace(
             asked,
             max_tokens=limit if type(limit) is int and limit >= 0 else asked.max_tokens,
             tags=asked.tags or tags,
+            answers=answers(config.candidates) if config is not None else 1,
         )
     return asked
 

@@ -20,6 +20,27 @@ def test_every_spelling_of_the_token_limit() -> None:
         assert of_body(json.dumps({"max_tokens": value}).encode()).max_tokens is None
 
 
+@pytest.mark.parametrize(
+    ("value", "answers"), [(4, 4), (1, 1), (0, 1), (-3, 1), (True, 1), ("9", 1), (10**9, 128)]
+)
+def test_the_number_of_answers(value: object, answers: int) -> None:
+    """Wherever it stands: a request is decoded anyway. What only looks like it does not count."""
+    text = 'say "n": 9, "candidateCount": 9' * 2_000
+    middle = {
+        "messages": [{"role": "user", "content": text}],
+        "n": value,
+        "tools": [{"n": 64}],
+        "input": text,
+    }
+    assert of_body(json.dumps(middle).encode()).answers == answers
+    assert of_body(json.dumps({"n": value, "input": text}).encode()[:-9]).answers == answers
+    assert of_body(json.dumps({"prompt": text, "best_of": value}).encode()).answers == answers
+    wire = next(wire for wire in WIRES if wire.name == "gemini_generate")
+    config = {"contents": text, "generationConfig": {"candidateCount": value}, "n": 64, "more": text}
+    asked = wire.read_ask("/v1beta/models/m:generateContent", "", json.dumps(config).encode())
+    assert asked.answers == answers
+
+
 def test_attribution_fields() -> None:
     body = {
         "model": "m",
