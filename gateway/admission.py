@@ -13,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from gateway.call import Call
-from gateway.denial import denial, exceeded_header, remaining_header, unpriced_denial
+from gateway.denial import denial, notes_of, unpriced_denial
 from gateway.errors import Code, Refusal
 from gateway.expense import NOTHING, Expense, Rates, counted, guessed
 from gateway.keyring import KnownKey
@@ -23,7 +23,7 @@ from storage.budgets.amounts import spent
 from storage.budgets.model import Account, Budget, Mode, Unit, Unpriced, account_of, draws_alike
 from storage.budgets.scopes import Scopes
 from storage.budgets.windows import Calendar
-from telemetry.record import CallRecord
+from telemetry.record import FREE_METHODS, CallRecord
 
 SETTLING_S: Final = 2.0
 """How long a call waits where what calls under way hold, and may not need, would do."""
@@ -32,10 +32,8 @@ AGAIN_S: Final = 0.05
 _NS: Final = 1_000_000_000
 # Bound once: reading a member off its class costs as much as a function call.
 _BLOCK: Final = Unpriced.BLOCK
-_SOFT: Final = Mode.SOFT
 _SHADOW: Final = Mode.SHADOW
 _COUNTED: Final = frozenset((Unit.USD, Unit.TOKENS))
-_SAFE: Final = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 
 Tokens = Callable[[Call], Awaitable[int]]
 """Counts the tokens of a prompt off the loop."""
@@ -51,12 +49,23 @@ class Lender(Protocol):
         """Something is to be told or given back."""
 
 
+class Decided(msgspec.Struct, frozen=True):
+    """What became of a call that had to wait."""
+
+    refusal: Refusal | None = None
+    notes: bytes = b""
+    """Header lines for the answer, by what is known now."""
+
+
+Waiting = Callable[[], Awaitable[Decided]]
+
+
 class Admitted(msgspec.Struct, frozen=True):
     """A call that may go, or that must wait for a decision."""
 
     notes: bytes = b""
     """Header lines for the answer."""
-    waiting: Callable[[], Awaitable[Refusal | None]] | None = None
+    waiting: Waiting | None = None
     """Gives the decision."""
 
 
@@ -150,13 +159,11 @@ class Admission:
         if not accounts:
             return FREE
         if paid is None:
-            paid = call.method not in _SAFE
+            paid = call.method not in FREE_METHODS
         expense = guessed(call, self._rates) if paid else NOTHING
         purses = self._purses(accounts)
         holds: Holds = []
         enough = True
-        left: int | None = None
-        exceeded = b""
         for purse in purses:
             budget = purse.account.budget
             if purse.enforced:
@@ -165,19 +172,12 @@ class Admission:
                 amount = expense.amount(budget)
                 holds.append((purse, amount))
                 available = purse.granted - purse.used - purse.held
-                remaining = purse.left + available
                 # A guess at the prompt is no ground to draw on the last of an account.
-                if available < amount or (purse.counts and remaining <= amount * WIDE_CALLS):
+                if available < amount or (purse.counts and purse.left + available <= amount * WIDE_CALLS):
                     enough = False
-            else:
-                remaining = purse.limit - purse.spent - purse.local
-                if budget.mode is _SOFT and remaining <= 0:
-                    exceeded += exceeded_header(budget)
-                elif budget.mode is _SHADOW and remaining < expense.amount(budget):
-                    purse.denied += 1
-            if purse.shows and (left is None or remaining < left):
-                left = remaining
-        notes = exceeded if left is None else remaining_header(max(left, 0)) + exceeded
+            elif budget.mode is _SHADOW and purse.limit - purse.spent - purse.local < expense.amount(budget):
+                purse.denied += 1
+        notes = notes_of(purses)
         if enough:
             self._take(call.id, holds, purses)
             return Admitted(notes)
@@ -256,9 +256,7 @@ class Admission:
             self.lender.wake()
         self._holds[call_id] = holds + [(purse, 0) for purse in purses if not purse.enforced]
 
-    async def _decide(
-        self, call: Call, expense: Expense, holds: Holds, purses: list[Purse]
-    ) -> Refusal | None:
+    async def _decide(self, call: Call, expense: Expense, holds: Holds, purses: list[Purse]) -> Decided:
         """The decision near a limit; takes a count of the prompt and the database's word."""
         if self._count is not None and expense is not NOTHING and any(purse.counts for purse, _ in holds):
             expense = counted(call, await self._count(call), self._rates.book)
@@ -269,28 +267,29 @@ class Admission:
         while not any(purse.retired for purse in purses):
             short = _short(holds)
             if not short:
+                notes = notes_of(purses)
                 self._take_decided(call.id, holds, purses)
-                return None
+                return Decided(None, notes)
             if not await self._ask(short):
                 return self._without_database(call, holds, purses)
             lacking = [(purse, amount) for purse, amount in _short(short) if not purse.retired]
             hopeless = next((purse for purse, amount in lacking if not purse.could_pay(amount)), None)
             if hopeless is not None or (lacking and self._clock() >= until):
-                return self._deny(hopeless or lacking[0][0], call)
+                return Decided(self._deny(hopeless or lacking[0][0], call), notes_of(purses))
             if lacking:
                 await asyncio.sleep(AGAIN_S)
         return await self._decide_anew(call, paid=expense is not NOTHING)
 
-    async def _decide_anew(self, call: Call, *, paid: bool) -> Refusal | None:
+    async def _decide_anew(self, call: Call, *, paid: bool) -> Decided:
         """The decision where budgets changed while the call waited."""
         if call.id not in self._undecided:  # it has ended meanwhile
-            return None
+            return Decided()
         self._undecided.discard(call.id)
         try:
             admitted = self.admit(call, call.known, paid=paid)
         except Refusal as refusal:
-            return refusal
-        return None if admitted.waiting is None else await admitted.waiting()
+            return Decided(refusal)
+        return Decided(None, admitted.notes) if admitted.waiting is None else await admitted.waiting()
 
     async def _ask(self, short: Holds) -> bool:
         """Have the database lend what is missing; false: it does not answer."""
@@ -311,13 +310,14 @@ class Admission:
             self.lender.wake()
         return denial(purse, call.started_ns // _NS)
 
-    def _without_database(self, call: Call, holds: Holds, purses: list[Purse]) -> Refusal | None:
+    def _without_database(self, call: Call, holds: Holds, purses: list[Purse]) -> Decided:
+        notes = notes_of(purses)
         if self.strict:
             message = "The gateway cannot say now whether the budget allows this call; try again."
-            return Refusal(503, Code.BUDGET_UNKNOWN, message, retry_after=5)
+            return Decided(Refusal(503, Code.BUDGET_UNKNOWN, message, retry_after=5), notes)
         self.overdrawn += 1
         self._take_decided(call.id, holds, purses)
-        return None
+        return Decided(None, notes)
 
 
 def _short(holds: Holds) -> Holds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -14,6 +15,27 @@ from storage.budgets.model import Account, Budget, Unit, Window
 from storage.budgets.scopes import told
 
 _WORDS: Final = {Unit.TOKENS: "tokens", Unit.CALLS: "calls"}
+
+
+def notes_of(purses: Iterable[Purse]) -> bytes:
+    """Header lines: the least that is left of any account in USD, unless that is not known yet, and what is used up."""
+    least: int | None = None
+    unknown = False
+    exceeded = b""
+    for purse in purses:
+        if not purse.tells:
+            continue
+        remaining = purse.remaining
+        if remaining is None:
+            unknown = unknown or purse.shows
+            continue
+        if purse.warns and remaining <= 0:
+            exceeded += exceeded_header(purse.account.budget)
+        if purse.shows and (least is None or remaining < least):
+            least = remaining
+    if least is None or (unknown and least > 0):
+        return exceeded
+    return remaining_header(max(least, 0)) + exceeded
 
 
 def remaining_header(nano: int) -> bytes:

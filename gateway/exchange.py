@@ -8,10 +8,10 @@ bytes to the app.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Final, Self
 
+from gateway.admission import Waiting
 from gateway.call import Call, Progress
 from gateway.deadlines import overdue
 from gateway.draining import GONE
@@ -116,7 +116,7 @@ class Exchange:
                 else Outcome.GATEWAY_ERROR
             )
 
-    def dispatch(self, held: bytes, waiting: Callable[[], Awaitable[Refusal | None]] | None = None) -> None:
+    def dispatch(self, held: bytes, waiting: Waiting | None = None) -> None:
         """Put the call on record as opened and send it, once ``waiting`` (if given) has decided that it may go.
 
         ``held`` is the first part of a body that is not whole yet. Raises :class:`Refusal` when the call cannot
@@ -136,11 +136,12 @@ class Exchange:
         gear.live.add(self)
         self._attempt()
 
-    async def _wait(self, waiting: Callable[[], Awaitable[Refusal | None]]) -> None:
-        refusal = await waiting()
+    async def _wait(self, waiting: Waiting) -> None:
+        decided = await waiting()
         self.connecting = None
         if self.over:
             return
+        refusal, self.notes = decided.refusal, decided.notes
         if refusal is None:
             try:
                 self._open()
@@ -430,7 +431,7 @@ class Exchange:
     def revoke(self) -> None:
         """The key it was made with is no longer good: it ends here, and what it took is billed."""
         if not self.over:
-            message = f"The gateway key was revoked. Weighbridge call {self.call.id}."
+            message = f"The gateway key was revoked or has expired. Weighbridge call {self.call.id}."
             self._stop(Outcome.REVOKED, 401, Code.KEY_REVOKED, message)
 
     def _give_up(self, outcome: Outcome, status: int, code: Code, what: str) -> None:

@@ -47,7 +47,7 @@ class Governance:
         return self._admission
 
     async def start(self, spool_name: str, live: Iterable[Running], keys_changed: Callable[[], None]) -> None:
-        """``spool_name``: this process among all; ``live``: calls that end when their key is revoked."""
+        """``spool_name``: this process among all; ``live``: calls that end with their keys."""
         self.companion.owner = f"{self._host}:{spool_name}"
 
         def changed() -> None:
@@ -64,7 +64,7 @@ class Governance:
             self._db, self.companion.owner, self._admission, self._clock, _now_ms, self._dead
         )
         self._admission.lender = self._leasing
-        self.watch = Watch(self._db, self.ring, self._admission, changed)
+        self.watch = Watch(self._db, self.ring, self._admission, changed, _now_ms)
         await self.watch.start()
         self._leasing.start()
 

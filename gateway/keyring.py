@@ -6,6 +6,7 @@ The last good state is kept on disk, so that a gateway that starts without its d
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,8 @@ class KeyRing:
         self._ended: dict[str, str] = {}
         """Digest of a secret -> why it is not good, if it is not."""
         self._tokens: dict[str, TokenRow] = {}
+        self._ends: list[int] = []
+        """When keys expire, in that order."""
         self.limits: dict[str, Budget] = {}
         """Of all keys that are good, by the ids of the limits."""
         self.version = -1
@@ -71,6 +74,10 @@ class KeyRing:
         """Is a key that was good when a call began good now?"""
         known = self._by_id.get(key.id)
         return known is not None and known.is_good(now_ms)
+
+    def has_expired(self, after_ms: int, until_ms: int) -> bool:
+        """Has a key come to its end after the one moment and not after the other?"""
+        return bisect_right(self._ends, after_ms) < bisect_right(self._ends, until_ms)
 
     def token(self, secret: str, now_ms: int) -> TokenRow | None:
         """The token of this secret, if it is good."""
@@ -97,6 +104,7 @@ class KeyRing:
                 keys[row.previous_digest] = KnownKey(row.key, min(until, default=0), limits)
                 ended[row.previous_digest] = "was replaced by another"
         self._keys, self._by_id, self._ended = keys, by_id, ended
+        self._ends = sorted(known.until_ms for known in by_id.values() if known.until_ms is not None)
         self.limits = {limit.id: limit for known in by_id.values() for limit in known.limits}
         self._tokens = {row.digest: row for row in snapshot.tokens}
         self.version = snapshot.version

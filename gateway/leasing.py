@@ -13,8 +13,8 @@ from typing import Final
 from gateway.admission import Admission
 from gateway.purse import Purse
 from storage.budgets import leases
-from storage.budgets.leases import Ask
-from storage.control import ControlDatabase, ControlUnavailable
+from storage.budgets.leases import Ask, Standing
+from storage.control import ControlDatabase, ControlUnavailable, NoTables
 
 PATIENCE_S: Final = 5.0
 """The longest a call waits for a round; then the database counts as down. A refused connection is told at once."""
@@ -28,9 +28,16 @@ KEY_IDLE_S: Final = 0.5
 """The same for tokens per minute of a key: what a call did not need is soon needed by the next."""
 LOOK_S: Final = 2.0
 """How often accounts in use are looked at."""
+FIRST_LOOK_S: Final = 0.1
+"""How often those are that nobody has looked at."""
 RENEW_S: Final = 60.0
 SWEEP_S: Final = 5.0
 FORGET_S: Final = 300.0
+"""An account that no call draws on and of which nothing is held is not kept in memory."""
+UNTOLD_S: Final = 3_600.0
+"""So long the database may be away before what it was to be told of such an account is forgotten: leases end sooner."""
+KEY_UNTOLD_S: Final = 60.0
+"""The same for a limit of a key whose minute is over: what was used of it is of no interest any more."""
 LATELY_S: Final = 30.0
 MOST_LOOKED_AT: Final = 500
 """Accounts looked at at once: those that were drawn on last."""
@@ -61,11 +68,13 @@ class Leasing:
         self._answer: asyncio.Future[bool] | None = None
         self._down_until = 0.0
         self._retry_s = RETRY_S
-        self._look_at = self._renew_at = self._sweep_at = 0.0
+        self._look_at = self._first_look_at = self._renew_at = self._sweep_at = self._forget_at = 0.0
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._untold: set[Purse] = set()
         """Those that may have something to be told or given back."""
+        self._unseen: set[Purse] = set()
+        """Those that nobody has looked at yet."""
         self.failures = 0
         """Rounds the database did not answer."""
 
@@ -118,11 +127,13 @@ class Leasing:
         """Do what there is to do; nothing is raised, what could not be done stays to be done."""
         answer, self._answer = self._answer, None
         done = False
+        self._forget()
         try:
             if answer is None and self._clock() < self._down_until:
                 return
             touched, self._admission.touched = self._admission.touched, set()
             self._untold |= touched
+            self._unseen |= {purse for purse in touched if purse.tells and not purse.known}
             await self._retire()
             await self._borrow(touched)
             done, self._retry_s = True, RETRY_S
@@ -133,6 +144,8 @@ class Leasing:
                 purse for purse in self._untold if purse.owing or purse.denied or _is_tight(purse)
             }
             await self._keep_up()
+        except NoTables:  # they are being made; the watch tells of it where that takes too long
+            self._down_until = self._clock() + RETRY_S
         except ControlUnavailable as error:
             if not self.failures:
                 _logger.warning("budgets are kept from memory, the database does not answer: %s", error)
@@ -209,6 +222,11 @@ class Leasing:
         if now >= self._look_at:
             self._look_at = now + LOOK_S
             await self._look(now)
+        if self._unseen and now >= self._first_look_at:
+            self._first_look_at = now + FIRST_LOOK_S
+            unseen = [purse for purse in self._unseen if not (purse.known or purse.retired)]
+            await self._look_at_these(unseen[:MOST_LOOKED_AT])
+            self._unseen = set(unseen[MOST_LOOKED_AT:])
         if now >= self._renew_at:
             self._renew_at = now + RENEW_S
             await leases.renew(self._db, self._owner, self._now_ms())
@@ -219,20 +237,31 @@ class Leasing:
 
     async def _look(self, now: float) -> None:
         purses = self._admission.purses
-        end_s = self._now_ms() // 1000
-        for key, purse in list(purses.items()):
-            is_over = purse.account.end_s <= end_s or now - purse.touched_at > FORGET_S
-            if is_over and not (purse.held or purse.available > 0 or purse.owing or purse.denied):
-                del purses[key]
         lately = [purse for purse in purses.values() if now - purse.touched_at <= LATELY_S]
         lately.sort(key=lambda purse: -purse.touched_at)
         await self._miss_what_is_lost()
-        accounts = [purse.account for purse in lately[:MOST_LOOKED_AT]]
-        found = await leases.standings(self._db, accounts, self._now_ms())
-        for key, standing in found.items():
-            if key in purses:
-                purses[key].look(standing)
+        await self._look_at_these(lately[:MOST_LOOKED_AT])
         await self._give_back([purse for purse in purses.values() if _is_spare(purse, now)])
+
+    async def _look_at_these(self, purses: Sequence[Purse]) -> None:
+        accounts = [purse.account for purse in purses]
+        found = await leases.standings(self._db, accounts, self._now_ms())
+        for purse in purses:
+            purse.look(found.get(purse.account.key, Standing()))
+
+    def _forget(self) -> None:
+        """Keep no account in memory that is of no use any more, whether or not the database answers."""
+        now = self._clock()
+        if now < self._forget_at:
+            return
+        self._forget_at = now + LOOK_S
+        purses, now_s = self._admission.purses, self._now_ms() // 1000
+        gone = [purse for purse in purses.values() if _is_of_no_use(purse, now, now_s)]
+        for purse in gone:
+            del purses[purse.account.key]
+        self._untold.difference_update(gone)
+        self._unseen.difference_update(gone)
+        self._admission.touched.difference_update(gone)
 
     async def _miss_what_is_lost(self) -> None:
         """Nothing more is drawn on leases that are gone: expired while this worker was cut off, or given back unheard.
@@ -258,6 +287,16 @@ class Leasing:
 def _is_tight(purse: Purse) -> bool:
     """Does it hold something of an account of which not much is left?"""
     return purse.enforced and (purse.available > 0 or purse.held > 0) and not purse.is_wide(purse.latest)
+
+
+def _is_of_no_use(purse: Purse, now: float, now_s: int) -> bool:
+    """Can it be forgotten? ``now_s``: since 1970, UTC."""
+    idle, over = now - purse.touched_at, purse.account.end_s <= now_s
+    if purse.held or purse.asked or not (over or idle > FORGET_S):
+        return False
+    if not (purse.available > 0 or purse.owing or purse.denied):
+        return True
+    return idle > (KEY_UNTOLD_S if purse.is_of_key and over else UNTOLD_S)
 
 
 def _is_spare(purse: Purse, now: float) -> bool:

@@ -25,6 +25,7 @@ class Purse:
         "granted",
         "held",
         "is_of_key",
+        "known",
         "latest",
         "left",
         "limit",
@@ -34,8 +35,10 @@ class Purse:
         "retired",
         "shows",
         "spent",
+        "tells",
         "touched_at",
         "used",
+        "warns",
     )
 
     def __init__(self, account: Account) -> None:
@@ -46,6 +49,8 @@ class Purse:
         """What calls that wait need."""
         self.left = account.budget.limit
         """Of the account, beyond what all workers hold, when it was last looked at."""
+        self.known = False
+        """Was it ever looked at? Until then nobody knows what was spent before."""
         self.spent = 0
         """By all workers, when it was last looked at."""
         self.local = 0
@@ -76,6 +81,9 @@ class Purse:
         """The size of the prompt matters to it."""
         self.shows = budget.unit is _USD and budget.mode is not Mode.SHADOW
         """Apps are told what is left of it."""
+        self.warns = budget.mode is Mode.SOFT
+        """Apps are told when nothing is."""
+        self.tells = self.shows or self.warns
 
     @property
     def available(self) -> int:
@@ -102,11 +110,22 @@ class Purse:
         self.low_mark = self.available // 2
         self.spent, self.local = got.spent, 0
         self.left = max(self.limit - got.spent - got.lent, 0)
+        self.known = True
 
     def look(self, standing: Standing) -> None:
         """How the account stands."""
         self.spent, self.local = standing.spent, 0
         self.left = max(self.limit - standing.spent - standing.lent, 0)
+        self.known = True
+
+    @property
+    def remaining(self) -> int | None:
+        """Of the account, as far as this worker knows; ``None``: it has not looked, and did not use it up by itself."""
+        if self.enforced:
+            remaining = self.left + self.granted - self.used - self.held
+        else:
+            remaining = self.limit - self.spent - self.local
+        return remaining if self.known or remaining <= 0 else None
 
     def settle(self, held: int, amount: int) -> None:
         """A call that drew on it has ended and cost ``amount``."""

@@ -9,10 +9,9 @@ then on bytes pass as they come, with back-pressure, and copies of the messages 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from gateway.admission import FREE, Admitted
+from gateway.admission import FREE, Admitted, Waiting
 from gateway.call import Call, Progress, RequestHead
 from gateway.deadlines import overdue
 from gateway.errors import Code, Refusal, error_body, reason_of
@@ -95,7 +94,7 @@ class Tunnel(asyncio.Protocol):
         self._answered = Messages(MOST_MESSAGE)
         self._reader: Reader | None = None
         self._admitted = admitted
-        self._own = b"x-weighbridge-request-id: %b\r\n%b" % (call.id.encode("ascii"), admitted.notes)
+        self._own = self._lines(admitted.notes)
         self._over = False
         self._idle_since = gear.clock()
         self._blocked_since = 0.0
@@ -117,9 +116,13 @@ class Tunnel(asyncio.Protocol):
         if early:
             self.data_received(early)
 
-    async def _may_go(self, waiting: Callable[[], Awaitable[Refusal | None]]) -> bool:
+    def _lines(self, notes: bytes) -> bytes:
+        return b"x-weighbridge-request-id: %b\r\n%b" % (self.call.id.encode("ascii"), notes)
+
+    async def _may_go(self, waiting: Waiting) -> bool:
         """Wait for the decision; a refusal is answered."""
-        refusal = await waiting()
+        decided = await waiting()
+        refusal, self._own = decided.refusal, self._lines(decided.notes)
         if refusal is None and not self._over:
             try:
                 self._gear.sink.opened(opening_record(self.call))
@@ -295,7 +298,7 @@ class Tunnel(asyncio.Protocol):
         if self._progress.first_byte_at:
             self._end(Outcome.REVOKED)
         else:
-            self._tell(Outcome.REVOKED, 401, Code.KEY_REVOKED, "The gateway key was revoked.")
+            self._tell(Outcome.REVOKED, 401, Code.KEY_REVOKED, "The gateway key was revoked or has expired.")
 
     # ---- the end
 

@@ -16,7 +16,7 @@ from pricing.book import PriceBook, PriceQuery
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, added, format_usd
 from pricing.usage import Usage
 from telemetry.outcome import Outcome
-from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, What, Who
+from telemetry.record import FREE_METHODS, Answer, CallRecord, Route, Timing, UsageSource, What, Who
 
 NO_READING = Reading()
 
@@ -31,7 +31,6 @@ _UNREPORTED = UsageSource.NONE
 _UNANSWERED = Answer(error_type=Outcome.INTERRUPTED.error_type)
 MICROS: Final = 1_000_000
 _FREE = frozenset((Outcome.REFUSED, Outcome.CONNECT_FAILED))
-_SAFE_METHODS = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 
 
 def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, outcome: Outcome) -> Cost:
@@ -48,7 +47,7 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
         if told is not None:
             return told
     if reading.usage is None and reading.charge is None:
-        if call.target.wire is None and call.method in _SAFE_METHODS:
+        if call.target.wire is None and call.method in FREE_METHODS:
             return NOT_BILLABLE
         return UNPRICED
     cost = book.price(

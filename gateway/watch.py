@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
@@ -14,14 +14,16 @@ from gateway.admission import Admission
 from gateway.keyring import KeyRing, Snapshot
 from storage.budgets.admin import all_budgets
 from storage.budgets.scopes import Scopes
-from storage.control import ControlDatabase, ControlUnavailable
+from storage.control import ControlDatabase, ControlUnavailable, NoTables
 from storage.keys.admin import keys, tokens
 
 TICK_S: Final = 1.0
 FIRST_LOOK_S: Final = 1.0
 """How long a start waits for the database."""
 WORTH_TELLING: Final = 3
-"""Failures in a row; at the first start the tables are only being made."""
+"""Failures in a row."""
+WORTH_TELLING_OF_TABLES: Final = 30
+"""The same while the database answers and has no tables: at the first start they are being made."""
 _VERSIONS: Final = "SELECT name, version FROM control_versions"
 
 _logger = logging.getLogger("gateway.watch")
@@ -36,14 +38,18 @@ class Watch:
         ring: KeyRing,
         admission: Admission,
         keys_changed: Callable[[], None],
+        now_ms: Callable[[], int],
     ) -> None:
         self._db = db
         self._ring = ring
         self._admission = admission
         self._keys_changed = keys_changed
+        self._now_ms = now_ms
+        self._seen_ms = now_ms()
+        """Keys that expired until then were told of."""
         self._versions = (-1, -1)
         """Of the keys and of the budgets in memory."""
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._failures = 0
         self.trouble: str | None = None
         """Why the database cannot be looked at now."""
@@ -55,19 +61,27 @@ class Watch:
             self._admission.adopt(Scopes(last.budgets))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.look(), FIRST_LOOK_S)
-        self._task = asyncio.get_running_loop().create_task(self._run())
+        loop = asyncio.get_running_loop()
+        # Beside each other: a database that hangs must not keep a key alive.
+        self._tasks = [loop.create_task(self._again(work)) for work in (self.look, self.end_expired)]
 
     def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
 
-    async def _run(self) -> None:
+    async def _again(self, work: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
-                await self.look()
-            except Exception:  # a revocation must be seen, whatever went wrong before it
+                await work()
+            except Exception:  # the end of a key must be seen, whatever went wrong before it
                 _logger.exception("keys and budgets stay as they were")
             await asyncio.sleep(TICK_S)
+
+    async def end_expired(self) -> None:
+        """Keys that have expired since the last time are as good as revoked."""
+        before, self._seen_ms = self._seen_ms, self._now_ms()
+        if self._ring.has_expired(before, self._seen_ms):
+            self._keys_changed()
 
     async def look(self) -> None:
         """Take over what has changed. Nothing is raised; without the database everything stays as it was."""
@@ -80,7 +94,8 @@ class Watch:
         except (ControlUnavailable, msgspec.MsgspecError) as error:  # the latter: of a newer version
             self._failures += 1
             self.trouble = str(error)
-            if self._failures == WORTH_TELLING:
+            worth = WORTH_TELLING_OF_TABLES if isinstance(error, NoTables) else WORTH_TELLING
+            if self._failures == worth:
                 _logger.warning("keys and budgets stay as they were: %s", error)
 
     async def _take(self, versions: tuple[int, int]) -> None:

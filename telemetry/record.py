@@ -8,6 +8,7 @@ rule has to be broken.
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,8 @@ from pricing.usage import Usage
 from telemetry.outcome import Outcome
 
 SPOOL_FORMAT = 1
+FREE_METHODS: Final = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
+"""Listings, polls and deletions: what they ask of a provider is not work. (A WebSocket begins with a GET, and is.)"""
 
 
 class UsageSource(enum.StrEnum):

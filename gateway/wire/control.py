@@ -14,8 +14,8 @@ from gateway.wire.counts import Counts
 from gateway.wire.errors import openai_error
 from gateway.wire.paths import plain
 from pricing.usage import Usage
+from telemetry.record import FREE_METHODS
 
-_QUIET = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 _MANAGES = re.compile(
     r"/(?:files|uploads(?:/[^/]+/(?:parts|complete|cancel))?|assistants(?:/[^/]+)?|threads(?:/[^/]+)?"
     r"|threads/[^/]+/messages(?:/[^/]+)?|vector_stores(?:/.*)?|conversations(?:/.*)?"
@@ -42,7 +42,7 @@ def read_ask(path: str, query: str, body: bytes) -> AskFields:
 
 def matches(method: str, path: str) -> bool:
     short = plain(path)
-    if method in _QUIET:
+    if method in FREE_METHODS:
         return not short.endswith("/realtime")
     return method == "POST" and _MANAGES.search(short) is not None
 

@@ -7,15 +7,18 @@ from typing import Final
 from storage.address import Engine
 from storage.budgets.model import EVERY, TAG, Budget, Unit, Unpriced
 from telemetry.outcome import Outcome
-from telemetry.record import CallRecord
+from telemetry.record import FREE_METHODS, CallRecord
 
 MTOK: Final = 1_000_000
 BACKGROUND: Final = "background_job"
 """Operation of records that bill a call that is recorded already."""
+UPGRADED: Final = 101
+"""A WebSocket begins with a GET, and does."""
 _REFUSED: Final = Outcome.REFUSED
+_FREE_SQL: Final = ", ".join(f"'{method}'" for method in sorted(FREE_METHODS))
 CALLS_SQL: Final = (
     f"SUM(CASE WHEN outcome <> '{Outcome.REFUSED.value}' AND COALESCE(operation, '') <> '{BACKGROUND}'"
-    " THEN 1 ELSE 0 END)"
+    f" AND (method NOT IN ({_FREE_SQL}) OR http_status = {UPGRADED}) THEN 1 ELSE 0 END)"
 )
 UNPRICED_SQL: Final = "SUM(CASE WHEN cost_nano IS NULL THEN 1 ELSE 0 END)"
 _COLUMNS: Final = {
@@ -53,8 +56,11 @@ def spent(budget: Budget, record: CallRecord) -> int:
 
 
 def is_call(record: CallRecord) -> bool:
-    """Did a call of its own go to a provider?"""
-    return record.outcome is not _REFUSED and record.what.operation != BACKGROUND
+    """Did a call of its own go to a provider that asked for work?"""
+    what = record.what
+    if record.outcome is _REFUSED or what.operation == BACKGROUND:
+        return False
+    return what.method not in FREE_METHODS or record.answer.status == UPGRADED
 
 
 def tokens_of(record: CallRecord) -> int:

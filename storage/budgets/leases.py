@@ -7,7 +7,7 @@ back when its spool was replayed, or after :data:`LEASE_S`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from storage.address import Engine
 from storage.budgets.model import Account
 from storage.control.contract import ControlDatabase, Transaction
+from storage.control.repeating import repeated
 
 LEASE_S: Final = 600
 """A worker that is not heard of for so long holds nothing any more."""
@@ -54,6 +55,7 @@ class Standing(msgspec.Struct, frozen=True):
     denied: int = 0
 
 
+@repeated
 async def grant(db: ControlDatabase, owner: str, asks: Sequence[Ask], now_ms: int) -> list[Grant]:
     """Lend, all in one transaction. Accounts are locked in the order of their keys, so that nobody waits in a circle."""
     found: dict[tuple[str, str, str], Grant] = {}
@@ -105,14 +107,16 @@ async def open_account(tx: Transaction, account: Account) -> None:
     )
 
 
-async def give_back(db: ControlDatabase, owner: str, amounts: Iterable[tuple[Account, int]]) -> None:
+@repeated
+async def give_back(db: ControlDatabase, owner: str, amounts: Collection[tuple[Account, int]]) -> None:
     """Return what is not needed."""
     async with db.transaction() as tx:
         for account, amount in sorted(amounts, key=lambda one: one[0].key):
             await shrink(tx, owner, account, amount)
 
 
-async def settle(db: ControlDatabase, owner: str, amounts: Iterable[tuple[Account, int]]) -> None:
+@repeated
+async def settle(db: ControlDatabase, owner: str, amounts: Collection[tuple[Account, int]]) -> None:
     """Make spent of lent, for accounts that no row of a call counts on (limits of keys)."""
     async with db.transaction() as tx:
         for account, amount in sorted(amounts, key=lambda one: one[0].key):
@@ -129,7 +133,8 @@ async def shrink(tx: Transaction, owner: str, account: Account, amount: int) -> 
     await tx.run(f"DELETE FROM budget_leases {where} AND amount = 0", owner, *account.key)
 
 
-async def forfeit(db: ControlDatabase, owner: str, accounts: Iterable[tuple[str, str, str]]) -> None:
+@repeated
+async def forfeit(db: ControlDatabase, owner: str, accounts: Collection[tuple[str, str, str]]) -> None:
     """Hold nothing of accounts (their keys) any more: their budgets mean something else now."""
     async with db.transaction() as tx:
         for key in sorted(accounts):
@@ -142,7 +147,8 @@ async def own(db: ControlDatabase, owner: str) -> dict[tuple[str, str, str], int
     return {(str(b), str(s), str(w)): int(amount) for b, s, w, amount in await db.fetch(query, owner)}
 
 
-async def note_denied(db: ControlDatabase, counts: Iterable[tuple[Account, int]]) -> None:
+@repeated
+async def note_denied(db: ControlDatabase, counts: Collection[tuple[Account, int]]) -> None:
     """Calls that were refused for want of money (or would have been, in shadow)."""
     async with db.transaction() as tx:
         for account, count in sorted(counts, key=lambda one: one[0].key):
@@ -173,6 +179,7 @@ async def standings(
     return found
 
 
+@repeated
 async def renew(db: ControlDatabase, owner: str, now_ms: int) -> None:
     """This worker lives."""
     async with db.transaction() as tx:
@@ -185,6 +192,7 @@ async def owners(db: ControlDatabase) -> list[str]:
     return [str(owner) for (owner,) in await db.fetch("SELECT DISTINCT owner FROM budget_leases")]
 
 
+@repeated
 async def release(db: ControlDatabase, dead: Sequence[str], now_ms: int) -> None:
     """Take back what dead workers held, and what has expired; forget the minutes of keys that are long over."""
     async with db.transaction() as tx:
@@ -193,3 +201,9 @@ async def release(db: ControlDatabase, dead: Sequence[str], now_ms: int) -> None
         await tx.run("DELETE FROM budget_leases WHERE expires_ms <= ? OR amount = 0", now_ms)
         old = "DELETE FROM budget_accounts WHERE budget_id LIKE ? AND end_s < ?"
         await tx.run(old, f"{KEY_LIMIT}%", now_ms // 1000 - 3_600)
+        stale = (
+            "DELETE FROM budget_leases WHERE budget_id LIKE ? AND NOT EXISTS (SELECT 1 FROM budget_accounts AS account"
+            " WHERE account.budget_id = budget_leases.budget_id AND account.subject = budget_leases.subject"
+            " AND account.window_key = budget_leases.window_key)"
+        )
+        await tx.run(stale, f"{KEY_LIMIT}%")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from storage.address import Address, Engine
-from storage.control.contract import ControlDatabase, ControlUnavailable
+from storage.control.contract import ControlDatabase, ControlUnavailable, NoTables
 from storage.control.sqlite import SqliteControl
 
-__all__ = ["ControlDatabase", "ControlUnavailable", "control_of"]
+__all__ = ["ControlDatabase", "ControlUnavailable", "NoTables", "control_of"]
 
 
 def control_of(address: Address, timeout_s: float = 10.0, *, durable: bool = True) -> ControlDatabase:

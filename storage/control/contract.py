@@ -20,6 +20,14 @@ class ControlUnavailable(Exception):  # noqa: N818
     """The database does not answer, or has not the tables; the message holds no url."""
 
 
+class NoTables(ControlUnavailable):
+    """It answers, and lacks tables or columns of ours: they are being made, or wait for a migration."""
+
+
+class Collision(ControlUnavailable):
+    """Two transactions waited for each other; all of this one is undone, and it can be done again at once."""
+
+
 class Transaction(Protocol):
     """Statements that take effect together, or not at all."""
 

@@ -10,8 +10,10 @@ from typing import Any
 import asyncpg
 
 from storage.address import Address, Engine
-from storage.control.contract import ControlUnavailable, Row, Transaction, numbered
+from storage.control.contract import Collision, ControlUnavailable, NoTables, Row, Transaction, numbered
 
+_LACKS = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
+_COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
 _TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
@@ -65,7 +67,12 @@ class PostgresControl:
         if self._db is not None and broken:
             self._db.terminate()
             self._db = None
-        return ControlUnavailable(f"the database cannot be used: {type(error).__name__}")
+        kind = ControlUnavailable
+        if isinstance(error, _LACKS):
+            kind = NoTables
+        elif isinstance(error, _COLLIDED):
+            kind = Collision
+        return kind(f"the database cannot be used: {type(error).__name__}")
 
     async def close(self) -> None:
         if self._db is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.address import Address, Engine
-from storage.control.contract import ControlUnavailable, Row, Transaction
+from storage.control.contract import ControlUnavailable, NoTables, Row, Transaction
 from storage.sqlite_file import connect
 
 
@@ -53,7 +53,10 @@ class SqliteControl:
         try:
             return await loop.run_in_executor(self._thread, self._execute, statement, values)
         except (sqlite3.Error, OSError) as error:
-            raise ControlUnavailable(f"the database cannot be used: {type(error).__name__}") from error
+            lacks = isinstance(error, sqlite3.OperationalError) and str(error).startswith("no such ")
+            raise (NoTables if lacks else ControlUnavailable)(
+                f"the database cannot be used: {type(error).__name__}"
+            ) from error
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> tuple[list[Row], int]:
         if self._db is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from gateway.proxy import Limits
 from gateway.purse import Purse
 from pricing.book import PriceBook, PriceQuery
 from pricing.usage import Usage
-from storage.budgets.leases import Grant
-from storage.budgets.model import EVERY, Budget, Mode, Unit, Unpriced, Window
+from storage.budgets.leases import Grant, Standing
+from storage.budgets.model import EVERY, Budget, Mode, Unit, Unpriced, Window, account_of
+from storage.budgets.windows import span_of
 from storage.keys.model import Key, KeyRow, digest
 from storage.spool import SpoolFull
 from telemetry.outcome import Outcome
@@ -35,6 +37,7 @@ BODY: dict[str, Any] = {
     "messages": [{"role": "user", "content": "How heavy?"}],
 }
 USD = 10**9
+REMAINING = "x-weighbridge-budget-remaining-usd"
 SECRET = "wbk_" + "s" * 43
 WEBSOCKET = (
     b"GET /openai/v1/realtime?model=gpt-realtime HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\n"
@@ -48,6 +51,8 @@ class MemoryLender:
     def __init__(self, admission: Admission) -> None:
         del admission
         self.lent: dict[tuple[str, str, str], int] = {}
+        self.spent: dict[tuple[str, str, str], int] = {}
+        """Before this worker began."""
         self.answers = True
         self.asked = 0
         self.gate: asyncio.Event | None = None
@@ -61,10 +66,11 @@ class MemoryLender:
             return False
         for purse in purses:
             key = purse.account.key
-            free = purse.limit - self.lent.get(key, 0)
+            spent = self.spent.get(key, 0)
+            free = purse.limit - spent - self.lent.get(key, 0)
             amount = min(free, max(purse.asked - purse.available, 0))
             self.lent[key] = self.lent.get(key, 0) + amount
-            purse.take(Grant(amount, purse.used, self.lent[key] - purse.used))
+            purse.take(Grant(amount, spent + purse.used, self.lent[key] - purse.used))
         return True
 
     def wake(self) -> None:
@@ -138,11 +144,43 @@ async def test_what_a_call_cost_is_settled_and_what_is_left_is_told(
         left = []
         for turn in range(3):
             answer = await call(core.port, "POST", CHAT, json=BODY)
-            left.append(answer.header("x-weighbridge-budget-remaining-usd"))
+            left.append(answer.header(REMAINING))
             await core.record(turn + 1)
+            if not turn:
+                purse_of(core).look(Standing(spent=USD // 2))
         cost = core.records[0].cost.total
         assert cost
-        assert [_nano(one) for one in left] == [USD, USD - cost, USD - 2 * cost]
+        assert left[0] is None  # nobody has looked yet what was spent before
+        assert [_nano(one) for one in left[1:]] == [USD // 2, USD // 2 - cost]
+
+
+async def test_the_first_answer_tells_what_was_spent_before(
+    upstream: ScriptedUpstream, lane: LaneKind
+) -> None:
+    """A hard budget is looked at before its first call goes; of what is refused the same is told."""
+    upstream.default = reply(json=openai_chat())
+    async with core_of(upstream, lane, hard(USD)) as core:
+        (key,) = [account_of(hard(USD), "", span_of(Window.MONTH, "UTC", 1, int(time.time()))).key]
+        lender_of(core).spent[key] = USD // 4
+        first = await call(core.port, "POST", CHAT, json=BODY)
+        assert _nano(first.header(REMAINING)) == USD - USD // 4
+    async with core_of(upstream, lane, hard(USD)) as core:
+        lender_of(core).spent[key] = USD
+        refused = await call(core.port, "POST", CHAT, json=BODY)
+        assert (refused.status, refused.header(REMAINING)) == (429, "0")
+
+
+async def test_what_is_left_is_not_told_while_one_of_the_accounts_is_unknown(
+    upstream: ScriptedUpstream, lane: LaneKind
+) -> None:
+    upstream.default = reply(json=openai_chat())
+    budgets = [Budget(id=name, name=name, limit=limit) for name, limit in (("all", USD), ("more", 2 * USD))]
+    async with core_of(upstream, lane, *budgets) as core:
+        await call(core.port, "POST", CHAT, json=BODY)
+        for number, told in ((1, None), (0, "0.4")):
+            tuple(core.admission.purses.values())[number].look(Standing(spent=6 * USD // 10))
+            answer = await call(core.port, "POST", CHAT, json=BODY)
+            assert answer.header(REMAINING) == told
 
 
 def _nano(text: str | None) -> int:
@@ -162,7 +200,7 @@ async def test_a_soft_budget_tells_and_a_shadow_counts(upstream: ScriptedUpstrea
         assert (first.status, second.status) == (200, 200)
         assert first.header("x-weighbridge-budget-exceeded") is None
         assert second.header("x-weighbridge-budget-exceeded") == "s?ft"
-        assert second.header("x-weighbridge-budget-remaining-usd") == "0"
+        assert second.header(REMAINING) == "0"
         counted = {purse.account.budget.id: purse.denied for purse in core.admission.purses.values()}
         assert counted == {"s": 0, "h": 2}
 
@@ -373,3 +411,39 @@ async def test_a_key_may_make_so_many_calls_a_minute(
             statuses.append(answer.status)
         assert statuses == [200, 200, 429, 200, 200, 429]
         assert "2 calls per minute" in answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "limits", [{"calls_per_minute": 1}, {"concurrent": 1}, {"tokens_per_minute": 20_000}]
+)
+async def test_polls_and_listings_use_up_no_limit_of_a_key(
+    upstream: ScriptedUpstream, lane: LaneKind, tmp_path: Path, limits: dict[str, int]
+) -> None:
+    """Neither do they need what is left of one, nor do they leave less of it."""
+    gate = asyncio.Semaphore(0)
+    polled = reply(json={"object": "response", "status": "in_progress", "id": "resp_1"})
+    upstream.default = polled
+    budget = hard(1, unit=Unit.CALLS)
+    async with core_of(upstream, lane, budget, ring=ring_of(tmp_path, **limits)) as core:
+        header = ("x-weighbridge-key", SECRET)
+
+        async def poll() -> list[int]:
+            methods = ("GET", "HEAD", "DELETE", "GET")
+            path = "/openai/v1/responses/resp_1"
+            return [(await call(core.port, method, path, [header])).status for method in methods]
+
+        assert await poll() == [200] * 4
+        upstream.play(sse(openai_events(), gate=gate))
+        app = await RawClient.open(core.port)
+        app.request("POST", CHAT, [header], json={**BODY, "stream": True})
+        await upstream.seen(5)
+        assert (await call(core.port, "POST", CHAT, [header], json=BODY)).status == 429
+        assert await poll() == [200] * 4
+        for _ in range(20):
+            gate.release()
+        assert (await app.answer()).status == 200
+        methods = [record.what.method for record in core.records]
+        assert (methods.count("GET"), methods.count("HEAD"), methods.count("DELETE")) == (4, 2, 2)
+        used = {purse.account.budget.unit: purse.used for purse in core.admission.purses.values()}
+        assert used[Unit.CALLS] == 1
+        assert nothing_held(core)

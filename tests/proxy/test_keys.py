@@ -15,10 +15,16 @@ from rig.core import Core, LaneKind
 from rig.script import reply, sse
 from rig.upstream import ScriptedUpstream
 
+from gateway.call import Call
+from gateway.governance import Governance
 from gateway.identity import without_key
 from gateway.keyring import KeyRing, Snapshot
 from gateway.settings.choices import AuthMode
+from pricing.book import PriceBook
 from pricing.cost import CostStatus
+from storage.address import parse
+from storage.control import control_of
+from storage.keys.admin import create_key
 from storage.keys.model import Key, KeyRow, Token, TokenRow, digest, new_secret
 from telemetry.outcome import Outcome
 
@@ -315,6 +321,39 @@ async def test_a_running_stream_ends_with_its_key_and_is_billed(
         assert (record.outcome, record.answer.status) == (Outcome.REVOKED, 200)
         assert record.cost.status is CostStatus.ESTIMATED
         assert record.cost.total
+
+
+async def test_a_running_stream_ends_when_its_key_expires(
+    upstream: ScriptedUpstream, tmp_path: Path, lane: LaneKind, sqlite: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key changes, and nobody else calls."""
+    now_ms, address = time.time_ns() // 10**6, parse(sqlite, Path())
+    monkeypatch.setattr("gateway.governance._now_ms", lambda: now_ms)
+    monkeypatch.setattr("gateway.watch.TICK_S", 0.01)
+    db = control_of(address)
+    soon = msgspec.structs.replace(KEY, expires_ms=now_ms + 60_000)
+    secret = await create_key(db, soon, "test", now_ms)
+    await db.close()
+    governance = Governance(address, tmp_path / "data", tmp_path / "spool")
+    governance.admission(PriceBook.load(), time.monotonic, no_tokens, lambda: None, strict=False)
+    gate = asyncio.Semaphore(2)
+    upstream.play(sse(openai_events(), gate=gate))
+    async with Core(upstream.base, lane, mode=AuthMode.KEYS, ring=governance.ring) as core:
+        await governance.start("me", core.live, core.proxy.keys_changed)
+        app = await RawClient.open(core.port)
+        app.request("POST", CHAT, [("x-weighbridge-key", secret)], json={**BODY, "stream": True})
+        await app.until(b"Twelve")
+        now_ms += 59_999
+        await asyncio.sleep(0.05)
+        assert core.live
+        now_ms += 1
+        await app.closed()
+        assert (await core.record()).outcome is Outcome.REVOKED
+        await governance.stop(1)
+
+
+async def no_tokens(_: Call) -> int:
+    return 0
 
 
 async def test_a_call_that_waits_ends_with_its_key(

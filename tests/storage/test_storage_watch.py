@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.admission import Admission
-from gateway.keyring import KeyRing
+from gateway.keyring import KeyRing, Snapshot
 from gateway.leasing import Leasing
 from gateway.watch import Watch
 from pricing.book import PriceBook
@@ -21,7 +21,7 @@ from storage.budgets.admin import bump
 from storage.budgets.model import Budget, Mode
 from storage.control import ControlDatabase, control_of
 from storage.keys.admin import create_key, revoke_key
-from storage.keys.model import Key
+from storage.keys.model import Key, KeyRow
 
 INSERT = "INSERT INTO budgets (id, name, definition, created_ms, updated_ms) VALUES (?, ?, ?, 0, 0)"
 NEWER = '{"id":"new","name":"new","limit":1,"mode":"of-a-newer-version"}'
@@ -46,7 +46,7 @@ async def test_what_cannot_be_read_does_not_end_the_watch(
     db, own = control_of(parse(database, Path())), control_of(parse(database, Path()))
     secret = await create_key(db, Key(id="key_1", name="search"), "test", 0)
     ring = KeyRing(tmp_path)
-    watch = Watch(own, ring, Admission(PriceBook.load(), time.monotonic), lambda: None)
+    watch = Watch(own, ring, Admission(PriceBook.load(), time.monotonic), lambda: None, lambda: 0)
     await watch.start()
     await until(lambda: ring.find(secret.encode(), 0) is not None)
     await run(db, INSERT, "new", "new", NEWER)
@@ -82,3 +82,29 @@ async def test_a_round_that_fails_unforeseen_does_not_end_the_lending(
 
 def test_a_secret_that_is_no_text_is_not_known(tmp_path: Path) -> None:
     assert KeyRing(tmp_path).token("wbt_\udcff", 0) is None
+
+
+async def test_a_key_that_expires_ends_what_runs_with_it_also_without_the_database(tmp_path: Path) -> None:
+    """Told once for each key, however often somebody looks; the database need not answer for that."""
+    ring, told, now = KeyRing(tmp_path), 0, 1_000
+
+    def changed() -> None:
+        nonlocal told
+        told += 1
+
+    db = control_of(parse("postgresql://nobody@127.0.0.1:1/none", Path()))
+    watch = Watch(db, ring, Admission(PriceBook.load(), time.monotonic), changed, lambda: now)
+    rows = [
+        KeyRow(Key(id=f"key_{end}", name=f"key {end}", expires_ms=end), f"{end}", None, None, 0, None)
+        for end in (900, 2_000, 2_500, 4_000)
+    ]
+    ring.take(Snapshot(1, rows, []))
+    found = []
+    for at_ms in (1_500, 1_999, 2_000, 2_001, 3_000, 4_000, 5_000):
+        now = at_ms
+        await watch.look()
+        await watch.end_expired()
+        found.append(told)
+    assert found == [0, 0, 1, 1, 2, 3, 3]
+    assert watch.trouble is not None
+    await db.close()
