@@ -43,7 +43,7 @@ bench: $(VENV)/.dev ## CPU per call and per chunk, beside nginx and a naive prox
 	$(BIN)/python -m bench $(ARGS)
 	$(BIN)/python -m bench.streams
 
-bench-analytics: $(VENV)/.dev ## answers over ten million calls: time, size, what the sums cost the writer (ARGS="--quick")
+bench-analytics: $(VENV)/.dev ## every analytics endpoint over ten million calls: time, size, what the sums cost the writer (ARGS="--quick")
 	$(BIN)/python -m bench.analytics $(ARGS)
 
 conformance: $(VENV)/.dev ## recorded provider traffic through the gateway (needs the recordings beside the project)
