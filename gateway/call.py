@@ -18,6 +18,10 @@ class Recall(msgspec.Struct):
     """Where the proxy keeps what it made of a head that comes again (:mod:`gateway.familiar`)."""
 
     plan: Plan | None = None
+    who: Who | None = None
+    """Whom the last body named, with that head and plan."""
+    named: tuple[str | None, str | None, tuple[tuple[str, str], ...]] | None = None
+    """What that body said: user, session, tags."""
 
 
 class RequestHead(msgspec.Struct, frozen=True, gc=False):

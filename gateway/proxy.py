@@ -168,7 +168,7 @@ class Proxy:
                 target = self._targets.resolve(head.method, head.target)
                 plan = self._plan(head, target, started_ns)
                 if recall is not None:
-                    recall.plan = plan
+                    recall.plan, recall.named = plan, None
             target = plan.target
             self._check_body(head, len(body))
             wire = target.wire
@@ -321,7 +321,6 @@ class Proxy:
             request = b"%bContent-Length: %d\r\n\r\n%b" % (opening, size, sent)
         else:
             request = b"%b%b\r\n" % (opening, _framing(head, size, whole))
-        said = ask.user is not None or ask.session is not None or ask.tags
         call = Call(
             call_id(started_ns),
             started_ns,
@@ -329,7 +328,7 @@ class Proxy:
             target,
             ask,
             what_of(head.method, target, ask, len(body)),
-            attribution.who(head.scan.labels, ask, self._rules, head.scan.seen, key) if said else plan.who,
+            self._who_is(head, plan, ask),
             plan.route,
             trace,
             request,
@@ -341,6 +340,20 @@ class Proxy:
             known,
         )
         return call, b"" if whole else sent
+
+    def _who_is(self, head: RequestHead, plan: Plan, ask: AskFields) -> Who:
+        """Attribution with what the body says. The same head with the same names is the same answer."""
+        user, session, tags, recall = ask.user, ask.session, ask.tags, head.recall
+        if user is None and session is None and not tags:
+            return plan.who
+        named = (user, session, tags)
+        if recall is not None and recall.who is not None and recall.named == named:
+            return recall.who
+        key = plan.known.key if plan.known is not None else None
+        who = attribution.who(head.scan.labels, ask, self._rules, head.scan.seen, key)
+        if recall is not None:
+            recall.who, recall.named = who, named
+        return who
 
     def _trace(self, seen: dict[bytes, bytes]) -> Trace | None:
         parent = seen.get(b"traceparent")

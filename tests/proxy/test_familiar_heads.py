@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 from rig.client import RawClient
@@ -85,3 +87,21 @@ async def test_kept_connections_carry_bodies_of_changing_length(
         assert seen.body == body
         assert seen.head.raw.count(b"X-Team: " + team.encode()) == 1
     assert [record.who.team for record in core.ledger.closed_records] == list("aaaabbaa")
+
+
+async def test_the_body_names_its_own_user_whatever_came_before(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    client = await RawClient.open(core.port)
+    users: list[str | None] = ["ada", "ada", "bo", None, "ada", None, None, "bo", "bo"]
+    for user in users:
+        body = json.dumps({"model": "m", "messages": [], **({"user": user} if user else {})}).encode()
+        head = b"POST /openai/v1/chat/completions HTTP/1.1\r\nHost: gw\r\nx-weighbridge-team: core\r\n"
+        client.send(head + b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+        assert (await client.answer("POST")).status == 200
+    records = core.ledger.closed_records
+    assert [record.who.user for record in records] == users
+    assert {record.who.team for record in records} == {"core"}
+    assert [record.who.sources for record in records] == [
+        (("team", "header"), ("user", "body")) if user else (("team", "header"),) for user in users
+    ]
