@@ -26,7 +26,6 @@ from storage.targets.contract import (
 )
 from telemetry.record import CallRecord
 
-
 AT_ONCE = 16
 """Rows of one statement. Each statement lets go of Python's lock and takes it again, in turn with the loop that serves
 calls. Sixteen short rows have fewer parameters (976) than any SQLite allows (999), and more win nothing."""
