@@ -13,6 +13,8 @@ from storage.queries.calls import MAX_LIMIT, CallFilter
 from telemetry.outcome import Outcome
 
 DEFAULT_LIMIT: Final = 50
+MOST_NANO: Final = 2**63 - 1
+"""What a column of the database holds."""
 
 Text = Annotated[str, Field(min_length=1, max_length=512)]
 
@@ -35,7 +37,9 @@ class CallsQuery(BaseModel):
     key_id: Text | None = Field(default=None, description="Gateway key the call was made with.")
     outcome: Outcome | None = Field(default=None, description="How the call ended.")
     status: int | None = Field(default=None, ge=100, le=599, description="HTTP status the app saw.")
-    min_cost_nano: int | None = Field(default=None, ge=0, description="Cost at least this, in nano-USD.")
+    min_cost_nano: int | None = Field(
+        default=None, ge=0, le=MOST_NANO, description="Cost at least this, in nano-USD."
+    )
     unpriced: bool | None = Field(default=None, description="true: cost unknown; false: cost known.")
     failed: bool | None = Field(default=None, description="true: did not complete; false: completed.")
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most calls on a page.")

@@ -68,6 +68,7 @@ async def test_a_day_that_does_not_fit_is_found(database: str) -> None:
     async with analytics(database) as ask:
         found = await ask("/anomalies", period="30d")
         by_team = await ask("/anomalies", period="30d", group_by="team")
+        by_key = await ask("/anomalies", period="7d", group_by="team,key_id")
         calls = await ask("/anomalies", period="30d", measure="calls")
         long = await ask("/anomalies", period="90d", tz="Asia/Kolkata")
     [one] = found["anomalies"]
@@ -80,6 +81,8 @@ async def test_a_day_that_does_not_fit_is_found(database: str) -> None:
         ({"team": "search"}, 5_100_000)
     ]
     assert by_team["series"] == 2
+    # Calls are read for this one: a month of them, not three.
+    assert (by_key["compared_since"], len(by_key["anomalies"])) == ("2026-10-18T00:00:00+00:00", 1)
     assert calls["measure"] == "calls"
     assert [one["begin"] for one in long["anomalies"]] == [
         "2026-11-14T00:00:00+05:30",
@@ -170,7 +173,7 @@ async def test_scores_of_apps_by_their_parts(database: str) -> None:
     ("path", "params", "param"),
     [
         ("/anomalies", {"measure": "beauty"}, "measure"),
-        ("/anomalies", {"group_by": "team,model"}, "group_by"),
+        ("/anomalies", {"group_by": "team,model,user"}, "group_by"),
         ("/health-score", {"by": "colour"}, "by"),
         ("/recommendations", {"limit": "0"}, "limit"),
         ("/costs", {"forecast": "maybe"}, "forecast"),

@@ -11,12 +11,12 @@ import msgspec
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from gateway.api.analytics.asking import Asking, PeriodOut, stamp, understood
+from gateway.api.analytics.asking import MOST_DAYS_OF_CALLS, Asking, PeriodOut, stamp, understood
 from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.figures import COUNTED, ERRORS, Tally, TotalOut, total_out
 from gateway.api.analytics.groups import Cut, cut, named
 from gateway.api.analytics.period import Window, midnight_of
-from gateway.api.analytics.query import DIMENSION, BucketQuery, Name
+from gateway.api.analytics.query import GroupQuery
 from gateway.api.models import MoneyOut
 from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
@@ -27,6 +27,8 @@ from telemetry.insights.anomaly import DAILY, WEEKLY, Anomaly, Direction, anomal
 MEASURES: Final = (*COUNTED, "input_tokens", "output_tokens", *ERRORS)
 HISTORY: Final = {Bucket.DAY: timedelta(days=90), Bucket.HOUR: timedelta(days=14)}
 """What odd ones are compared with, at least, up to the end of the period."""
+HISTORY_OF_CALLS: Final = timedelta(days=MOST_DAYS_OF_CALLS)
+"""The same where every call of it has to be read."""
 _SEASON: Final = {Bucket.DAY: WEEKLY, Bucket.HOUR: DAILY}
 _STEP: Final = {Bucket.DAY: timedelta(days=1), Bucket.HOUR: timedelta(hours=1)}
 MOST_SHOWN: Final = 50
@@ -41,15 +43,16 @@ class Measure(enum.StrEnum):
     ERRORS = "errors"
 
 
-class AnomaliesQuery(BucketQuery):
+class AnomaliesQuery(GroupQuery):
     """Which calls, and what of them."""
 
     measure: Measure = Field(default=Measure.COST, description="What is looked at.")
-    group_by: Name | None = Field(
-        default=None,
-        description="Look at the most expensive groups, each by itself, not at all calls together.",
+    limit: int = Field(
+        default=10,
+        ge=1,
+        le=MOST_SHOWN,
+        description="With group_by, the most expensive groups are looked at, each by itself: so many.",
     )
-    limit: int = Field(default=10, ge=1, le=MOST_SHOWN, description="Most groups that are looked at.")
 
 
 class AmountOut(BaseModel):
@@ -106,10 +109,12 @@ class Anomalies:
     async def show(self, request: web.Request) -> web.Response:
         """What stands out in a period."""
         asking = await understood(request, self._deps, AnomaliesQuery)
-        query, bucket = asking.query, asking.bucket
-        by = () if query.group_by is None else (DIMENSION[query.group_by],)
-        window = _looked_at(asking.window, bucket)
+        query, by, bucket = asking.query, asking.group_by, asking.bucket
+        window = _looked_at(asking.window, bucket, HISTORY[bucket])
         question = asking.question(MEASURES, group_by=by, bucket=bucket, window=window)
+        if asking.reads_calls(question):
+            window = _looked_at(asking.window, bucket, min(HISTORY[bucket], HISTORY_OF_CALLS))
+            question = asking.question(MEASURES, group_by=by, bucket=bucket, window=window)
         [answer] = await asking.totals(question)
         found = cut(answer.lines, query.limit)
         told = [
@@ -130,9 +135,9 @@ class Anomalies:
         )
 
 
-def _looked_at(window: Window, bucket: Bucket) -> Window:
+def _looked_at(window: Window, bucket: Bucket, history: timedelta) -> Window:
     """The period with enough before it; whole days or hours."""
-    since = min(window.since, window.until - HISTORY[bucket])
+    since = min(window.since, window.until - history)
     if bucket is Bucket.DAY:
         return msgspec.structs.replace(window, since=midnight_of(since))
     hour = since.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

@@ -17,7 +17,7 @@ from gateway.api.analytics.figures import (
     ChangeOut,
     SavingsOut,
     Tally,
-    TokensOut,
+    TokenCountsOut,
     TotalOut,
     change_out,
     components_out,
@@ -44,7 +44,7 @@ class SpentOut(TotalOut):
     components: dict[str, MoneyOut] = Field(
         description="input, output, cache_read, cache_write, other; they add up."
     )
-    tokens: TokensOut
+    tokens: TokenCountsOut
     savings: SavingsOut
 
 

@@ -117,7 +117,7 @@ class TotalOut(BaseModel):
     unpriced_calls: int = Field(description="Calls whose cost is not known: they are not in cost.")
 
 
-class TokensOut(BaseModel):
+class TokenCountsOut(BaseModel):
     """Tokens as reported or counted; input holds cache_read and cache_write, output holds reasoning."""
 
     input: int
@@ -131,7 +131,7 @@ class UsageOut(TotalOut):
     """Cost, tokens and how calls ended."""
 
     streams: int
-    tokens: TokensOut
+    tokens: TokenCountsOut
     cache_hits: int = Field(description="Calls with input from the provider's prompt cache.")
     cache_read_ppm: int | None = Field(description="Cached part of all input tokens, parts per million.")
     errors: int = Field(description="Failed calls and errors of providers; not calls cancelled or refused.")
@@ -217,9 +217,9 @@ def usage_out(of: Tally) -> UsageOut:
     return UsageOut(**usage_fields(of))
 
 
-def tokens_out(of: Tally) -> TokensOut:
+def tokens_out(of: Tally) -> TokenCountsOut:
     """Tokens of each kind."""
-    return TokensOut(**{name.removesuffix("_tokens"): of[name] for name in TOKENS})
+    return TokenCountsOut(**{name.removesuffix("_tokens"): of[name] for name in TOKENS})
 
 
 def errors_out(of: Tally) -> dict[str, int]:

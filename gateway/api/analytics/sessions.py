@@ -16,7 +16,7 @@ from gateway.api.analytics.figures import (
     ERRORS,
     TOKENS,
     Tally,
-    TokensOut,
+    TokenCountsOut,
     TotalOut,
     tally_of,
     tokens_out,
@@ -87,7 +87,7 @@ class SessionOut(TotalOut):
     first_call_at: str
     last_call_at: str
     length_us: int
-    tokens: TokensOut
+    tokens: TokenCountsOut
     errors: int
 
 

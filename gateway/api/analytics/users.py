@@ -15,7 +15,7 @@ from gateway.api.analytics.figures import (
     COUNTED,
     TOKENS,
     Tally,
-    TokensOut,
+    TokenCountsOut,
     TotalOut,
     ppm,
     rounded,
@@ -103,14 +103,14 @@ class SpenderOut(TotalOut):
     tenant: str
     user: str | None = Field(description="null: calls that name no user.")
     share_ppm: int | None = Field(description="Of the total cost, parts per million.")
-    tokens: TokensOut
+    tokens: TokenCountsOut
 
 
 class OtherUsersOut(TotalOut):
     """The users beyond the limit, together."""
 
     users: int
-    tokens: TokensOut
+    tokens: TokenCountsOut
 
 
 class UsersOut(BaseModel):
