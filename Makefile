@@ -27,8 +27,8 @@ else
 	$(BIN)/python -m pytest $(ARGS)
 endif
 
-soak: $(VENV)/.dev ## run the long forms of the tests (faults, load, hostile input)
-	$(BIN)/python -m pytest -m soak $(ARGS)
+soak: $(VENV)/.dev ## run the long forms of the tests (faults, load, hostile input, property tests that look further)
+	$(BIN)/python -m pytest -m soak --hypothesis-profile explore $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint and types
 	$(BIN)/ruff format --check .
