@@ -9,7 +9,6 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import JSON
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -18,6 +17,7 @@ from sqlmodel import Field, SQLModel
 from storage.privacy.lookup import among, look
 from storage.store import StoreUnavailable
 from storage.tables import UtcDateTime
+from storage.upsert import insert_into
 
 _JSON = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
@@ -109,6 +109,5 @@ class EventLog:
         ]
         if not rows:
             return 0
-        dialect = postgresql if db.dialect.name == "postgresql" else sqlite
-        insert = dialect.insert(EVENTS).on_conflict_do_nothing().returning(EVENTS.c.message_id)
+        insert = insert_into(db, EVENTS).on_conflict_do_nothing().returning(EVENTS.c.message_id)
         return len((await db.execute(insert, rows)).all())

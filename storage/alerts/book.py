@@ -15,10 +15,11 @@ import msgspec
 from sqlalchemy import Row, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.alerts.database import AlertDatabase, insert_into
+from storage.alerts.database import AlertDatabase
 from storage.alerts.outbox import put
 from storage.alerts.tables import ALERTS, SILENCES, State
 from storage.mend import storable
+from storage.upsert import insert_into
 from telemetry.alerts.channels.contract import Post
 from telemetry.alerts.labels import DIMENSIONS, Labels
 from telemetry.alerts.message import Event, Message

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import and_, delete, insert, or_, select, update
 
 from storage.alerts.book import silence_of
-from storage.alerts.database import AlertDatabase, insert_into
+from storage.alerts.database import AlertDatabase
 from storage.alerts.tables import (
     ALERTS,
     CHANNELS,
@@ -29,6 +29,7 @@ from storage.alerts.tables import (
     TryRow,
 )
 from storage.queries.calls import CursorError
+from storage.upsert import insert_into
 from telemetry.alerts.silence import Silence
 
 MOST = 1000

@@ -16,8 +16,9 @@ import msgspec
 from sqlalchemy import and_, delete, exists, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.alerts.database import AlertDatabase, insert_into
+from storage.alerts.database import AlertDatabase
 from storage.alerts.tables import CHANNELS, DELIVERIES, TRIES, DeliveryState
+from storage.upsert import insert_into
 from telemetry.alerts.channels.contract import Parcel, Post, Reply
 from telemetry.alerts.channels.retry import Fate, pause_s
 from telemetry.alerts.message import Message

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from storage.budgets.model import Budget, Span, Window
+from telemetry.calendar import Kind, stretch_of
 
 FOREVER_S: Final = 253_402_300_799
 """End of the year 9999, UTC."""
@@ -42,38 +43,8 @@ def span_of(window: Window, timezone: str, week_start: int, at_s: int) -> Span:
     if size is not None:
         start = at_s - at_s % size
         return Span(_key(window, start), start, start + size)
-    zone = ZoneInfo(timezone)
-    day = datetime.fromtimestamp(at_s, zone).date()
-    first = _first_day(window, week_start, day)
-    start, end = _midnight(first, zone), _midnight(_next(window, first), zone)
-    if at_s < start:  # the clock went back over midnight: that hour belongs to the day before
-        first = _first_day(window, week_start, first - timedelta(days=1))
-        start, end = _midnight(first, zone), start
-    elif at_s >= end:
-        first = _next(window, first)
-        start, end = end, _midnight(_next(window, first), zone)
-    return Span(_key(window, start), start, end)
-
-
-def _first_day(window: Window, week_start: int, day: date) -> date:
-    if window is Window.DAY:
-        return day
-    if window is Window.WEEK:
-        return day - timedelta(days=(day.isoweekday() - week_start) % 7)
-    return day.replace(day=1)
-
-
-def _next(window: Window, first: date) -> date:
-    if window is Window.DAY:
-        return first + timedelta(days=1)
-    if window is Window.WEEK:
-        return first + timedelta(days=7)
-    return (first.replace(day=28) + timedelta(days=4)).replace(day=1)
-
-
-def _midnight(day: date, zone: ZoneInfo) -> int:
-    """The first second of a local day; where the clock skips midnight, the moment it does."""
-    return int(datetime.combine(day, time(), zone).timestamp())
+    found = stretch_of(Kind(window.value), ZoneInfo(timezone), at_s, week_start)
+    return Span(_key(window, found.start_s), found.start_s, found.end_s)
 
 
 def _key(window: Window, start_s: int) -> str:

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from sqlalchemy import Table, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -23,6 +22,7 @@ from storage.privacy.lookup import among, look
 from storage.quality.facts import Facts
 from storage.quality.tables import DAILY, DIMENSIONS, FEEDBACK, JUDGED, OUTCOMES
 from storage.store import StoreUnavailable
+from storage.upsert import insert_into
 from telemetry.quality import Measures, Opinion, Result, Scale, Source, measures_of
 
 MEASURES = Measures.__struct_fields__
@@ -225,11 +225,6 @@ async def _add_up(db: AsyncConnection, call: Facts, before: Measures) -> None:
     upsert = insert_into(db, DAILY).values(**row, **delta)
     added = {name: DAILY.c[name] + upsert.excluded[name] for name in MEASURES}
     await db.execute(upsert.on_conflict_do_update(index_elements=[DAILY.c.key], set_=added))
-
-
-def insert_into(db: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    """An insert that can say what to do about conflicts."""
-    return postgresql.insert(table) if db.dialect.name == "postgresql" else sqlite.insert(table)
 
 
 def _digest(*parts: object) -> str:

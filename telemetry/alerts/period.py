@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 from datetime import UTC, datetime, timedelta
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from telemetry.alerts.verdict import Window
+from telemetry.calendar import Kind, stretch_of
 
 
 class Period(enum.StrEnum):
@@ -18,26 +20,20 @@ class Period(enum.StrEnum):
     MONTH = "month"
 
 
+_KEYS: Final = {Period.DAY: "{:%Y-%m-%d}", Period.WEEK: "{:%G-W%V}", Period.MONTH: "{:%Y-%m}"}
+
+
 def calendar_window(period: Period, zone: ZoneInfo, now: datetime) -> Window:
     """The window that ``now`` (aware) is in; its ends are UTC. Days are 23 or 25 hours long when clocks change."""
-    local = now.astimezone(zone)
     if period is Period.HOUR:
         # Over UTC, because the hour before the clocks are put back comes twice.
-        start = local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+        start = now.astimezone(zone).replace(minute=0, second=0, microsecond=0).astimezone(UTC)
         return Window(f"{start:%Y-%m-%dT%H:%MZ}", start, start + timedelta(hours=1), calendar=True)
-    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
-    if period is Period.DAY:
-        first, after, key = midnight, midnight + timedelta(days=1), f"{midnight:%Y-%m-%d}"
-    elif period is Period.WEEK:
-        first = midnight - timedelta(days=midnight.weekday())
-        after, key = first + timedelta(days=7), f"{first:%G-W%V}"
-    else:
-        first = midnight.replace(day=1)
-        after, key = (first + timedelta(days=32)).replace(day=1), f"{first:%Y-%m}"
+    found = stretch_of(Kind(period.value), zone, int(now.timestamp()))
     return Window(
-        key,
-        first.replace(tzinfo=zone).astimezone(UTC),
-        after.replace(tzinfo=zone).astimezone(UTC),
+        _KEYS[period].format(found.first),
+        datetime.fromtimestamp(found.start_s, UTC),
+        datetime.fromtimestamp(found.end_s, UTC),
         calendar=True,
     )
 

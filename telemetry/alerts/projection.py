@@ -1,4 +1,9 @@
-"""Where spend will stand at the end of a window, if it goes on as it did."""
+"""Where spend will stand at the end of a window, if it goes on as it did.
+
+Not the forecast of :mod:`telemetry.insights.outlook`: an alert must be explained by one sentence, on a window of any
+kind (an hour, days that begin at a budget's own time), by the method its rule names, and after a week of history. So it
+is a mean of days: no trend, no bounds, nothing that is fitted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""What will have been spent by the end of the month, the quarter and the year. Pure, nano-USD."""
+"""What will have been spent by the end of the month, the quarter and the year. Pure, nano-USD.
+
+For plans: with a trend, with bounds, over calendar periods, on as much history as there is. What a budget's alert
+projects is simpler on purpose (:mod:`telemetry.alerts.projection`), so the two may differ.
+"""
 
 from __future__ import annotations
 

@@ -22,6 +22,8 @@ ZONES = (
     "Asia/Kolkata",
     "Australia/Lord_Howe",
     "America/Sao_Paulo",
+    "America/St_Johns",
+    "Africa/Cairo",
 )
 moments = st.integers(1_420_000_000_000_000, 2_050_000_000_000_000).map(
     lambda us: datetime.fromtimestamp(0, UTC) + timedelta(microseconds=us)
@@ -63,6 +65,19 @@ def test_the_hour_that_comes_twice_is_two_windows() -> None:
     assert first.key != second.key
     day = calendar_window(Period.DAY, zone, datetime(2026, 10, 25, 12, tzinfo=UTC))
     assert day.end - day.start == timedelta(hours=25)
+
+
+def test_the_minutes_after_which_the_day_begins_again_are_of_one_day() -> None:
+    """St. John's put its clocks back at one minute past midnight: 23:01 of the day before came again."""
+    zone = ZoneInfo("America/St_Johns")
+    first = datetime(2010, 11, 7, 2, 30, 30, tzinfo=UTC)  # half a minute past midnight of the 7th
+    again = first + timedelta(minutes=10)  # 23:10:30 of the 6th, once more
+    for period in (Period.DAY, Period.MONTH):
+        one, other = calendar_window(period, zone, first), calendar_window(period, zone, again)
+        assert one.start <= first < one.end
+        assert other.start <= again < other.end
+        assert one == other
+        assert one.start == datetime(2010, 11, 7, 2, 30, tzinfo=UTC) or period is Period.MONTH
 
 
 @given(moments, st.integers(60, 3_600))
