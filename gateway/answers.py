@@ -104,6 +104,8 @@ class Answers:
         if self._runner is not None:
             await self._runner.cleanup()
         await self._control.close()
+        if self._analytics is not None:
+            await self._analytics.close()  # follows the store
         if self._store is not None:
             await self._store.close()
         if self._quality is not None:
@@ -112,8 +114,6 @@ class Answers:
             await self._alerts.close()
         if self._exports is not None:
             await self._exports.close()
-        if self._analytics is not None:
-            await self._analytics.close()
 
     async def _load(self) -> web.Server:
         modules = await asyncio.to_thread(_import_api)

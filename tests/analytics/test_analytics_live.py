@@ -14,6 +14,7 @@ from rig.analytics import Asker, analytics
 from rig.ledger import record
 from rig.rollups import written
 
+from gateway.api.analytics.aside import Aside
 from gateway.api.analytics.feed import MOST_WAITING, Feed, Listener
 from gateway.api.viewer import Viewer
 from storage.store import Store, StoreUnavailable
@@ -158,3 +159,57 @@ async def test_the_feed_goes_on_where_it_was_when_the_database_is_back() -> None
         told = [await listener.next(ENOUGH) for _ in range(3)]
     assert [row.seq for row in told if row is not None] == [10, 20, 30]
     assert store.after[:3] == [7, 10, 20]
+
+
+class Lingering:
+    """A store whose queries take their time to be broken off."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.given_back = False
+
+    async def newest(self) -> int:
+        return 7
+
+    async def follow(self, **_: Any) -> AsyncIterator[CallRow]:
+        self.asked.set()
+        try:
+            await asyncio.Event().wait()
+            yield CallRow.model_construct(seq=8)
+        finally:
+            await asyncio.sleep(0.01)
+            self.given_back = True
+
+
+async def test_a_feed_that_is_closed_has_given_its_connection_back() -> None:
+    """Else the store is closed, and the loop, while a thread still answers."""
+    store = Lingering()
+    feed = Feed(store)
+    async with feed.listening(lambda row: True):
+        await store.asked.wait()
+    assert not store.given_back
+    await feed.close()
+    assert store.given_back
+
+
+async def test_what_is_asked_aside_is_broken_off_before_the_connections_are_closed() -> None:
+    aside, order = Aside(), list[str]()
+
+    async def asked() -> None:
+        order.append("asked")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            order.append("given back")
+
+    async def last() -> None:
+        order.append("closed")
+
+    running = asyncio.ensure_future(aside.run(asked()))
+    async with asyncio.timeout(ENOUGH):
+        while not order:
+            await asyncio.sleep(0.001)
+    await aside.close(last())
+    assert order == ["asked", "given back", "closed"]
+    assert (await asyncio.gather(running, return_exceptions=True))[0].__class__ is asyncio.CancelledError

@@ -92,8 +92,8 @@ async def analytics(
         async with TestClient(TestServer(api_app(given))) as client:
             yield Asker(client)
     finally:
-        await store.close()
         await deps.close()
+        await store.close()
 
 
 async def judged(url: str, opinions: Iterable[tuple[CallRecord, Opinion]]) -> None:

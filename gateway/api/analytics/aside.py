@@ -43,12 +43,21 @@ class Aside:
         """Do one last thing there, and end the thread."""
         if self._loop is None or self._thread is None:
             return await last
-        await self.run(last)
+        await self.run(_after_the_others(last))
         self._loop.call_soon_threadsafe(self._loop.stop)
         await asyncio.to_thread(self._thread.join)
         self._loop.close()
         self._loop = self._thread = None
         return None
+
+
+async def _after_the_others(last: Awaitable[None]) -> None:
+    """What is still asked is broken off, and its connections come back, before they are closed for good."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
+    await last
 
 
 async def _done(work: Awaitable[T]) -> T:

@@ -28,7 +28,9 @@ class AnalyticsDeps(msgspec.Struct, frozen=True):
     """Calls as they are recorded; ``None``: not served."""
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection. The store that is followed is not closed, and must not be yet."""
+        if self.feed is not None:
+            await self.feed.close()
         await self.aside.close(self._close())
 
     async def _close(self) -> None:

@@ -83,6 +83,7 @@ class Feed:
         self._pause = pause
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
+        self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def listeners(self) -> int:
@@ -112,9 +113,21 @@ class Feed:
             yield listener
         finally:
             self._listeners.discard(listener)
-            if not self._listeners and self._task is not None:
-                self._task.cancel()
-                self._task = None
+            if not self._listeners:
+                self._stop()
+
+    def _stop(self) -> None:
+        """Ends soon: a query under way is broken off, and its connection given back."""
+        if self._task is not None:
+            self._task.cancel()
+            self._ending.add(self._task)
+            self._task.add_done_callback(self._ending.discard)
+            self._task = None
+
+    async def close(self) -> None:
+        """Follow no longer, and leave no query behind; to be called before the store is closed."""
+        self._stop()
+        await asyncio.gather(*self._ending, return_exceptions=True)
 
     async def since(self, number: int) -> list[CallRow]:
         """Calls that were written after that number, the first :data:`MOST_WAITING` of them.
