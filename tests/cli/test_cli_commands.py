@@ -108,6 +108,19 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stderr.strip() == "[]"
 
 
+def test_a_worker_starts_without_what_it_may_never_need() -> None:
+    """Databases are loaded late or by kind, libraries of alert channels where one is configured."""
+    needless = ("sqlalchemy", "alembic", "asyncpg", "aiosqlite", "numpy", "datasketches", "tiktoken", "grpc")
+    needless += ("aiosmtplib", "standardwebhooks", "apprise", "pyarrow", "requests")
+    code = (
+        "import sys, gateway.serve; from gateway.alerting.plan import plan_of; from gateway.settings import load\n"
+        "plan = plan_of(load(None, {}), {})\n"
+        f"print(len(plan.rules), [name for name in {needless} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1 []"
+
+
 def test_python_m_gateway_is_the_same() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "gateway", "version"], capture_output=True, text=True, check=True

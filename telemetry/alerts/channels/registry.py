@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, Final
 
 import telemetry.alerts.channels as package
@@ -16,19 +15,36 @@ from telemetry.alerts.rule import NAME, NAME_HELP
 _NOT_CHANNELS: Final = frozenset(("alertmanager", "contract", "http", "public", "registry", "retry"))
 
 
-def scan() -> Iterator[Channel[Any]]:
-    """The ``CHANNEL`` of every file in this package, by file name."""
-    for info in pkgutil.iter_modules(package.__path__):
-        if info.name not in _NOT_CHANNELS:
-            module = importlib.import_module(f"{package.__name__}.{info.name}")
-            channel = module.CHANNEL
-            if not isinstance(channel, Channel) or channel.name != info.name:
-                raise TypeError(f"{module.__name__}.CHANNEL must be a Channel named {info.name!r}")
-            yield channel
+class Channels(Mapping[str, Channel[Any]]):
+    """The ``CHANNEL`` of every file in this package, by file name.
+
+    A file is loaded when its channel is asked for: each needs libraries, and most gateways have one kind or none.
+    """
+
+    def __init__(self) -> None:
+        found = (info.name for info in pkgutil.iter_modules(package.__path__))
+        self._names = tuple(name for name in found if name not in _NOT_CHANNELS)
+
+    def __getitem__(self, name: str) -> Channel[Any]:
+        if name not in self._names:
+            raise KeyError(name)
+        module = importlib.import_module(f"{package.__name__}.{name}")
+        channel = module.CHANNEL
+        if not isinstance(channel, Channel) or channel.name != name:
+            raise TypeError(f"{module.__name__}.CHANNEL must be a Channel named {name!r}")
+        return channel
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
-CHANNELS: Final[Mapping[str, Channel[Any]]] = MappingProxyType({one.name: one for one in scan()})
-"""Every kind by name."""
+CHANNELS: Final = Channels()
 
 
 def channel_of(name: str, table: Mapping[str, Any], environ: Mapping[str, str]) -> Post:
