@@ -192,7 +192,9 @@ class Answers:
         if row is None:
             return None
         token = row.token
-        return Viewer(token.name, tenant=token.tenant, team=token.team, user=token.user)
+        return Viewer(
+            token.name, tenant=token.tenant, team=token.team, user=token.user, content=token.content
+        )
 
     async def _publish(self, record: CallRecord) -> None:
         """Into the ledger, and to all that look on. Raises :class:`gateway.errors.Refusal`."""

@@ -10,12 +10,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
+import msgspec
+
 from gateway.alerting.jobs import alert_jobs
 from gateway.alerting.plan import plan_of
 from gateway.aliases import families
 from gateway.answers import Answers
 from gateway.attribution import Rules
 from gateway.background import BackgroundJobs
+from gateway.capturing.content import ContentMaker
+from gateway.capturing.keeper import Keeper, key_in
+from gateway.capturing.rules import CaptureRules
 from gateway.deadlines import Sweeper
 from gateway.defects import Defects
 from gateway.estimation import Estimator
@@ -43,12 +48,14 @@ from gateway.upstream import Pool
 from gateway.version import VERSION
 from gateway.wire.registry import WIRES
 from gateway.wire.tap import TapLimits
-from storage.address import parse
+from storage.address import Address, parse
+from storage.control import control_of
 from storage.leader import leadership
 from storage.ledger import SPOOL_FOLDER, Ledger, LedgerConfig
 from storage.writer import Pace
 from telemetry.config import Secrets, TelemetryConfig
 from telemetry.exporter import TelemetryExporter
+from telemetry.redact import Redactor
 from telemetry.sampling import Sampler
 from telemetry.spans import CostStyle, SpanStyle
 
@@ -56,6 +63,8 @@ UPSTREAM_IDLE_SECONDS: Final = 30.0
 """Idle connections to providers are closed after this."""
 FLUSH_SECONDS: Final = 3.0
 """How long spans and records may take to be flushed at the end; what is left stays in the spool."""
+CONTENTS_TIMEOUT_S: Final = 30.0
+"""A batch of contents may be some megabytes."""
 DRAIN_POLL_SECONDS: Final = 0.05
 FAREWELL_SECONDS: Final = 1.0
 """How long the last word to calls that did not finish may take (it waits for their record)."""
@@ -86,12 +95,14 @@ class Gateway:
         self.governance = Governance(
             self._address, settings.storage.data_dir, settings.storage.data_dir / SPOOL_FOLDER
         )
+        self.keeper = keeper(settings, self._address, self.table, self.defects)
         self.ledger = Ledger(
             ledger_config(settings),
             companions=(self.governance.companion,),
             interrupted=Interrupted(lambda: book_of(settings), self.table.price_as),
             written=self.governance.companion.written,
             budgets=self.governance.figures,
+            contents=lambda: self.keeper.stats,
         )
         self.telemetry = TelemetryExporter.from_config(
             telemetry_config(settings, self.table),
@@ -131,6 +142,8 @@ class Gateway:
             self.live,
             self.defects,
             tap_limits(settings),
+            capture_limits(settings),
+            self.keeper.put,
             self._estimator,
             BackgroundJobs(self._scale, self.defects).ended,
         )
@@ -145,6 +158,7 @@ class Gateway:
             forward_trace=settings.proxy.forward_traceparent,
             rules=self._rules,
             admission=self._admission,
+            capture=capture_rules(settings),
         )
         await self.governance.start(self.ledger.spool_name, self.live, self.proxy.keys_changed)
         self._api = Answers(settings, self.ledger, self, sinks)
@@ -212,7 +226,10 @@ class Gateway:
         self._sweeper.stop()
         await self.server.shutdown(0.5)
         await self._api.close()
-        await asyncio.to_thread(self._jobs.stop, FLUSH_SECONDS)
+        await asyncio.gather(
+            asyncio.to_thread(self._jobs.stop, FLUSH_SECONDS),
+            asyncio.to_thread(self.keeper.stop, FLUSH_SECONDS),
+        )
         self._pool.close()
         await self._estimator.idle()
         self._estimator.close()
@@ -273,7 +290,7 @@ def attribution_rules(settings: Settings) -> Rules:
 
 def keeping(settings: Settings) -> Keeping:
     retention = settings.retention
-    return Keeping(calls=retention.calls_days, events=retention.events_days)
+    return Keeping(calls=retention.calls_days, contents=retention.content_days, events=retention.events_days)
 
 
 def proxy_limits(settings: Settings) -> Limits:
@@ -284,6 +301,43 @@ def proxy_limits(settings: Settings) -> Limits:
 def tap_limits(settings: Settings) -> TapLimits:
     most = settings.limits.tap_bytes
     return TapLimits(event=most, document=most)
+
+
+def capture_limits(settings: Settings) -> TapLimits:
+    return msgspec.structs.replace(tap_limits(settings), sample=settings.capture.answer_bytes)
+
+
+def capture_rules(settings: Settings) -> CaptureRules:
+    """Raises :class:`SettingsError` where the key of the digests is to come from the environment and does not."""
+    said = settings.capture
+    if said.hash_key_env is not None and said.hash_key is None:
+        what = f"names {said.hash_key_env}, which is not in the environment"
+        how = "Set it to a long random text, and keep it: another one makes other digests"
+        raise SettingsError([Problem("capture.hash_key_env", what, how)])
+    return CaptureRules(said.content, said.tenants, said.keys_may_widen)
+
+
+def keeper(
+    settings: Settings, address: Address, table: ProviderTable, defect: Callable[[BaseException], None]
+) -> Keeper:
+    """Opens nothing, and starts no thread, before there is something to keep."""
+    capture_rules(settings)
+    said, salt = settings.capture, settings.attribution.salt
+
+    def maker() -> ContentMaker:
+        key = (
+            said.hash_key.get_secret_value().encode() if said.hash_key else key_in(settings.storage.data_dir)
+        )
+        keys = [one.key.get_secret_value() for one in table.destinations.values() if one.key is not None]
+        return ContentMaker(key, Redactor(keys), hides_users=salt is not None)
+
+    return Keeper(
+        lambda: control_of(address, CONTENTS_TIMEOUT_S, durable=False),
+        maker,
+        room=said.queue_bytes,
+        request_bytes=said.request_bytes,
+        defect=defect,
+    )
 
 
 def http_limits(settings: Settings, connections: int) -> HttpLimits:

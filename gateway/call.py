@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.capturing.rules import Wanted
 from gateway.headers import Scan
 from gateway.keyring import KnownKey
 from gateway.price_headers import PriceSaid
@@ -100,6 +101,8 @@ class Plan(msgspec.Struct, frozen=True):
     """The gateway key it comes with."""
     injects_usage: bool
     """Streams of this target are asked for their usage in the app's place."""
+    capture: Wanted | None = None
+    """What of prompt and answer is to be kept; ``None``: nothing."""
 
 
 class Call(msgspec.Struct, frozen=True, gc=False):
@@ -128,6 +131,8 @@ class Call(msgspec.Struct, frozen=True, gc=False):
     """We asked for usage in the app's place: the extra chunk is kept from the app."""
     known: KnownKey | None = None
     """The gateway key it was made with."""
+    capture: Wanted | None = None
+    """What of prompt and answer is to be kept; ``None``: nothing."""
 
 
 class Progress:

@@ -19,7 +19,8 @@ import msgspec
 from gateway.call import Call, Progress
 from gateway.wire.contract import Reading
 from gateway.wire.shapes import anything
-from gateway.wire.tap import Sample, Tap, TapLimits
+from gateway.wire.tap import Sample, Tap, text_of
+from gateway.wire.words import SAID, words
 from pricing.tokens import Ratios, TokenCounter
 from pricing.usage import Usage
 from telemetry.outcome import Outcome
@@ -34,17 +35,11 @@ LEARN_EVERY: Final = 128
 """One reported call in so many is counted to learn from."""
 MOST_TEXT: Final = 1_000_000
 """Characters of one prompt or answer that are looked at."""
-LONGEST_WORD: Final = 2_000
-"""A string without a space that is longer is data (an image, a file), not text."""
-
 TEXTUAL: Final = frozenset(("chat", "text_completion", "generate_content", "embeddings"))
 """Operations that are billed by tokens of text."""
 _WITHOUT_OUTPUT: Final = frozenset(("embeddings",))
 _UNSENT: Final = frozenset((Outcome.REFUSED, Outcome.CONNECT_FAILED))
 _COMPLETED: Final = Outcome.COMPLETED
-_NOT_TEXT: Final = frozenset(
-    ("model", "role", "type", "id", "tool_call_id", "data", "url", "file_data", "bytes")
-)
 _LATER: Final = frozenset(("tools", "functions", "response_format"))
 
 
@@ -186,19 +181,11 @@ class Estimator:
         texts: list[str] = []
         for name, value in body.items():
             if name == "messages" and isinstance(value, list):
-                texts += [" ".join(_strings(message)) for message in value[:10_000]]
+                texts += [" ".join(words(message)) for message in value[:10_000]]
             elif name in _LATER:
                 texts.append(msgspec.json.encode(value).decode())
-            elif name in (
-                "input",
-                "prompt",
-                "system",
-                "contents",
-                "systemInstruction",
-                "instructions",
-                "message",
-            ):
-                texts.append("\n".join(_strings(value)))
+            elif name in SAID:
+                texts.append("\n".join(words(value)))
         return self._counter.count_chat([text[:MOST_TEXT] for text in texts if text], model)
 
     def _learn(self, call: Call, reading: Reading, sample: Sample | None) -> None:
@@ -215,32 +202,7 @@ class Estimator:
 
 
 def _text_of(sample: Sample | None) -> str:
-    """The text in the sample, by reading it once more with a tap that keeps it."""
-    if sample is None:
-        return ""
-    again = Tap(
-        sample.wire, sample.call, sample.content_type, sample.content_encoding, TapLimits(keep_text=MOST_TEXT)
-    )
-    for piece in sample.pieces:
-        again.feed(piece)
-    again.end()
-    return again.text
-
-
-def _strings(value: object) -> list[str]:
-    """Every text in a piece of a request; names, ids and embedded data are none."""
-    found: list[str] = []
-    waiting = [value]
-    while waiting:
-        one = waiting.pop()
-        if isinstance(one, str):
-            if len(one) <= LONGEST_WORD or " " in one[:LONGEST_WORD]:
-                found.append(one)
-        elif isinstance(one, list):
-            waiting += reversed(one)
-        elif isinstance(one, dict):
-            waiting += [inner for name, inner in reversed(one.items()) if name not in _NOT_TEXT]
-    return found
+    return "" if sample is None else text_of(sample, MOST_TEXT)[0]
 
 
 def _completed(call: Call, reading: Reading, asked: int, made: int) -> Reading:

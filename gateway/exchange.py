@@ -275,7 +275,9 @@ class Exchange:
         if wire is None:
             return
         head = connection.head
-        self.tap = tap_of(wire, call, connection, self.gear.tap_limits)
+        gear = self.gear
+        limits = gear.tap_limits if call.capture is None else gear.capture_limits
+        self.tap = tap_of(wire, call, connection, limits)
         if hides_usage(call, head):
             self.filter = UsageFilter()
             if not self.client.http10:

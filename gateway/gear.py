@@ -94,6 +94,10 @@ class Gear(msgspec.Struct, frozen=True):
     defect: Callable[[BaseException], None]
     """Counts and logs a defect of ours."""
     tap_limits: TapLimits = TapLimits()
+    capture_limits: TapLimits = TapLimits()
+    """The same for calls of which content is kept."""
+    keep: Callable[[Call, Progress, Tap | None], None] | None = None
+    """Takes what is to be kept of prompt and answer (:class:`gateway.capturing.keeper.Keeper`); never raises."""
     counter: Counter | None = None
     job_ended: Callable[[Call, Reading], CallRecord | None] | None = None
     """The record of a background job that an answer tells of (:class:`gateway.background.BackgroundJobs`)."""

@@ -17,6 +17,7 @@ from gateway import attribution, headers
 from gateway.admission import FREE, Admission, Admitted
 from gateway.attribution import NO_ROUTE
 from gateway.call import Call, Plan, Progress, RequestHead, Target
+from gateway.capturing.rules import NO_CAPTURE, CaptureRules
 from gateway.errors import Code, Refusal, error_body
 from gateway.exchange import Exchange
 from gateway.gear import Client, Deadlines, Gear
@@ -119,6 +120,7 @@ class Proxy:
         forward_trace: bool = False,
         rules: attribution.Rules = attribution.DEFAULT_RULES,
         admission: Admission | None = None,
+        capture: CaptureRules = NO_CAPTURE,
     ) -> None:
         self.limits = limits
         self.refused: dict[str, int] = {}
@@ -132,6 +134,7 @@ class Proxy:
         self._forward_trace = forward_trace
         self._rules = rules
         self._admission = admission
+        self._capture = None if capture.never else capture
         self._epoch = object()
         """Stands for settings and keys: what was worked out under others counts no more."""
         self.closing = False
@@ -249,6 +252,7 @@ class Proxy:
             else:
                 signer = None
         wire = target.wire
+        who = attribution.who(scan.labels, NO_ASK, self._rules, scan.seen, key)
         return Plan(
             self._epoch,
             target,
@@ -258,7 +262,7 @@ class Proxy:
                 target.authority,
                 lines,
             ),
-            attribution.who(scan.labels, NO_ASK, self._rules, scan.seen, key),
+            who,
             attribution.route(scan.labels),
             signer,
             price_said(scan.labels) if scan.labels and self._trusts_prices(key) else None,
@@ -267,6 +271,7 @@ class Proxy:
             and wire.inject_usage is not None
             and b"content-encoding" not in scan.seen
             and self._targets.injects_usage(target),
+            None if self._capture is None else self._capture.wanted(scan.labels, scan.seen, who, key),
         )
 
     def _trusts_prices(self, key: Key | None) -> bool:
@@ -338,6 +343,7 @@ class Proxy:
             plan.price_said,
             hides_usage,
             known,
+            plan.capture,
         )
         return call, b"" if whole else sent
 

@@ -50,6 +50,8 @@ class Ticket:
             if reading.failed and outcome is _COMPLETED:
                 outcome = _PROVIDER_ERROR
         progress.finished_at = gear.clock()
+        if call.capture is not None and gear.keep is not None:
+            gear.keep(call, progress, tap)
         counter = gear.counter
         if counter is not None:
             if (reading.usage is None or outcome is not _COMPLETED) and counter.wants(

@@ -25,6 +25,7 @@ class Keeping(msgspec.Struct, frozen=True):
     """Days; 0: for ever."""
 
     calls: int = 0
+    contents: int = 0
     events: int = 0
 
 
@@ -88,5 +89,15 @@ def _forgetting(address: Address, keeping: Keeping, now: Callable[[], datetime])
         gone = await forget_events(address, now() - timedelta(days=keeping.events))
         return f"{gone} events deleted" if gone else None
 
-    wanted = ((keeping.calls, "retention", calls), (keeping.events, "retention of events", events))
+    async def contents() -> str | None:
+        from storage.contents.retention import forget_contents
+
+        gone = await forget_contents(address, now() - timedelta(days=keeping.contents))
+        return f"{gone} contents deleted" if gone else None
+
+    wanted = (
+        (keeping.calls, "retention", calls),
+        (keeping.contents, "retention of contents", contents),
+        (keeping.events, "retention of events", events),
+    )
     return [Job(name, HOUR_S, run) for days, name, run in wanted if days]

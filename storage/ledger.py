@@ -22,7 +22,7 @@ from storage.feed import Feed
 from storage.quarantine import Quarantine
 from storage.schema import Migrate
 from storage.spool import Spool, SpoolFull, WhenFull
-from storage.stats import BudgetStats, LedgerStats
+from storage.stats import BudgetStats, ContentStats, LedgerStats
 from storage.targets import open_target
 from storage.targets.contract import Companion, SchemaTooNew, Target
 from storage.vitals import Vitals
@@ -72,11 +72,13 @@ class Ledger:
         interrupted: Callable[[CallRecord], CallRecord] | None = None,
         written: Callable[[Sequence[CallRecord]], None] | None = None,
         budgets: Callable[[], BudgetStats] = BudgetStats,
+        contents: Callable[[], ContentStats] = ContentStats,
     ) -> None:
         """``target`` replaces the database of ``config.url``; raises ``AddressError`` for a url we do not know.
 
         ``interrupted`` completes the records of calls that died in mid-flight, ``written`` hears of records that are
-        in the database now; both in the writer's thread. ``budgets`` gives figures to be told with ours.
+        in the database now; both in the writer's thread. ``budgets`` and ``contents`` give figures to be told with
+        ours.
         """
         self._config = config
         self._address: Address = parse(config.url, config.data_dir)
@@ -91,6 +93,7 @@ class Ledger:
         self._interrupted = interrupted
         self._written = written
         self._budgets = budgets
+        self._contents = contents
         self._accepted = 0
         self._started = False
         self._telling = False
@@ -214,7 +217,7 @@ class Ledger:
         """Put this moment's figures where the other workers and the command line find them; costs next to nothing."""
         if self._started and not self._telling:
             self._telling = True
-            vitals = Vitals(os.getpid(), time.time_ns(), self.stats(), self._budgets())
+            vitals = Vitals(os.getpid(), time.time_ns(), self.stats(), self._budgets(), self._contents())
             task = self._loop.run_in_executor(None, write_vitals, self._spool.folder, vitals)
             task.add_done_callback(self._told)
 

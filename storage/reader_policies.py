@@ -28,6 +28,10 @@ END $$
 """
 """Where roles may not be made there is none afterwards."""
 _MINE: Final = "(SELECT reader.{0} FROM database_readers AS reader WHERE reader.role_name = current_user)"
+HAS_CONTENT_POLICIES: Final = (
+    "SELECT 1 FROM pg_policies WHERE schemaname = current_schema() AND tablename = 'call_contents'"
+    " AND policyname = 'own_contents'"
+)
 MAKE_POLICIES: Final = (
     "ALTER TABLE database_readers ENABLE ROW LEVEL SECURITY",
     "ALTER TABLE model_requests ENABLE ROW LEVEL SECURITY",
@@ -41,3 +45,12 @@ MAKE_POLICIES: Final = (
     f" AND user_id IS NOT DISTINCT FROM COALESCE({_MINE.format('user_id')}, user_id))",
 )
 """For the owner of the tables, where the group is there. Users that are no readers see what their grants say."""
+MAKE_CONTENT_POLICIES: Final = (
+    "ALTER TABLE call_contents ENABLE ROW LEVEL SECURITY",
+    "CREATE POLICY everybody ON call_contents USING (true)",
+    f"CREATE POLICY own_contents ON call_contents AS RESTRICTIVE TO {GROUP} USING ("
+    f" tenant_id = {_MINE.format('tenant_id')}"
+    f" AND team IS NOT DISTINCT FROM COALESCE({_MINE.format('team')}, team)"
+    f" AND user_id IS NOT DISTINCT FROM COALESCE({_MINE.format('user_id')}, user_id))",
+)
+"""The same for captured contents. Readers are not granted them: who grants them that opens what is theirs, and no more."""

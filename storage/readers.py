@@ -11,6 +11,7 @@ import hmac
 import os
 import re
 import secrets
+from itertools import chain
 from typing import Final
 
 import asyncpg
@@ -18,7 +19,15 @@ import msgspec
 
 from storage import audit
 from storage.control.contract import ControlDatabase, ControlUnavailable
-from storage.reader_policies import GROUP, HAS_GROUP, HAS_POLICIES, MAKE_GROUP, MAKE_POLICIES
+from storage.reader_policies import (
+    GROUP,
+    HAS_CONTENT_POLICIES,
+    HAS_GROUP,
+    HAS_POLICIES,
+    MAKE_CONTENT_POLICIES,
+    MAKE_GROUP,
+    MAKE_POLICIES,
+)
 
 NAME: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 SHORTEST: Final = 12
@@ -26,6 +35,8 @@ SHORTEST: Final = 12
 MOST_CONNECTIONS: Final = 10
 _ITERATIONS: Final = 4096
 _COLUMNS: Final = "role_name, tenant_id, team, user_id"
+_POLICIES: Final = {HAS_POLICIES: MAKE_POLICIES, HAS_CONTENT_POLICIES: MAKE_CONTENT_POLICIES}
+"""What finds policies, and what makes them."""
 _OPEN: Final = (
     "SELECT has_database_privilege(rolname, current_database(), 'CONNECT'),"
     " has_schema_privilege(rolname, current_schema(), 'USAGE'),"
@@ -131,7 +142,8 @@ def scram_verifier(password: str, salt: bytes | None = None) -> str:
 async def _prepare(db: ControlDatabase) -> None:
     """The group and the policies, where the migration could not make them."""
     try:
-        if await db.fetch(HAS_POLICIES):
+        missing = [made for found, made in _POLICIES.items() if not await db.fetch(found)]
+        if not missing:
             return
         async with db.transaction() as tx:
             await tx.run(MAKE_GROUP)
@@ -141,7 +153,7 @@ async def _prepare(db: ControlDatabase) -> None:
                 f"As one that may: CREATE ROLE {GROUP} NOLOGIN; GRANT {GROUP} TO this user WITH ADMIN OPTION",
             )
         async with db.transaction() as tx:
-            for statement in MAKE_POLICIES:
+            for statement in chain(*missing):
                 await tx.run(statement)
     except ControlUnavailable as error:
         raise _explained(error, GROUP) from error

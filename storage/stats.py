@@ -18,6 +18,19 @@ class BudgetStats(msgspec.Struct, frozen=True):
     """Rounds of the database that failed."""
 
 
+class ContentStats(msgspec.Struct, frozen=True):
+    """What this process has done with prompts and answers that were to be kept, since its start."""
+
+    kept: int = 0
+    """Calls whose content is in the database (or was nobody's to keep any more)."""
+    dropped: int = 0
+    """Calls whose content is lost: no room while the database was away, or no time at the end."""
+    failed: int = 0
+    """Calls whose content nothing could be made of."""
+    waiting: int = 0
+    """Calls whose content is on its way."""
+
+
 class LedgerStats(msgspec.Struct, frozen=True):
     """Figures of this process since its start; ``accepted == recorded + in_flight + spooled + dead_letters + lost``."""
 

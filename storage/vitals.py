@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from storage.claim import LOCK_SUFFIX
-from storage.stats import BudgetStats, LedgerStats
+from storage.stats import BudgetStats, ContentStats, LedgerStats
 
 NAME = "vitals.json"
 
@@ -27,6 +27,7 @@ class Vitals(msgspec.Struct, frozen=True):
     """UTC, nanoseconds since 1970."""
     stats: LedgerStats
     budgets: BudgetStats = BudgetStats()
+    contents: ContentStats = ContentStats()
 
 
 class Spool(msgspec.Struct, frozen=True):
@@ -77,9 +78,20 @@ def added_up(spools: list[Spool]) -> LedgerStats:
 
 def budgets_added_up(spools: list[Spool]) -> BudgetStats:
     """What the admission of all living workers has done."""
-    alive = [spool.vitals.budgets for spool in spools if spool.alive and spool.vitals is not None]
     names = BudgetStats.__struct_fields__
-    return BudgetStats(**{name: sum(getattr(one, name) for one in alive) for name in names})
+    return BudgetStats(**{name: sum(getattr(one.budgets, name) for one in _living(spools)) for name in names})
+
+
+def contents_added_up(spools: list[Spool]) -> ContentStats:
+    """What all living workers have done with contents."""
+    names = ContentStats.__struct_fields__
+    return ContentStats(
+        **{name: sum(getattr(one.contents, name) for one in _living(spools)) for name in names}
+    )
+
+
+def _living(spools: list[Spool]) -> list[Vitals]:
+    return [spool.vitals for spool in spools if spool.alive and spool.vitals is not None]
 
 
 def _is_held(lock: Path) -> bool:

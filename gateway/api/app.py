@@ -13,6 +13,7 @@ from gateway.api.analytics.endpoints import endpoints as analytics
 from gateway.api.audit import Audit
 from gateway.api.budgets import Budgets
 from gateway.api.calls import Calls
+from gateway.api.contents import Contents
 from gateway.api.control import ControlDeps
 from gateway.api.deps import ApiDeps, Health
 from gateway.api.docs import Docs
@@ -51,7 +52,7 @@ def _alerts(deps: ApiDeps) -> Iterator[Endpoint]:
 
 def _control(deps: ControlDeps | None) -> Iterator[Endpoint]:
     if deps is not None:
-        for resource in (Keys(deps), Tokens(deps), Budgets(deps), Audit(deps)):
+        for resource in (Keys(deps), Tokens(deps), Budgets(deps), Audit(deps), Contents(deps)):
             yield from resource.endpoints()
 
 

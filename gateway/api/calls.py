@@ -16,6 +16,7 @@ from gateway.api.query import CallsQuery, parse_calls_query
 from gateway.api.routes import Endpoint
 from gateway.api.viewer import viewer_of
 from gateway.api.views import call_out
+from storage.contents.keep import mode_of
 from storage.store import pending_row
 from storage.tables import CallRow
 
@@ -61,14 +62,13 @@ class Calls:
     async def cost(self, request: web.Request) -> web.Response:
         """One call's cost, explained."""
         row = await self._row(request)
-        return json_response(explanation_of(row, self._deps.book(), self._deps.price_as))
+        out = explanation_of(row, self._deps.book(), self._deps.price_as)
+        control = self._deps.control
+        content = None if control is None else await mode_of(control.db, out.id)
+        return json_response(out.model_copy(update={"content": content}))
 
     async def _row(self, request: web.Request) -> CallRow:
-        id_ = request.match_info["id"].lower()
-        if _ID.fullmatch(id_) is None:
-            raise ApiError(
-                400, "invalid_parameter", "id must be a call id, as in x-weighbridge-request-id.", param="id"
-            )
+        id_ = id_of(request)
         record = self._deps.pending(id_)
         row = await self._deps.store.get_call(id_) if record is None else pending_row(record)
         scope = viewer_of(request).scope
@@ -77,3 +77,13 @@ class Calls:
                 404, "call_not_found", f"There is no call {id_}. A call is stored a moment after it ended."
             )
         return row
+
+
+def id_of(request: web.Request) -> str:
+    """The call id in the path. Raises :class:`ApiError` 400."""
+    id_ = request.match_info["id"].lower()
+    if _ID.fullmatch(id_) is None:
+        raise ApiError(
+            400, "invalid_parameter", "id must be a call id, as in x-weighbridge-request-id.", param="id"
+        )
+    return id_

@@ -16,7 +16,7 @@ from gateway.api.routes import Endpoint
 from pricing.cost import CostStatus
 from storage.stats import LedgerStats
 from storage.store import Honesty, RollupAudit
-from storage.vitals import Spool, added_up, budgets_added_up, read
+from storage.vitals import Spool, added_up, budgets_added_up, contents_added_up, read
 
 LOOKED_BACK: Final = timedelta(days=30)
 
@@ -56,6 +56,11 @@ class IntegrityOut(BaseModel):
     calls_holding: int = Field(description="Calls under way that hold a part of a budget.")
     calls_denied: int = Field(description="Calls refused because a budget or a limit of a key was used up.")
     calls_overdrawn: int = Field(description="Calls let through because the database could not be asked.")
+    contents_kept: int = Field(description="Calls whose captured prompt and answer were written.")
+    contents_dropped: int = Field(
+        description="Calls whose captured content is lost: no room, or no time at the end."
+    )
+    contents_failed: int = Field(description="Calls of whose content nothing could be made.")
     calls: int = Field(description="Rows of the last 30 days, of all machines.")
     calls_estimated: int
     calls_unpriced: int
@@ -98,7 +103,7 @@ class Integrity:
 def integrity_of(spool: Path, honesty: Honesty, audit: RollupAudit | None) -> IntegrityOut:
     """Adds up what the workers under ``spool`` say of themselves. Reads a small file for each."""
     spools = read(spool)
-    total, budgets = added_up(spools), budgets_added_up(spools)
+    total, budgets, contents = added_up(spools), budgets_added_up(spools), contents_added_up(spools)
     workers = [worker_out(one) for one in spools]
     status = honesty.by_status
     return IntegrityOut(
@@ -121,6 +126,9 @@ def integrity_of(spool: Path, honesty: Honesty, audit: RollupAudit | None) -> In
         calls_holding=budgets.holding,
         calls_denied=budgets.denied,
         calls_overdrawn=budgets.overdrawn,
+        contents_kept=contents.kept,
+        contents_dropped=contents.dropped,
+        contents_failed=contents.failed,
         calls=sum(status.values()),
         calls_estimated=status.get(CostStatus.ESTIMATED, 0),
         calls_unpriced=status.get(CostStatus.UNPRICED, 0) + status.get(CostStatus.INVALID_USAGE, 0),

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from gateway.api.fit import known_of, not_one_of, wrong
 from gateway.api.values import Coming, Grace, ModelPattern, Positive, Title, Value, moment_text
 from gateway.attribution import HASHED, MAX_TAGS, hashed
+from gateway.settings.choices import Capture
 from storage.keys.model import Key, KeyRow, Token, TokenRow
 from telemetry.record import Who
 
@@ -63,6 +64,11 @@ class KeyIn(BaseModel):
     traced: bool = Field(
         default=False, description="The app exports spans of its calls itself: export none of ours."
     )
+    capture: Capture | None = Field(
+        default=None,
+        description="What of prompts and answers is kept at most: none, hash, redacted or full (more than is set only "
+        "with capture.keys_may_widen).",
+    )
     expires_at: Coming = Field(
         default=None, description="When it ends: a time (UTC if it does not say) or a span such as 90d."
     )
@@ -95,6 +101,7 @@ class KeyIn(BaseModel):
             concurrent=self.concurrent,
             trusts_prices=self.trusts_prices,
             traced=self.traced,
+            capture=None if self.capture is None else self.capture.value,
             expires_ms=self.expires_at,
         )
 
@@ -135,6 +142,7 @@ class KeyOut(BaseModel):
     concurrent: int | None = None
     trusts_prices: bool = False
     traced: bool = False
+    capture: str | None = None
     expires_at: str | None = Field(default=None, examples=["2027-01-01T00:00:00Z"])
     created_at: str
     revoked_at: str | None = None
@@ -166,6 +174,7 @@ class TokenIn(BaseModel):
     tenant: Value | None = Field(default=None, description="It sees this tenant only.")
     team: Value | None = Field(default=None, description="It sees this team only.")
     user: User | None = Field(default=None, description="It sees this user only.")
+    content: bool = Field(default=False, description="It may also read prompts and answers that were kept.")
     everything: bool = Field(
         default=False,
         description="Set it to true for a token without tenant, team and user, which sees all.",
@@ -195,6 +204,7 @@ class TokenIn(BaseModel):
             tenant=self.tenant,
             team=self.team,
             user=self.user,
+            content=self.content,
             expires_ms=self.expires_at,
         )
 
@@ -208,6 +218,7 @@ class TokenOut(BaseModel):
     tenant: str | None = None
     team: str | None = None
     user: str | None = None
+    content: bool = False
     expires_at: str | None = None
     created_at: str
     revoked_at: str | None = None
@@ -262,6 +273,7 @@ def token_out(row: TokenRow, now_ms: int) -> TokenOut:
         tenant=token.tenant,
         team=token.team,
         user=token.user,
+        content=token.content,
         expires_at=moment_text(token.expires_ms),
         created_at=moment_text(row.created_ms) or "",
         revoked_at=moment_text(row.revoked_ms),

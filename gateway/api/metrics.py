@@ -14,7 +14,7 @@ from gateway.api.guard import METRICS
 from gateway.api.routes import Endpoint
 from storage.stats import LedgerStats
 from storage.store import RollupAudit, StoreUnavailable
-from storage.vitals import Spool, added_up, budgets_added_up, read
+from storage.vitals import Spool, added_up, budgets_added_up, contents_added_up, read
 
 _TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTERS: Final = {
@@ -36,6 +36,12 @@ _BUDGETS: Final = {
     "overdrawn": ("counter", "Calls let through because the database could not be asked for a budget."),
     "unanswered": ("counter", "Rounds of borrowing that the database did not answer."),
     "holding": ("gauge", "Calls under way that hold a part of a budget."),
+}
+_CONTENTS: Final = {
+    "kept": ("counter", "Calls whose captured prompt and answer were written."),
+    "dropped": ("counter", "Calls whose captured content is lost: no room, or no time at the end."),
+    "failed": ("counter", "Calls of whose content nothing could be made."),
+    "waiting": ("gauge", "Calls whose captured content is on its way to the database."),
 }
 _GAUGES: Final = {
     "in_flight": "Calls under way.",
@@ -90,6 +96,10 @@ def exposition(spools: list[Spool], audit: RollupAudit | None = None) -> str:
     for name, (kind, text) in _BUDGETS.items():
         full = f"weighbridge_budget_calls_{name}" if name != "unanswered" else "weighbridge_budget_unanswered"
         lines += _metric(full + ("_total" if kind == "counter" else ""), kind, text, getattr(budgets, name))
+    contents = contents_added_up(spools)
+    for name, (kind, text) in _CONTENTS.items():
+        full = f"weighbridge_contents_{name}" + ("_total" if kind == "counter" else "")
+        lines += _metric(full, kind, text, getattr(contents, name))
     difference = sum(spool.vitals.stats.balance for spool in alive if spool.vitals is not None)
     text = "Accepted calls that are nowhere: anything but 0 is a defect."
     lines += _metric("weighbridge_integrity_difference", "gauge", text, difference)

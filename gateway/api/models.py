@@ -173,6 +173,8 @@ class ExplanationOut(BaseModel):
     rates_since: str | None = None
     rates_source: str | None = None
     notes: list[str] = []
+    content: str | None = None
+    """How prompt and answer are kept (hash, redacted, full): ``/api/calls/{id}/content``; ``null``: they are not."""
 
 
 class HealthOut(BaseModel):

@@ -51,6 +51,7 @@ class ErasedOut(BaseModel):
     """What was found of the person. All of it is gone, or nobody's; no sum has changed."""
 
     calls: int
+    contents: int = Field(description="Calls whose captured prompt and answer are deleted.")
     judged_calls: int
     feedback: int
     outcomes: int

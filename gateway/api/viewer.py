@@ -18,6 +18,8 @@ class Viewer(msgspec.Struct, frozen=True):
     tenant: str | None = None
     team: str | None = None
     user: str | None = None
+    content: bool = False
+    """May also read prompts and answers that were kept."""
 
     @property
     def scope(self) -> dict[str, str]:

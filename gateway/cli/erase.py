@@ -23,6 +23,7 @@ from storage.store import StoreUnavailable
 
 _PLACES: Final = {
     "calls": "calls",
+    "contents": "prompts and answers, deleted",
     "judged_calls": "calls with feedback",
     "feedback": "feedback",
     "outcomes": "outcomes",

@@ -17,12 +17,11 @@ from rich.text import Text
 from gateway.api.models import CallOut, CostLineOut, ExplanationOut
 from gateway.cli import wording
 from gateway.cli.choose_source import open_source
+from gateway.cli.find_call import RECENT, find_call
 from gateway.cli.options import config_option, fail, settings_from, url_option
 from gateway.cli.screen import console
 from gateway.cli.source import CallSource, SourceError
 
-RECENT: Final = 1000
-"""How many calls are searched for one whose id ends as given."""
 _PER: Final = {1_000_000: "per million", 1_000: "per thousand", 1: "per hour"}
 
 
@@ -60,12 +59,7 @@ def explain(call_id: str | None, config: Path | None, url: str | None, as_json: 
 
 
 async def _find(source: CallSource, call_id: str | None) -> tuple[CallOut, ExplanationOut] | None:
-    if call_id is not None and len(call_id) == 36:
-        call = await source.call(call_id.lower())
-    else:
-        page = await source.calls({"limit": str(RECENT if call_id else 1)})
-        wanted = (call_id or "").lower()
-        call = next((call for call in page.items if call.id.endswith(wanted)), None)
+    call = await find_call(source, call_id)
     if call is None:
         return None
     cost = await source.cost(call.id)
@@ -78,6 +72,9 @@ def _show(call: CallOut, explanation: ExplanationOut, screen: Console) -> None:
     if explanation.lines:
         show_lines(explanation, screen)
     show_total(explanation, screen)
+    if explanation.content is not None:
+        kept = f"Prompt and answer are kept ({explanation.content}): weighbridge content {call.id[-8:]}"
+        screen.print(kept, style="dim", markup=False)
 
 
 def _show_call(call: CallOut, screen: Console) -> None:

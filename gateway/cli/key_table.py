@@ -93,7 +93,7 @@ def print_tokens(screen: Console, tokens: Sequence[TokenOut], hidden: int) -> No
             token.name,
             token.id,
             state(token.state),
-            bound(token) if bound(token) != wording.NOTHING else "everything",
+            sees(token),
             day(token.expires_at),
             day(token.created_at),
         )
@@ -123,6 +123,7 @@ def print_key(screen: Console, key: KeyOut) -> None:
         "requires": ", ".join(key.required),
         "limits": limits(key),
         "trusts prices": "yes" if key.trusts_prices else "",
+        "content kept": key.capture or "",
         "traced": "by the app" if key.traced else "",
         "created": key.created_at,
         "expires": key.expires_at or "never",
@@ -142,6 +143,12 @@ def bound(one: KeyOut | TokenOut) -> str:
     """``tenant acme, team search``."""
     said = [(name, getattr(one, name, None)) for name in _BOUND]
     return ", ".join(f"{name} {value}" for name, value in said if value) or wording.NOTHING
+
+
+def sees(token: TokenOut) -> str:
+    """``tenant acme, with content``."""
+    said = bound(token) if bound(token) != wording.NOTHING else "everything"
+    return f"{said}, with content" if token.content else said
 
 
 def limits(key: KeyOut) -> str:

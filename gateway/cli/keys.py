@@ -37,6 +37,7 @@ ONE_OF: Final = (
     ("--user", "Its calls are this user's."),
     ("--project", "Its calls are for this project."),
     ("--environment", "Its calls are from this environment."),
+    ("--capture", "Keep at most this of its prompts and answers: none, hash, redacted, full."),
 )
 MANY: Final = (
     ("--tag", "NAME=VALUE", "A tag its calls have; repeatable."),

@@ -10,6 +10,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
 
+from gateway.api.content_models import ContentOut
 from gateway.api.models import CallOut, CallsOut, ExplanationOut
 from gateway.cli.exits import Exit
 from gateway.cli.source import SourceError
@@ -53,6 +54,10 @@ class ServerSource:
     async def cost(self, call_id: str) -> ExplanationOut | None:
         found = self._get(f"/api/calls/{quote(call_id, safe='')}/cost", missing=True)
         return None if found is None else ExplanationOut.model_validate(found)
+
+    async def content(self, call_id: str) -> ContentOut | None:
+        found = self._get(f"/api/calls/{quote(call_id, safe='')}/content", missing=True)
+        return None if found is None else ContentOut.model_validate(found)
 
     def _get(self, path: str, *, missing: bool = False) -> Any:
         guarded = self._token is not None and path.startswith("/api/")

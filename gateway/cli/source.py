@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from gateway.api.content_models import ContentOut
 from gateway.api.models import CallOut, CallsOut, ExplanationOut
 from gateway.cli.exits import Exit
 
@@ -19,10 +20,13 @@ class SourceError(Exception):
 
 
 class CallSource(Protocol):
-    """Calls, one call, one cost."""
+    """Calls, one call, one cost, one content."""
 
     async def calls(self, query: Mapping[str, str]) -> CallsOut: ...
 
     async def call(self, call_id: str) -> CallOut | None: ...
 
     async def cost(self, call_id: str) -> ExplanationOut | None: ...
+
+    async def content(self, call_id: str) -> ContentOut | None:
+        """What was kept of prompt and answer; leaves a line in the log of changes."""

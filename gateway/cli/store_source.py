@@ -8,17 +8,21 @@ from pathlib import Path
 
 from multidict import MultiDict
 
+from gateway.api.content_models import ContentOut, content_out
 from gateway.api.explanation import explanation_of
 from gateway.api.models import CallOut, CallsOut, ExplanationOut
 from gateway.api.problems import ApiError
 from gateway.api.query import parse_calls_query
 from gateway.api.views import call_out
+from gateway.cli.control_database import actor
 from gateway.cli.exits import Exit
 from gateway.cli.source import CallSource, SourceError
 from gateway.prices import book_of
 from gateway.providers.table import ProviderTable
 from gateway.settings import Settings
 from storage.address import Engine, parse
+from storage.contents.keep import content_of, mode_of, read_by
+from storage.control import ControlDatabase, ControlUnavailable, control_of
 from storage.queries.calls import CursorError
 from storage.store import Store, StoreUnavailable
 
@@ -26,8 +30,9 @@ from storage.store import Store, StoreUnavailable
 class StoreSource:
     """:class:`gateway.cli.source.CallSource` over a store."""
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, control: ControlDatabase, settings: Settings) -> None:
         self._store = store
+        self._control = control
         self._settings = settings
 
     async def calls(self, query: Mapping[str, str]) -> CallsOut:
@@ -44,7 +49,15 @@ class StoreSource:
         if row is None:
             return None
         table = ProviderTable.build(self._settings)
-        return explanation_of(row, book_of(self._settings), table.price_as)
+        out = explanation_of(row, book_of(self._settings), table.price_as)
+        return out.model_copy(update={"content": await mode_of(self._control, out.id)})
+
+    async def content(self, call_id: str) -> ContentOut | None:
+        found = await content_of(self._control, call_id)
+        if found is None:
+            return None
+        await read_by(self._control, actor(), call_id)
+        return content_out(found)
 
 
 @asynccontextmanager
@@ -58,9 +71,10 @@ async def open_store_source(settings: Settings) -> AsyncIterator[CallSource]:
             "Start one with 'weighbridge serve' (or 'weighbridge demo'), or name its settings with --config",
         )
     store = await Store.open(storage.url, data_dir=storage.data_dir)
+    control = control_of(address)
     try:
-        yield StoreSource(store, settings)
-    except StoreUnavailable as error:
+        yield StoreSource(store, control, settings)
+    except (StoreUnavailable, ControlUnavailable) as error:
         raise SourceError(
             str(error), "Is it up, and is storage.url right? 'weighbridge db check' tells more"
         ) from None
@@ -69,4 +83,5 @@ async def open_store_source(settings: Settings) -> AsyncIterator[CallSource]:
     except ApiError as error:
         raise SourceError(error.detail.message, code=Exit.USAGE) from None
     finally:
+        await control.close()
         await store.close()

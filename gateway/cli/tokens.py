@@ -57,6 +57,7 @@ def listing(config: Path | None, everything: bool, as_json: bool) -> None:
 @click.option("--team", metavar="X", help="It sees this team only.")
 @click.option("--user", metavar="X", help="It sees this user only.")
 @click.option("--all", "everything", is_flag=True, help="It sees everything; instead of the three.")
+@click.option("--content", is_flag=True, help="It may also read prompts and answers that were kept.")
 @click.option(
     "--expires", "expires_at", metavar="WHEN", help="When it ends: 90d, 2027-01-01, 2027-01-01T12:00:00Z."
 )
@@ -68,6 +69,7 @@ def create(
     team: str | None,
     user: str | None,
     everything: bool,
+    content: bool,
     expires_at: str | None,
     config: Path | None,
     as_json: bool,
@@ -79,7 +81,14 @@ def create(
     settings = settings_from(config)
     if everything == bool(tenant or team or user):
         fail("say what the token sees", "Name --tenant, --team or --user, or give --all alone", Exit.USAGE)
-    said = {"name": name, "tenant": tenant, "team": team, "user": user, "everything": everything}
+    said = {
+        "name": name,
+        "tenant": tenant,
+        "team": team,
+        "user": user,
+        "everything": everything,
+        "content": content,
+    }
     try:
         token = fit(TokenIn, {**said, "expires_at": expires_at}, known_of(settings)).to_token(new_token_id())
     except Unfit as error:

@@ -41,6 +41,11 @@ class AuthMode(enum.StrEnum):
 
 
 class Capture(enum.StrEnum):
-    """What of prompts and answers is kept."""
+    """What of prompts and answers is kept; each keeps more than the one before."""
 
     NONE = "none"
+    HASH = "hash"
+    """Digests, by which the same prompt is known again."""
+    REDACTED = "redacted"
+    """Their text without secrets and personal data."""
+    FULL = "full"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
+
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class Section(BaseModel):
@@ -15,3 +20,15 @@ class Section(BaseModel):
 def wrong(what: str, how: str) -> PydanticCustomError:
     """To be raised by a validator: what is wrong with the value, and how to mend it."""
     return PydanticCustomError("weighbridge", "{what}", {"what": what, "how": how})
+
+
+def _env_name(value: str) -> str:
+    if not _ENV_NAME.fullmatch(value):
+        raise wrong(
+            "is not the name of an environment variable",
+            "Write the variable's name (OPENAI_API_KEY), not the key itself",
+        )
+    return value
+
+
+EnvName = Annotated[str, AfterValidator(_env_name)]

@@ -23,7 +23,7 @@ from gateway.settings.choices import (
     WhenFull,
 )
 from gateway.settings.keeping import CaptureSection, Quality, Retention
-from gateway.settings.section import Section, wrong
+from gateway.settings.section import EnvName, Section, wrong
 from storage.address import AddressError
 from storage.address import parse as parse_address
 
@@ -31,7 +31,6 @@ ENV_PREFIX = "WEIGHBRIDGE_"
 ENV_DELIMITER = "__"
 _MIB = 1024 * 1024
 _PROVIDER_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
@@ -62,15 +61,6 @@ def _provider_name(value: str) -> str:
     return value
 
 
-def _env_name(value: str) -> str:
-    if not _ENV_NAME.fullmatch(value):
-        raise wrong(
-            "is not the name of an environment variable",
-            "Write the variable's name (OPENAI_API_KEY), not the key itself",
-        )
-    return value
-
-
 def _header_name(value: str) -> str:
     if not _HEADER_NAME.fullmatch(value):
         raise wrong("is not a header name", "Write it like x-api-key")
@@ -87,7 +77,6 @@ def _database_url(value: str) -> str:
 
 
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
-EnvName = Annotated[str, AfterValidator(_env_name)]
 HeaderName = Annotated[str, AfterValidator(_header_name)]
 ProviderName = Annotated[str, AfterValidator(_provider_name)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]

@@ -303,6 +303,16 @@ class Guessed:
         self._first = b""
 
 
+def text_of(sample: Sample, most: int) -> tuple[str, bool]:
+    """The text in a sample, by reading it once more with a tap that keeps it; and whether there is more than ``most``."""
+    limits = TapLimits(keep_text=most)
+    again = Tap(sample.wire, sample.call, sample.content_type, sample.content_encoding, limits)
+    for piece in sample.pieces:
+        again.feed(piece)
+    again.end()
+    return again.text, again.text_cut
+
+
 _ENOUGH = 6
 _LINES = frozenset(
     f"application/{name}"

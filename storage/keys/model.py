@@ -38,6 +38,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What an app says its call costs is believed."""
     traced: bool = False
     """The app exports spans of its model calls itself: ours would show each call twice."""
+    capture: str | None = None
+    """What of prompts and answers is kept at most (:class:`gateway.settings.choices.Capture`); ``None``: as it is set."""
     expires_ms: int | None = None
     """Milliseconds since 1970, UTC."""
 
@@ -68,6 +70,8 @@ class Token(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tenant: str | None = None
     team: str | None = None
     user: str | None = None
+    content: bool = False
+    """It may also read prompts and answers that were kept."""
     expires_ms: int | None = None
 
 

@@ -26,7 +26,7 @@ from storage.privacy.database import Person, PrivateDatabase
 from storage.privacy.erased import LOCK_KEY, NAME, digest_of
 from storage.privacy.files import delete_exports, mask_damaged
 from storage.privacy.governed import delete_accounts, delete_alerts, named_after
-from storage.privacy.said import clean_feedback, clean_judged, clean_outcomes, delete_events
+from storage.privacy.said import clean_feedback, clean_judged, clean_outcomes, delete_contents, delete_events
 from storage.privacy.sums import clean_sums
 from storage.store import StoreUnavailable
 
@@ -41,6 +41,8 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     """What was found of the person, by place; all of it is gone or nobody's."""
 
     calls: int = 0
+    contents: int = 0
+    """Prompts and answers: rows of one call each."""
     judged_calls: int = 0
     feedback: int = 0
     outcomes: int = 0
@@ -125,6 +127,8 @@ async def _keep_out(tx: Transaction, person: Person, now_ms: int, days: int) -> 
 async def _clean(
     db: PrivateDatabase, control: ControlDatabase, data_dir: Path, person: Person, told: Told, now: datetime
 ) -> Done:
+    told("prompts and answers")
+    contents = await delete_contents(db, person)
     told("calls")
     calls = await clean_calls(db, person)
     told("feedback, outcomes, events")
@@ -140,6 +144,7 @@ async def _clean(
     exports = await asyncio.to_thread(delete_exports, data_dir)
     return Done(
         calls=calls.calls,
+        contents=contents,
         judged_calls=judged,
         feedback=feedback,
         outcomes=outcomes,

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from storage.address import Engine
+from storage.control.contract import Transaction
 from storage.privacy.anonymous import anonymised
 from storage.rows import DEFAULT_TENANT
 from telemetry.record import CallRecord
@@ -75,6 +77,15 @@ class Erased:
         if version != self._version:
             self._take(version, [tuple(row) for row in await db.fetch(ALL)])
         return self._spared(records)
+
+    async def look(self, tx: Transaction) -> Look | None:
+        """Who was erased, within a transaction on either database; ``None``: nobody."""
+        if tx.engine is Engine.POSTGRESQL:
+            await tx.fetch(_SHARE)
+        ((version,),) = await tx.fetch(VERSION)
+        if version != self._version:
+            self._take(version, await tx.fetch(ALL))
+        return Look(self._known, self._clock()) if self._known else None
 
     def _take(self, version: int, rows: Iterable[Sequence[Any]]) -> None:
         if self._version >= 0:

@@ -11,6 +11,7 @@ from sqlalchemy import Row, Select, Table, or_, select
 
 from storage.alerts.tables import ALERTS
 from storage.budgets.model import decode
+from storage.contents.tables import CONTENTS
 from storage.control.contract import ControlDatabase
 from storage.events import EVENTS
 from storage.export.encoders import moment
@@ -34,6 +35,9 @@ async def told(db: PrivateDatabase, control: ControlDatabase, person: Person) ->
     )
     async for page in db.slices(calls, CALLS.c.id):
         yield _lines(CALLS, page)
+    contents = select(CONTENTS).where(*person.conditions(CONTENTS, "user_id", "session_id"))
+    async for page in db.slices(contents, CONTENTS.c.tenant_id, CONTENTS.c.call_id):
+        yield _lines(CONTENTS, page)
     for table, key in ((FEEDBACK, "id"), (OUTCOMES, "id"), (JUDGED, "call_id")):
         query = select(table).where(*person.conditions(table, "user_id"))
         async for page in db.slices(query, table.c[key]):

@@ -1,12 +1,13 @@
-"""Taking a person out of feedback and outcomes, whose sums stay, and deleting what they did (events)."""
+"""Taking a person out of feedback and outcomes, whose sums stay; deleting what they did (events) and what they wrote."""
 
 from __future__ import annotations
 
 from uuid import uuid4
 
-from sqlalchemy import bindparam, delete, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.contents.tables import CONTENTS
 from storage.events import EVENTS
 from storage.privacy.database import AT_ONCE, Person, PrivateDatabase
 from storage.quality.tables import FEEDBACK, JUDGED, OUTCOMES
@@ -51,6 +52,17 @@ async def delete_events(db: PrivateDatabase, person: Person) -> int:
     while found := await db.rows(query):
         async with db.changing() as connection:
             count += await _delete(connection, [(row.tenant_id, row.message_id) for row in found])
+    return count
+
+
+async def delete_contents(db: PrivateDatabase, person: Person) -> int:
+    """Prompts and answers of their calls, also of calls whose session was the id."""
+    theirs = person.conditions(CONTENTS, "user_id", "session_id")
+    key = (CONTENTS.c.tenant_id, CONTENTS.c.call_id)
+    count = 0
+    while found := await db.rows(select(*key).where(*theirs).limit(AT_ONCE)):
+        keys = [tuple(row) for row in found]
+        count += await db.done(delete(CONTENTS).where(tuple_(*key).in_(keys)))
     return count
 
 

@@ -2,54 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import Table, delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from storage.address import Address, Engine
-from storage.engine import writing_engine
+from storage.address import Address
 from storage.events import EVENTS
+from storage.forgetting import in_slices
 from storage.quality.tables import FEEDBACK, JUDGED, OUTCOMES
-from storage.schema import Fit
-from storage.store import Store
 
 SLICE = 500
-"""Calls, or events, of one transaction: in SQLite other writers wait no longer than that takes."""
-
-
-Step = Callable[[AsyncConnection, datetime], Awaitable[tuple[int, int]]]
-"""Deletes a slice; how many it found, and how many rows went."""
+"""Calls, or events, of one transaction."""
 
 
 async def forget_said(address: Address, before: datetime) -> int:
     """Delete what was said of calls that began before an aware time; how many rows. Raises SQLAlchemy's errors."""
-    return await _in_slices(address, before, _judged)
+    return await in_slices(address, before, _judged)
 
 
 async def forget_events(address: Address, before: datetime) -> int:
     """Delete events that happened before an aware time; how many. Raises SQLAlchemy's errors."""
-    return await _in_slices(address, before, _events)
-
-
-async def _in_slices(address: Address, before: datetime, step: Step) -> int:
-    if address.engine is Engine.SQLITE and not Path(address.dsn).exists():
-        return 0
-    engine = writing_engine(address, timeout_s=60.0)
-    gone = 0
-    try:
-        if await Store(address, engine).schema_fit() is not Fit.CURRENT:
-            return 0
-        more = SLICE
-        while more == SLICE:
-            async with engine.begin() as db:
-                more, rows = await step(db, before)
-            gone += rows
-    finally:
-        await engine.dispose()
-    return gone
+    return await in_slices(address, before, _events)
 
 
 async def _judged(db: AsyncConnection, before: datetime) -> tuple[int, int]:

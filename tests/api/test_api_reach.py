@@ -33,7 +33,11 @@ from storage.alerts.book import AlertBook
 from storage.alerts.database import AlertDatabase
 from storage.alerts.desk import AlertDesk
 from storage.budgets.model import DIMENSIONS
+from storage.contents.keep import keep
+from storage.contents.model import Content, Piece
+from storage.control import control_of
 from storage.ledger import Ledger, LedgerConfig
+from storage.privacy.erased import Erased
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who
 
@@ -68,7 +72,7 @@ class Row(msgspec.Struct, frozen=True):
 
     @property
     def marks(self) -> set[str]:
-        found = set(re.findall(r"[a-z]+-of-[a-z]+-[a-z]+-[a-z]+", str(self.record)))
+        found = set(re.findall(r"[a-z]+-of-[a-z]+-[a-z]+-[a-z]+", f"{self.record} {content(self)}"))
         return {*self.who.values(), *found, self.record.id}
 
     def is_of(self, reader: dict[str, str]) -> bool:
@@ -148,6 +152,17 @@ async def fill(folder: Path) -> None:
         ledger.closed(row.record)
     assert await ledger.drained(20)
     await ledger.stop(5)
+    control = control_of(parse(None, folder))
+    await keep(control, [content(row) for row in ROWS], Erased())
+    await control.close()
+
+
+def content(row: Row) -> Content:
+    """Prompt and answer of a call."""
+    who, said = row.record.who, f"text-of-{'-'.join(name.partition('-')[2] for name in row.who.values())}"
+    piece = Piece("full", 9, said, said)
+    at_ms = row.record.timing.started_ns // 1_000_000
+    return Content(who.tenant or "", row.record.id, at_ms, who.team, who.user, who.session, piece, piece)
 
 
 async def alert(folder: Path) -> None:
@@ -303,10 +318,24 @@ async def test_no_route_tells_a_reader_of_others(running: Gateway, session: Sess
         assert all(row.record.id in seen for row in ROWS if row.is_of(reader))
 
 
+async def test_prompts_and_answers_need_a_right_of_their_own(running: Gateway, session: Session) -> None:
+    reader = READERS["of a team"]
+    secrets = [(await token(running, session, {**reader, "content": right}))[1] for right in (False, True)]
+    for row in ROWS:
+        path = f"/api/calls/{row.record.id}/content"
+        closed, status = [(await read(session, "GET", path, bearer(secret)))[0] for secret in secrets]
+        assert closed == 403
+        assert status == (200 if row.is_of(reader) else 404)
+
+
 async def test_the_marks_are_found_where_everything_may_be_seen(running: Gateway, session: Session) -> None:
     """The search above finds what it looks for."""
     _, secret = await token(running, session, {"everything": True})
     seen = ""
+    _, with_content = await token(running, session, {"everything": True, "content": True})
+    for row in ROWS:
+        path = f"/api/calls/{row.record.id}/content"
+        seen += (await read(session, "GET", path, bearer(with_content)))[1]
     for path in ("/api/calls", "/api/budgets", "/api/alerts", "/api/alerts/rules"):
         status, body = await read(session, "GET", path, bearer(secret))
         assert status == 200

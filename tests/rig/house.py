@@ -16,14 +16,18 @@ from storage.alerts.tables import ALERTS, DELIVERIES, TRIES
 from storage.budgets import admin
 from storage.budgets.companion import BudgetCompanion
 from storage.budgets.model import Budget
+from storage.contents.keep import keep
+from storage.contents.model import Content, Piece
 from storage.control import control_of
 from storage.engine import reading_engine, writing_engine
 from storage.events import Event, EventKind, EventLog
 from storage.ledger import Ledger
 from storage.privacy.database import Person
 from storage.privacy.erase import Report, erase
+from storage.privacy.erased import Erased
 from storage.quality.facts import facts_of
 from storage.quality.keep import Outcome, QualityLog, Rating
+from storage.rows import DEFAULT_TENANT
 from storage.schema import Migrate
 from storage.store import pending_row
 from storage.targets import open_target
@@ -60,6 +64,25 @@ class House:
             ledger.closed(one)
         assert await ledger.drained(20)
         await ledger.stop(5)
+
+    async def contents(self, *records: CallRecord) -> None:
+        """Their prompts and answers, as the keeper writes them."""
+        control = control_of(self.address)
+        contents = [
+            Content(
+                one.who.tenant or DEFAULT_TENANT,
+                one.id,
+                one.timing.started_ns // 1_000_000,
+                one.who.team,
+                one.who.user,
+                one.who.session,
+                Piece("full", 9, f"I am {one.who.user}", "d1"),
+                Piece("full", 9, f"Hello {one.who.user}", "d2"),
+            )
+            for one in records
+        ]
+        await keep(control, contents, Erased())
+        await control.close()
 
     async def erase(self, *ids: str, tenant: str | None = None, **more: Any) -> Report:
         person = Person(ids or (ADA,), tenant)
@@ -173,6 +196,7 @@ async def fill(house: House) -> list[CallRecord]:
     target = open_target(house.address, migrate=Migrate.MANUAL, timeout_s=10, power_safe=False)
     await asyncio.to_thread(bury, target, [DeadLetter(call(8), "odd"), DeadLetter(call(9, "bob"), "odd")])
     await _alert(house)
+    await house.contents(records[0], records[2], records[3])
     for name, content in (
         ("spool/damaged/x.bad", b"\xf5\xfa..." + ADA.encode() + b"\0more"),
         ("exports/calls.csv", ADA.encode()),

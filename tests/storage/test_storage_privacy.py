@@ -110,11 +110,11 @@ async def test_nothing_names_the_person_any_more_and_no_sum_has_changed(house: H
     held = await house.where_is(ADA)
     assert held >= {
         "model_requests", "feedback", "events", "dead_letters", "judged_calls", "outcomes", "rollup_users", "budget_accounts",
-        "alerts", "alert_deliveries", "x.bad", "calls.csv",
+        "alerts", "alert_deliveries", "call_contents", "x.bad", "calls.csv",
     }  # fmt: skip
     report = await house.erase()
     assert report.done == Done(
-        calls=5, judged_calls=2, feedback=3, outcomes=2, events=3, dead_letters=1, sums=3, accounts=2, alerts=1,
+        calls=5, contents=2, judged_calls=2, feedback=3, outcomes=2, events=3, dead_letters=1, sums=3, accounts=2, alerts=1,
         damaged_files=1, exports=1,
     )  # fmt: skip
     assert report.left == []
@@ -195,12 +195,14 @@ async def test_what_comes_later_is_nobodys(house: House) -> None:
         await house.quality.rate(facts, Rating(UP, ADA, comment="c"))
         await house.quality.note(facts, Outcome(Result.ACCEPTED, user=ADA))
     assert await house.events.keep([event("a", ADA), event("b", None, "u_hashed"), event("c", "bob")]) == 3
+    await house.contents(*late)
     target = open_target(house.address, migrate=Migrate.MANUAL, timeout_s=10, power_safe=False)
     await asyncio.to_thread(bury, target, [DeadLetter(call(8), "odd")])
     await folded(house)
     assert await house.where_is(ADA) == await house.where_is("u_hashed") == set()
     users = await house.rows("SELECT user_id, count(*) FROM model_requests GROUP BY 1 ORDER BY 2")
     assert {tuple(row) for row in users} == {("bob", 2), (None, 3)}
+    assert [row[0] for row in await house.rows("SELECT user_id FROM call_contents")] == ["bob"]
     comments = await house.rows("SELECT user_id, comment FROM feedback WHERE comment IS NOT NULL")
     assert [tuple(row) for row in comments] == [("bob", "c")]
     assert [row[0] for row in await house.rows("SELECT message_id FROM events")] == ["c"]
@@ -325,7 +327,7 @@ async def test_the_person_is_told_everything(house: House) -> None:
     tables = [line["table"] for line in lines]
     assert {name: tables.count(name) for name in set(tables)} == {
         "model_requests": 5, "feedback": 3, "outcomes": 2, "judged_calls": 2, "events": 3, "rollup_users": 3,
-        "budget_accounts": 2, "alerts": 1,
+        "budget_accounts": 2, "alerts": 1, "call_contents": 2,
     }  # fmt: skip
     assert all(ADA in str(line) or line.get("anonymous_id") == "anon-1" for line in lines)
     first = lines[0]

@@ -1,0 +1,1 @@
+"""Prompts and answers that are kept where somebody switched it on. Begin reading at ``rules.py``."""

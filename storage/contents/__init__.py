@@ -1,0 +1,1 @@
+"""Prompts and answers that were captured: a table of its own, that nothing else needs."""

@@ -1,0 +1,32 @@
+"""Forgetting old contents; in SQLite the bytes are overwritten."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import delete, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from storage.address import Address
+from storage.contents.tables import CONTENTS
+from storage.forgetting import in_slices
+
+SLICE = 100
+"""Contents of one transaction: each may be half a megabyte."""
+
+
+async def forget_contents(address: Address, before: datetime) -> int:
+    """Delete contents of calls that began before an aware time; how many. Raises SQLAlchemy's errors."""
+    return await in_slices(address, before, _contents)
+
+
+async def _contents(db: AsyncConnection, before: datetime) -> tuple[int, int]:
+    if db.dialect.name == "sqlite":
+        await db.execute(text("PRAGMA secure_delete=ON"))
+    key = (CONTENTS.c.tenant_id, CONTENTS.c.call_id)
+    begin = CONTENTS.c.started_ms
+    query = select(*key).where(begin < int(before.timestamp() * 1000)).order_by(begin).limit(SLICE)
+    old = [tuple(row) for row in await db.execute(query)]
+    if old:
+        await db.execute(delete(CONTENTS).where(tuple_(*key).in_(old)))
+    return len(old), len(old)
