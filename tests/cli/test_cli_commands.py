@@ -34,6 +34,7 @@ COMMANDS = [
     "budgets",
     "calls",
     "check",
+    "content",
     "db",
     "demo",
     "erase",
