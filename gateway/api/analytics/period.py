@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from datetime import UTC, datetime, time, timedelta, tzinfo
+from difflib import get_close_matches
 from typing import Final
 from zoneinfo import available_timezones
 
@@ -17,6 +18,8 @@ from storage.rollups.zones import zone_of
 
 MOST_DAYS: Final = 400
 """Longest period, days."""
+MOST_ZONES: Final = 20
+"""Names of time zones in an error."""
 _EARLIEST: Final = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST: Final = datetime(2200, 1, 1, tzinfo=UTC)
 _DAY: Final = timedelta(days=1)
@@ -100,9 +103,10 @@ def zone_named(tz: str) -> tzinfo:
     try:
         return zone_of(tz)
     except QuestionError:
-        hint = did_you_mean(tz[:64], sorted(available_timezones()))
-        message = f"tz={tz[:64]!r} is no time zone. {hint}Names are like UTC or Europe/Berlin."
-        raise ApiError(400, "invalid_parameter", message, param="tz") from None
+        known = sorted(available_timezones())
+        message = f"tz={tz!r} is no time zone. {did_you_mean(tz, known)}Names are like UTC or Europe/Berlin."
+        like = get_close_matches(tz, known, MOST_ZONES, cutoff=0.0)
+        raise ApiError(400, "invalid_parameter", message, param="tz", allowed=like) from None
 
 
 def midnight_of(moment: datetime) -> datetime:
