@@ -11,6 +11,7 @@ from aiohttp import web
 from multidict import MultiDict
 from pydantic import BaseModel, ConfigDict, Field
 
+from gateway.api.analytics.query import Filters
 from gateway.api.body import body_of
 from gateway.api.problems import ApiError
 from gateway.api.query import CallsQuery, parse_calls_query
@@ -21,6 +22,7 @@ from storage.engine import reading_engine
 from storage.export.encoders import MEDIA_TYPES, Format
 from storage.export.files import SHAPES, NoParquet, encoder_of, exported
 from storage.export.read import CallPages
+from storage.queries.analytics.conditions import of_calls
 from storage.queries.calls import CallFilter
 
 PAGE_ROWS: Final = 250
@@ -49,6 +51,10 @@ class ExportIn(BaseModel):
     filters: dict[str, str | int | bool] = Field(
         default={},
         description=f"As the parameters of GET /api/calls: {', '.join(FILTERS)}.",
+    )
+    where: Filters = Field(
+        default=Filters(),
+        description="As the filters of the analytics: lists of values, any of which must hold.",
     )
 
     def wanted(self) -> CallFilter:
@@ -90,7 +96,8 @@ class Exports:
         """The file. When the database fails on the way, the connection is cut, so that no half file looks whole."""
         said = await body_of(request, ExportIn)
         scope = tuple(viewer_of(request).scope.items())
-        wanted = msgspec.structs.replace(said.wanted(), scope=scope)
+        conditions = tuple(of_calls(said.where.where()))
+        wanted = msgspec.structs.replace(said.wanted(), scope=scope, conditions=conditions)
         shape = SHAPES[said.shape]
         try:
             encoder = encoder_of(said.format, shape)

@@ -51,6 +51,8 @@ class CallFilter(msgspec.Struct, frozen=True, kw_only=True):
     """True: only calls that did not complete. False: only those that did."""
     scope: tuple[tuple[str, str], ...] = ()
     """Columns and the value each must have, beside all that is asked for: what a caller may see."""
+    conditions: tuple[ColumnElement[bool], ...] = ()
+    """More of them, on :data:`CALLS`; those of the analytics: :func:`storage.queries.analytics.conditions.of_calls`."""
 
 
 def one(call_id: str) -> Select[Any] | None:
@@ -123,6 +125,7 @@ def conditions_of(wanted: CallFilter) -> list[ColumnElement[bool]]:
     )
     found = [name == value for name, value in equal if value is not None]
     found += [column[name] == value for name, value in wanted.scope]
+    found += wanted.conditions
     if wanted.model is not None:
         found.append(or_(column.request_model == wanted.model, column.response_model == wanted.model))
     if wanted.since is not None:

@@ -15,7 +15,7 @@ from storage.rollups.plan import FOREVER_MS, Plan, plan, plan_of_days
 from storage.rollups.question import Bucket, HistogramName, Question, QuestionError, Source
 from storage.rollups.zones import HOUR_MS, Offsets, midnight, midnights, zone_of
 
-MOST_DIMENSIONS: Final = 3
+MOST_DIMENSIONS: Final = 4
 Values = tuple[str | None, ...]
 _AHEAD_MS: Final = int(timedelta(days=366).total_seconds() * 1000)
 """How far into the future changes of a zone's clock are looked for where a question has no end."""

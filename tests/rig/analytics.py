@@ -15,6 +15,7 @@ from rig.ledger import STARTED_MS
 from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.feed import Feed
 from gateway.api.app import ApiDeps, Health, api_app
+from gateway.api.export import open_exports
 from gateway.api.viewer import Viewer
 from gateway.prices import price_book
 from gateway.settings.sections import Pricing
@@ -77,6 +78,7 @@ async def analytics(
     async def tokens(told: str) -> Viewer | None:
         return (viewers or {}).get(told)
 
+    exports = open_exports(url, Path())
     given = ApiDeps(
         store=store,
         book=lambda: price_book(Pricing()),
@@ -87,12 +89,14 @@ async def analytics(
         loopback=True,
         tokens=tokens,
         analytics=deps,
+        exports=exports,
     )
     try:
         async with TestClient(TestServer(api_app(given))) as client:
             yield Asker(client)
     finally:
         await deps.close()
+        await exports.close()
         await store.close()
 
 

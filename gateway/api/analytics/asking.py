@@ -18,7 +18,7 @@ from gateway.api.parameters import parse_query
 from gateway.api.problems import ApiError, bad_value
 from gateway.api.viewer import Viewer, viewer_of
 from storage.rollups.asked import prepare
-from storage.rollups.dimensions import DIMENSIONS, Dimension
+from storage.rollups.dimensions import DIMENSIONS, USER_DIMENSIONS, Dimension
 from storage.rollups.distinct import Distinct
 from storage.rollups.measures import MEASURES
 from storage.rollups.plan import FOREVER_MS
@@ -120,11 +120,22 @@ class Asking(Generic[Query]):
 
         (Users are summed by UTC day; parts of days would be read from the calls.) Raises as :meth:`totals`.
         """
-        question = self.question(("calls",), window=self.in_whole_days())
-        by_user_days = prepare(question, self.deps.now()).fits_user_days
-        self._check_length(question, reads_calls=not by_user_days)
+        question = self._about_people()
+        self._check_length(question, reads_calls=self._reads_calls_for_people(question), people=True)
         found = await self.deps.figures.people(question)
         return found[0] if found else People((), None, 0, Distinct(0, True))
+
+    @property
+    def counts_people(self) -> bool:
+        """Whether :meth:`people` answers: not where the calls of a long period would have to be read."""
+        question = self._about_people()
+        return not self._reads_calls_for_people(question) or not self._is_long(question)
+
+    def _about_people(self) -> Question:
+        return self.question(("calls",), window=self.in_whole_days())
+
+    def _reads_calls_for_people(self, question: Question) -> bool:
+        return not prepare(question, self.deps.now()).fits_user_days
 
     def in_whole_days(self) -> Window:
         """The period, made longer to whole UTC days where it is three days or more."""
@@ -149,12 +160,18 @@ class Asking(Generic[Query]):
         """Whether every call of its period has to be read. Raises :class:`QuestionError`."""
         return prepare(question, self.deps.now()).source is Source.CALLS
 
-    def _check_length(self, question: Question, *, reads_calls: bool) -> None:
+    def _is_long(self, question: Question) -> bool:
         until = self.window.until if question.until is None else question.until
-        if not reads_calls or (until - question.since).days <= MOST_DAYS_OF_CALLS:
+        return (until - question.since).days > MOST_DAYS_OF_CALLS
+
+    def _check_length(self, question: Question, *, reads_calls: bool, people: bool = False) -> None:
+        if not reads_calls or not self._is_long(question):
             return
-        odd = {*question.group_by, *question.conditions} - set(DIMENSIONS)
+        asked = {*question.group_by, *question.conditions}
+        of_users = people or (Dimension.USER in asked and asked <= {*DIMENSIONS, Dimension.USER})
+        odd = asked - set(USER_DIMENSIONS if of_users else DIMENSIONS)
         names = ", ".join(sorted(NAME[dimension].value for dimension in odd))
+        names += " together with users" if of_users else ""
         message = f"{names}: every call is read for this, so the period is at most {MOST_DAYS_OF_CALLS} days."
         raise ApiError(400, "range_too_long", message, param="period")
 

@@ -108,7 +108,10 @@ class OverviewOut(BaseModel):
     previous: GlanceOut | None
     change: ChangeOut | None
     speed: SpeedOut
-    people: PeopleOut
+    people: PeopleOut | None = Field(
+        description="null where every call of more than 31 days would have to be read: by other filters than tenant, "
+        "team and user."
+    )
     models: list[ShareOfModelOut]
     other_models: TotalOut | None
     group_by: list[str]
@@ -219,6 +222,8 @@ def point_out(begin: str, of: Tally) -> PointOut:
     return PointOut(**total_fields(of), begin=begin, tokens=tokens, errors=of.errors)
 
 
-async def _people(asking: Asking[Query]) -> PeopleOut:
+async def _people(asking: Asking[Query]) -> PeopleOut | None:
+    if not asking.counts_people:
+        return None
     found = await asking.people()
     return PeopleOut(users=found.users, sessions=found.sessions.count, sessions_exact=found.sessions.exact)
