@@ -13,7 +13,7 @@ ENDPOINTS: Final = (
     "/recommendations", "/health-score",
 )  # fmt: skip
 """Below ``/api/analytics``; figures of quality are part of the overview, the models, the router and the scores."""
-ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Sydney")
+ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Sydney")
 _NARROWED: Final[tuple[Params, ...]] = (
     [],
     [],
@@ -28,18 +28,31 @@ _GROUPS: Final = ("team", "model", "feature", "provider", "environment", "tenant
 _PAIRS: Final = tuple(",".join(pair) for pair in permutations(_GROUPS, 2))
 _UNFIT: Final = {"/recommendations": {"outcome_class"}}
 """Filters an endpoint does not have."""
+_BY_USER: Final = {"", "/users", "/sessions"}
+"""Endpoints that count different users or sessions. Sums by user know tenant, team and user; other filters read calls."""
+FROM_CALLS: Final[tuple[tuple[str, Params], ...]] = (
+    ("/models", [("tz", "Asia/Kolkata")]),
+    ("/performance", [("tz", "Asia/Kolkata")]),
+    ("/costs", [("tz", "Asia/Kolkata")]),
+    ("/users", [("feature", "feature-2")]),
+    ("", [("environment", "production")]),
+)
+"""What no sums are kept for: half hours of days that begin at half past, and users of a feature. Not judged."""
 
 
 def requests(path: str, count: int, model: str, seed: int = 1) -> Iterator[Params]:
     """So many different requests to one endpoint, always the same ones; some ask for the one ``model``."""
     chance = random.Random(f"{seed}{path}")
     for number in range(count):
-        unfit = _UNFIT.get(path, set())
         narrowed = _NARROWED[number % len(_NARROWED)]
-        asked = [(name, value or model) for name, value in narrowed if name not in unfit]
+        asked = [(name, value or model) for name, value in narrowed if _fits(name, path)]
         if path != "/realtime":
             asked += [("period", "30d"), ("tz", ZONES[number % len(ZONES)])]
         yield asked + _own(path, number, chance)
+
+
+def _fits(name: str, path: str) -> bool:
+    return name not in _UNFIT.get(path, ()) and (path not in _BY_USER or name in ("tenant", "team"))
 
 
 def _own(path: str, number: int, chance: random.Random) -> Params:

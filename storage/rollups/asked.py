@@ -13,12 +13,14 @@ from storage.rollups.dimensions import DIMENSIONS, USER_DIMENSIONS, Dimension
 from storage.rollups.measures import MEASURES, USER_MEASURES
 from storage.rollups.plan import FOREVER_MS, Plan, plan, plan_of_days
 from storage.rollups.question import Bucket, HistogramName, Question, QuestionError, Source
-from storage.rollups.zones import HOUR_MS, Offsets, midnight, midnights, zone_of
+from storage.rollups.zones import DAY_MS, HOUR_MS, Offsets, midnight, midnights, zone_of
 
 MOST_DIMENSIONS: Final = 4
 Values = tuple[str | None, ...]
 _AHEAD_MS: Final = int(timedelta(days=366).total_seconds() * 1000)
 """How far into the future changes of a zone's clock are looked for where a question has no end."""
+_CUT_AHEAD_MS: Final = 2 * DAY_MS
+"""How far into the future days begin at half past: no clock of a gateway is further ahead, and each costs a range."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -34,6 +36,8 @@ class Asked(msgspec.Struct, frozen=True):
     histograms: tuple[HistogramName, ...]
     since_ms: int
     until_ms: int
+    cuts_until_ms: int
+    """Later, an hour belongs to the day it begins in."""
 
     @property
     def dimensions(self) -> set[Dimension]:
@@ -105,6 +109,7 @@ def prepare(question: Question, now: datetime) -> Asked:
         question.histograms,
         since_ms,
         until_ms,
+        min(until_ms, max(since_ms, _ms(now)) + _CUT_AHEAD_MS),
     )
 
 
@@ -121,7 +126,7 @@ def planned(asked: Asked, source: Source, known: Mapping[str, int]) -> Plan:
     if asked.bucket is Bucket.HOUR:
         days_before = 0
     elif asked.bucket is Bucket.DAY and not asked.offsets.is_utc:
-        cuts = midnights(asked.zone, asked.offsets, since_ms, min(until_ms, asked.offsets.until_ms))
+        cuts = midnights(asked.zone, asked.offsets, since_ms, asked.cuts_until_ms)
         if not cuts:  # within one day, which is no day of UTC
             days_before = 0
     return plan(

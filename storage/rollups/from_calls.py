@@ -175,9 +175,13 @@ def between(since_ms: int, until_ms: int) -> tuple[ColumnElement[bool], ...]:
     return (
         _C.id >= first_id(since_ms),
         _C.id < first_id(until_ms),
-        _C.started_at >= as_datetime(since_ms),
-        _C.started_at < as_datetime(until_ms),
+        *began_between(since_ms, until_ms),
     )
+
+
+def began_between(since_ms: int, until_ms: int) -> tuple[ColumnElement[bool], ...]:
+    """The same where another index is to be used."""
+    return _C.started_at >= as_datetime(since_ms), _C.started_at < as_datetime(until_ms)
 
 
 def first_id(ms: int) -> str:

@@ -121,7 +121,7 @@ def test_every_quarter_of_an_hour_ends_up_in_its_local_day(
     base = int(datetime.fromisoformat(around).replace(tzinfo=UTC).timestamp() * 1000)
     since, until = base + begin * QUARTER, base + (begin + length) * QUARTER
     question = Question(since=moment(since), until=moment(until), bucket=Bucket.DAY, zone=name)
-    asked = prepare(question, moment(base))
+    asked = prepare(question, moment(until))
     held = 0 if forgotten is None else base + forgotten * QUARTER
     found = planned(asked, Source.ROLLUPS, {CLOSED_DAY: base // DAY_MS + closed, FORGOTTEN_MS: held})
     assert covered(found) == quarters([(found.since_ms, found.until_ms)])
@@ -153,7 +153,7 @@ def test_every_quarter_of_an_hour_ends_up_in_its_local_day(
 def of(**changes: object) -> Plan:
     since = datetime(2026, 11, 1, tzinfo=UTC)
     question = Question(**{"since": since, "until": since + timedelta(days=10)} | changes)  # type: ignore[arg-type]
-    asked = prepare(question, since)
+    asked = prepare(question, since + timedelta(days=10))
     return planned(asked, Source.ROLLUPS, {CLOSED_DAY: 30_000})
 
 
@@ -188,3 +188,10 @@ def test_a_question_without_end_goes_on_for_ever() -> None:
     gone = planned(asked, Source.ROLLUPS, {CLOSED_DAY: 0, FORGOTTEN_MS: 2**41})
     assert gone.since_ms % HOUR_MS == 0
     assert gone.calls == ()
+
+
+def test_days_that_begin_at_half_past_are_not_looked_for_far_ahead() -> None:
+    now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    question = Question(since=now - timedelta(hours=12), bucket=Bucket.DAY, zone="Asia/Kolkata")
+    found = planned(prepare(question, now), Source.ROLLUPS, {})
+    assert len(found.calls) == 2, "tonight and tomorrow"

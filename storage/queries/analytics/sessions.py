@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import BigInteger, Select, and_, cast, func, select, true, tuple_
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, func, or_, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.queries.analytics.conditions import Conditions, of_calls
 from storage.queries.calls import CALLS
 from storage.rollups.contents import slices
 from storage.rollups.dimensions import Dimension
-from storage.rollups.from_calls import MEASURED, between, column_of
+from storage.rollups.from_calls import MEASURED, began_between, between, column_of
 
 MOST_LOOKED_AT: Final = 50_000
 """Calls, the newest ones of the period."""
@@ -73,22 +73,19 @@ class Session(msgspec.Struct, frozen=True):
 async def lately(connection: AsyncConnection, conditions: Conditions, since_ms: int, until_ms: int) -> Lately:
     """The sessions of the newest calls."""
     newest = _newest(conditions, since_ms, until_ms).subquery()
-    seen = await connection.execute(select(func.count(), func.min(newest.c.started_ns)).select_from(newest))
-    calls, oldest = seen.one()
-    query = (
-        select(
-            newest.c.tenant_id,
-            newest.c.session_id,
-            func.count(),
-            cast(func.coalesce(func.sum(newest.c.cost_nano), 0), BigInteger),
-            func.min(newest.c.started_ns),
-            func.max(newest.c.started_ns),
-        )
-        .where(newest.c.session_id != "", newest.c.counts)
-        .group_by(newest.c.tenant_id, newest.c.session_id)
-    )
+    # All the others are one more group: the calls are read once.
+    counts = and_(newest.c.session_id != "", newest.c.counts)
+    keys = [case((counts, column)).label(column.name) for column in (newest.c.tenant_id, newest.c.session_id)]
+    query = select(
+        *keys,
+        func.count(),
+        cast(func.coalesce(func.sum(newest.c.cost_nano), 0), BigInteger),
+        func.min(newest.c.started_ns),
+        func.max(newest.c.started_ns),
+    ).group_by(*keys)
     rows = (await connection.execute(query)).all()
-    return Lately(calls, oldest, [Glimpse((row[0], row[1]), *row[2:]) for row in rows])
+    found = [Glimpse((row[0], row[1]), row[2], row[3], row[4], row[5]) for row in rows if row[1] is not None]
+    return Lately(sum(row[2] for row in rows), min((row[4] for row in rows), default=None), found)
 
 
 async def whole(
@@ -114,11 +111,7 @@ async def whole(
     for some in slices(keys):
         query = (
             select(*columns, *sums)
-            .where(
-                tuple_(CALLS.c.tenant_id, CALLS.c.session_id).in_(some),
-                *between(since_ms, until_ms),
-                *of_calls(conditions),
-            )
+            .where(_among(some), *began_between(since_ms, until_ms), *of_calls(conditions))
             .group_by(CALLS.c.tenant_id, CALLS.c.session_id)
         )
         for row in await connection.execute(query):
@@ -126,6 +119,19 @@ async def whole(
             values = dict(zip(measures, row[7:], strict=True))
             found.append(Session((row[0], row[1]), row[2], row[3], users, row[6], values))
     return found
+
+
+def _among(keys: Sequence[Key]) -> ColumnElement[bool]:
+    """Tenant by tenant: for pairs SQLite would not use the index on sessions, nor beside a range of ids."""
+    by_tenant: dict[str, list[str]] = {}
+    for tenant, session in keys:
+        by_tenant.setdefault(tenant, []).append(session)
+    return or_(
+        *[
+            and_(CALLS.c.tenant_id == tenant, CALLS.c.session_id.in_(sessions))
+            for tenant, sessions in by_tenant.items()
+        ]
+    )
 
 
 def _newest(conditions: Conditions, since_ms: int, until_ms: int) -> Select[Any]:
