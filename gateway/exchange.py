@@ -255,6 +255,9 @@ class Exchange:
         if waiter is not None and not waiter.done():
             connection.pause()
             waiter.add_done_callback(lambda _: self._deliver(connection, body))
+        elif waiter is None and self.head_sent and not connection.complete and not connection.paused:
+            if body:  # in the middle of a stream: most reads are
+                self.client.write(body)
         else:
             self._deliver(connection, body)
 

@@ -45,8 +45,9 @@ class SseFrames:
         if self._plain and data.endswith(b"\n\n"):
             marks = self._reader.marks
             if marks:
+                find = data.rfind  # `in` raises and swallows a TypeError before it looks for bytes
                 for mark in marks:
-                    if mark in data:
+                    if find(mark) >= 0:
                         break
                 else:
                     return
@@ -103,7 +104,7 @@ class SseFrames:
 
     def _block(self, block: bytes) -> None:
         for mark in self._reader.marks:
-            if mark in block:
+            if block.rfind(mark) >= 0:
                 break
         else:
             if self._reader.marks:

@@ -119,7 +119,7 @@ class UsageFilter:
 
     def feed(self, data: bytes) -> bytes:
         """What of ``data`` and of what was held may go to the app now."""
-        if not self._held and not self._passing and _MARK not in data and data.endswith(b"\n\n"):
+        if not self._held and not self._passing and data.rfind(_MARK) < 0 and data.endswith(b"\n\n"):
             return data
         out: list[bytes] = []
         if self._passing:
