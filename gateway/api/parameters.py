@@ -70,6 +70,10 @@ def _explained(details: Any, given: Mapping[str, Any], model: type[BaseModel]) -
         return bad_value(param, str(details["input"]), _choices(model.model_fields[param].annotation))
     if kind.startswith("bool"):
         return bad_value(param, given[param], ["true", "false"])
+    if kind == "too_long":  # of a tuple; a text is string_too_long
+        context = details["ctx"]
+        message = f"{param}: at most {context['max_length']} values, not {context['actual_length']}."
+        return ApiError(400, "invalid_parameter", message, param=param)
     message = f"{param}: {details['msg'][:1].lower()}{details['msg'][1:]}."
     return ApiError(400, "invalid_parameter", message, param=param)
 

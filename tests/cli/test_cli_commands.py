@@ -35,6 +35,7 @@ COMMANDS = [
     "calls",
     "check",
     "content",
+    "costs",
     "db",
     "demo",
     "erase",

@@ -9,6 +9,7 @@ from typing import Final, Generic, TypeVar
 
 import msgspec
 from aiohttp import web
+from multidict import MultiMapping
 from pydantic import BaseModel, Field
 
 from gateway.api.analytics.deps import AnalyticsDeps
@@ -178,9 +179,16 @@ class Asking(Generic[Query]):
 
 async def understood(request: web.Request, deps: AnalyticsDeps, model: type[Timed]) -> Asking[Timed]:
     """What a request asks for. Raises :class:`ApiError` 400 naming the parameter."""
-    query = parse_query(request.query, model)
+    return await asked(request.query, viewer_of(request), deps, model)
+
+
+async def asked(
+    given: MultiMapping[str], viewer: Viewer, deps: AnalyticsDeps, model: type[Timed]
+) -> Asking[Timed]:
+    """The same for parameters, whoever gives them."""
+    query = parse_query(given, model)
     window = window_of(query.period, query.since, query.until, query.tz, deps.now())
-    return await checked(Asking(deps, viewer_of(request), query, window))
+    return await checked(Asking(deps, viewer, query, window))
 
 
 async def checked(asking: Asking[Query]) -> Asking[Query]:

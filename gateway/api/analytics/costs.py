@@ -116,31 +116,33 @@ class Costs:
 
     async def show(self, request: web.Request) -> web.Response:
         """The costs of a period."""
-        asking = await understood(request, self._deps, CostsQuery)
-        by, bucket, query = asking.group_by, asking.bucket, asking.query
-        questions = [asking.question(MEASURES, group_by=by, bucket=bucket)]
-        if query.compare:
-            questions.append(asking.question(MEASURES, group_by=by, window=asking.window.previous()))
-        history = history_question(asking) if query.forecast else None
-        if history is not None:
-            questions.append(history)
-        answers = await asking.totals(*questions)
-        now = cut(answers[0].lines, query.limit)
-        before = cut(answers[1].lines, len(answers[1].lines)) if query.compare else None
-        return json_response(
-            CostsOut(
-                period=asking.period_out(answers[0]),
-                total=SpentOut(**spent(now.total)),
-                previous=None if before is None else SpentOut(**spent(before.total)),
-                change=None if before is None else change_out(now.total, before.total),
-                group_by=[name.value for name in query.group_by],
-                groups=_groups(asking, now, before),
-                other=_other(now),
-                bucket=bucket.value,
-                series=_series(now, grouped=bool(by)),
-                forecast=None if history is None else forecast_out(asking, answers[-1]),
-            )
-        )
+        return json_response(await costs_of(await understood(request, self._deps, CostsQuery)))
+
+
+async def costs_of(asking: Asking[CostsQuery]) -> CostsOut:
+    """The costs of a period. Raises :class:`ApiError` 400 and :class:`storage.store.StoreUnavailable`."""
+    by, bucket, query = asking.group_by, asking.bucket, asking.query
+    questions = [asking.question(MEASURES, group_by=by, bucket=bucket)]
+    if query.compare:
+        questions.append(asking.question(MEASURES, group_by=by, window=asking.window.previous()))
+    history = history_question(asking) if query.forecast else None
+    if history is not None:
+        questions.append(history)
+    answers = await asking.totals(*questions)
+    now = cut(answers[0].lines, query.limit)
+    before = cut(answers[1].lines, len(answers[1].lines)) if query.compare else None
+    return CostsOut(
+        period=asking.period_out(answers[0]),
+        total=SpentOut(**spent(now.total)),
+        previous=None if before is None else SpentOut(**spent(before.total)),
+        change=None if before is None else change_out(now.total, before.total),
+        group_by=[name.value for name in query.group_by],
+        groups=_groups(asking, now, before),
+        other=_other(now),
+        bucket=bucket.value,
+        series=_series(now, grouped=bool(by)),
+        forecast=None if history is None else forecast_out(asking, answers[-1]),
+    )
 
 
 def spent(of: Tally) -> dict[str, Any]:

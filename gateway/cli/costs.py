@@ -1,0 +1,222 @@
+"""Show what was spent, by team, model, or anything else."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from multidict import MultiDict
+
+from gateway.api.analytics.asking import asked
+from gateway.api.analytics.costs import CostsOut, CostsQuery, SpentOut, costs_of
+from gateway.api.analytics.deps import AnalyticsDeps
+from gateway.api.analytics.figures import ChangeOut, TotalOut
+from gateway.api.analytics.period import Period, zone_named
+from gateway.api.analytics.query import DEFAULT_GROUPS, MOST_GROUPS, Name
+from gateway.api.problems import ApiError
+from gateway.api.viewer import LOCAL
+from gateway.cli import wording
+from gateway.cli.exits import Exit
+from gateway.cli.options import config_option, fail, settings_from
+from gateway.cli.plain_table import Column, print_table
+from gateway.cli.reading import reading
+from gateway.cli.screen import console
+from gateway.settings import Settings
+from storage.quality.summary import QualityReader
+from storage.queries.analytics.figures import Figures
+from telemetry.insights.ahead import Until
+
+MONTH: Final = "month"
+PERIODS: Final = (MONTH, *(period.value for period in Period if period is not Period.CUSTOM))
+_DOLLAR: Final = 1_000_000_000
+_FIGURES: Final = (
+    Column("CALLS", right=True, rank=1),
+    Column("INPUT", right=True, rank=3),
+    Column("OUTPUT", right=True, rank=3),
+    Column("COST", right=True),
+    Column("SHARE", right=True, rank=2),
+    Column("CHANGE", right=True, rank=4),
+)
+
+
+def filter_options(function: Any) -> Any:
+    """An option for each dimension, handed over under its name; may be given several times."""
+    for name in reversed(Name):
+        option = f"--{name.value.replace('_', '-')}"
+        words = name.value.replace("_", " ")
+        function = click.option(option, metavar="X", multiple=True, help=f"Only this {words}.")(function)
+    return function
+
+
+@click.command()
+@config_option
+@click.option(
+    "--period",
+    "-p",
+    type=click.Choice(PERIODS),
+    help="This month so far, the last 24 hours, or so many days, today being the last.  [30d]",
+)
+@click.option("--since", metavar="WHEN", help="From then on: 7d, 2026-11-01, 2026-11-20T12:00:00Z.")
+@click.option("--until", metavar="WHEN", help="With --since: before then; else until now.")
+@click.option("--tz", metavar="ZONE", default="UTC", show_default=True, help="Time zone of days and months.")
+@click.option(
+    "--by", "-b", metavar="NAME", multiple=True, help="Cut into groups: team, model, user... Two at most."
+)
+@click.option(
+    "--limit",
+    "-n",
+    type=click.IntRange(1, MOST_GROUPS),
+    default=DEFAULT_GROUPS,
+    show_default=True,
+    help="Most groups.",
+)
+@filter_options
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, as GET /api/analytics/costs has it.")
+def costs(
+    config: Path | None,
+    period: str | None,
+    since: str | None,
+    until: str | None,
+    tz: str,
+    by: tuple[str, ...],
+    limit: int,
+    as_json: bool,
+    **filters: tuple[str, ...],
+) -> None:
+    """Show what was spent, in all and by group, against the period before, with a forecast.
+
+    \b
+    weighbridge costs --period month --by team
+    weighbridge costs --since 2026-10-01 --until 2026-11-01 --by feature,model --team search
+
+    A filter may be given several times: any of the values; '' is what is not set. Reads the sums in the database
+    itself; the gateway does not notice.
+    """
+    settings = settings_from(config)
+    given: MultiDict[str] = MultiDict({"tz": tz, "limit": str(limit)})
+    for name in (one for text in by for one in text.split(",")):
+        given.add("group_by", name)
+    for name, values in filters.items():
+        for value in values:
+            given.add(name, value)
+    try:
+        given.update(_period(period, since, until, tz))
+        found = asyncio.run(_found(settings, given))
+    except ApiError as error:
+        fail(_in_words(error), code=Exit.USAGE)
+    if as_json:
+        click.echo(found.model_dump_json())
+    else:
+        _print(found)
+
+
+def _period(period: str | None, since: str | None, until: str | None, tz: str) -> dict[str, str]:
+    """As the API has it. Raises :class:`ApiError`."""
+    given = {"since": since, "until": until}
+    if period == MONTH:
+        if since is not None or until is not None:
+            fail("--period month knows its beginning and end", "Leave out --since and --until", Exit.USAGE)
+        given["since"] = datetime.now(zone_named(tz)).date().replace(day=1).isoformat()
+    else:
+        given["period"] = period
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _in_words(error: ApiError) -> str:
+    """What is wrong, with the option in place of the parameter."""
+    message, param = error.detail.message, error.detail.param
+    option = "--by" if param == "group_by" else f"--{(param or '').replace('_', '-')}"
+    if param is None:
+        return message
+    return message.replace(f"{param}=", f"{option} ", 1).replace(f"{param}: ", f"{option}: ", 1)
+
+
+async def _found(settings: Settings, given: MultiDict[str]) -> CostsOut:
+    async with reading(settings) as engine:
+        deps = AnalyticsDeps(Figures(engine), QualityReader(engine))
+        return await costs_of(await asked(given, LOCAL, deps, CostsQuery))
+
+
+def _print(found: CostsOut) -> None:
+    screen = console()
+    screen.print(f"[bold]{_when(found.period.since)} to {_when(found.period.until)}[/] · {found.period.tz}\n")
+    if not found.total.calls:
+        screen.print("No calls.")
+        return
+    small = (found.total.cost.nano_usd or 0) < _DOLLAR
+    money = wording.usd if small else wording.money
+    names = [Column(name.replace("_", " ").upper()) for name in found.group_by]
+    rows = []
+    for one in found.groups:
+        keys = [one.key[name] or wording.NOTHING for name in found.group_by]
+        rows.append([*keys, *_cells(one, one.share_ppm, one.change, money)])
+    if found.other is not None:
+        rest = f"{found.other.groups} more" if found.other.groups > 1 else "1 more"
+        rows.append(
+            [rest, *[""] * (len(names) - 1), *_cells(found.other, found.other.share_ppm, None, money)]
+        )
+    keys = ["all", *[""] * (len(names) - 1)] if names else []
+    rows.append([*keys, *_cells(found.total, None, found.change, money)])
+    print_table(screen, [*names, *_FIGURES], rows)
+    screen.print()
+    for line in _notes(found):
+        screen.print(line, style="dim")
+
+
+def _cells(
+    of: SpentOut, share_ppm: int | None, change: ChangeOut | None, money: Callable[[int], str]
+) -> list[str]:
+    mark = "~" if of.estimated_calls or of.partial_calls else ""
+    return [
+        wording.count(of.calls),
+        wording.count(of.tokens.input),
+        wording.count(of.tokens.output),
+        wording.NOTHING if of.calls == of.unpriced_calls else mark + money(of.cost.nano_usd or 0),
+        "" if share_ppm is None else f"{(share_ppm + 5000) // 10_000} %",
+        "" if change is None else _percent(change.cost_ppm),
+    ]
+
+
+def _percent(ppm: int | None) -> str:
+    """``+12 %``; a dash where there was nothing before."""
+    return wording.NOTHING if ppm is None else f"{round(ppm / 10_000):+d} %"
+
+
+def _notes(found: CostsOut) -> Iterator[str]:
+    total: TotalOut = found.total
+    if total.estimated_calls:
+        yield f"~ {wording.money(total.estimated_cost.nano_usd or 0)} of it estimated ({_calls(total.estimated_calls)})"
+    if total.partial_calls:
+        yield f"~ {wording.money(total.partial_cost.nano_usd or 0)} of it a lower bound ({_calls(total.partial_calls)})"
+    if total.unpriced_calls:
+        what = _calls(total.unpriced_calls)
+        yield f"Not in it: {what} whose cost is not known ('weighbridge prices unpriced')"
+    saved = found.total.savings
+    if saved.compared_calls:
+        yield f"Routing saved {wording.money(saved.saved.nano_usd or 0)} over {_calls(saved.compared_calls)}"
+    if found.change is not None:
+        yield "CHANGE: against the period before, as long"
+    if found.forecast is not None:
+        month = next(one for one in found.forecast.outlooks if one.until is Until.MONTH)
+        low, likely, high = (
+            wording.money(one.nano_usd or 0) for one in (month.low, month.expected, month.high)
+        )
+        share = found.forecast.confidence_ppm // 10_000
+        yield f"By {month.last_day} this month will have cost {likely} ({low} to {high} in {share} % of cases)"
+
+
+def _calls(number: int) -> str:
+    return f"{number:,} call{'' if number == 1 else 's'}"
+
+
+def _when(told: str) -> str:
+    """``2026-11-01``, or with the time of day where it is not midnight."""
+    moment = datetime.fromisoformat(told)
+    return f"{moment:%Y-%m-%d}" if moment.time().isoformat() == "00:00:00" else f"{moment:%Y-%m-%d %H:%M}"
+
+
+COMMAND: Final = costs
