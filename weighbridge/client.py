@@ -21,6 +21,7 @@ import os
 import threading
 import weakref
 from collections.abc import Mapping
+from concurrent.futures import CancelledError
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -72,7 +73,7 @@ class _Telling:
             session=session,
             tenant=tenant,
         )
-        self._tell({**said, "event": event, "properties": dict(properties or {})})
+        self._tell({**said, "event": event, "properties": {} if properties is None else properties})
 
     def identify(
         self,
@@ -93,7 +94,7 @@ class _Telling:
             anonymous=anonymous,
             tenant=tenant,
         )
-        self._tell({**said, "traits": dict(traits or {})})
+        self._tell({**said, "traits": {} if traits is None else traits})
 
     def feedback(
         self,
@@ -177,7 +178,7 @@ class _Telling:
             session=session,
             tenant=tenant,
         )
-        told = {"provider": provider, "model": model, "usage": None if usage is None else dict(usage), **call}
+        told = {"provider": provider, "model": model, "usage": usage, **call}
         self._tell({**said, "call": filled(told)})
 
     def _tell(self, event: Event) -> None:
@@ -188,10 +189,13 @@ class _Telling:
             log.warning("an event is no JSON: %s", type(error).__name__)
             return
         if self._queue.put(data):
-            try:
-                self._nudge()
-            except Exception as error:  # a sink, as above: the event waits
-                log.warning("events are not sent now: %s", type(error).__name__)
+            self._wake()
+
+    def _wake(self) -> None:
+        try:
+            self._nudge()
+        except Exception as error:  # a sink, as above: the event waits
+            log.warning("events are not sent now: %s", type(error).__name__)
 
     def _nudge(self) -> None:
         raise NotImplementedError
@@ -200,7 +204,7 @@ class _Telling:
 class AsyncClient(_Telling):
     """Sends from the running event loop. ``async with AsyncClient(...)``, or :meth:`close` at the end.
 
-    ``options``: :class:`weighbridge.sending.Options`.
+    Used on another loop after its own has ended, it goes on there. ``options``: :class:`weighbridge.sending.Options`.
     """
 
     def __init__(self, url: str | None = None, *, token: str | None = None, **options: Any) -> None:
@@ -208,16 +212,20 @@ class AsyncClient(_Telling):
         self._sender: Sender | None = None
 
     def _nudge(self) -> None:
-        if self._sender is None:
+        if self._sender is None or not self._sender.alive:
             self._sender = Sender(self._queue, self._options)
         self._sender.nudge()
 
     async def flush(self, timeout: float | None = 10.0) -> bool:
         """Send what is waiting now; False if time ran out first (it goes on waiting)."""
+        if self._queue.stats.waiting:
+            self._wake()
         return self._sender is None or await self._sender.flush(timeout)
 
     async def close(self, timeout: float = 5.0) -> None:
         """Send what is waiting, for at most so many seconds, and end."""
+        if self._queue.stats.waiting:
+            self._wake()
         if self._sender is not None:
             await self._sender.close(timeout)
             self._sender = None
@@ -266,7 +274,12 @@ class Client(_Telling):
             ready.wait()
 
     def _run(self, ready: threading.Event) -> None:
-        loop = asyncio.new_event_loop()
+        try:
+            loop = asyncio.new_event_loop()
+        except OSError as error:  # no file descriptor is left: events wait, and the next one tries again
+            log.warning("events are not sent now: %s", type(error).__name__)
+            ready.set()
+            return
 
         async def begin() -> None:
             self._loop, self._sender = loop, Sender(self._queue, self._options)
@@ -274,14 +287,22 @@ class Client(_Telling):
 
         loop.run_until_complete(begin())
         loop.run_forever()
+        loop.run_until_complete(_broken_off())  # whoever waits for a flush in another thread
         loop.close()
 
     def flush(self, timeout: float | None = 10.0) -> bool:
         """Send what is waiting now; False if time ran out first (it goes on waiting)."""
-        loop, sender = self._loop, self._sender
-        if loop is None or sender is None:
-            return True
-        return asyncio.run_coroutine_threadsafe(sender.flush(timeout), loop).result()
+        if self._queue.stats.waiting:
+            self._wake()
+        with self._lock:  # so that closing comes before or after
+            loop, sender = self._loop, self._sender
+            if loop is None or sender is None:
+                return not self._queue.stats.waiting
+            flushing = asyncio.run_coroutine_threadsafe(sender.flush(timeout), loop)
+        try:
+            return flushing.result()
+        except CancelledError:  # closed meanwhile
+            return False
 
     def close(self, timeout: float = 5.0) -> None:
         """Send what is waiting, for at most so many seconds, and end the thread."""
@@ -297,6 +318,13 @@ class Client(_Telling):
 
     def __exit__(self, *_error: object) -> None:
         self.close()
+
+
+async def _broken_off() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)
 
 
 def _forget(client: weakref.ref[Client]) -> None:

@@ -22,11 +22,13 @@ def envelope(
     tenant: str | None = None,
 ) -> Event:
     """What every event says; the id and the time are fixed now, so that a resend is the same event."""
-    at = timestamp or datetime.now(UTC)
+    at: object = datetime.now(UTC) if timestamp is None else timestamp
+    if isinstance(at, datetime):
+        at = (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat(timespec="milliseconds")
     said = {
         "type": kind,
         "messageId": message_id or uuid.uuid4().hex,
-        "timestamp": (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat(timespec="milliseconds"),
+        "timestamp": at,
         "userId": user,
         "anonymousId": anonymous,
         "sessionId": session,
@@ -41,12 +43,16 @@ def filled(said: Mapping[str, Any]) -> Event:
 
 
 def encoded(event: Event) -> bytes:
-    """JSON; what JSON does not know (dates, decimals, ids) becomes text. Raises ``ValueError`` or ``TypeError``.
+    """JSON; what JSON does not know (dates, decimals, ids) becomes text. Raises whatever such a thing raises as text.
 
     Half a surrogate pair is no text: left in, it would make the whole batch unreadable.
     """
-    text = json.dumps(event, default=str, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+    text = json.dumps(event, default=_plain, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return text.encode("utf-8", "replace")
+
+
+def _plain(value: object) -> object:
+    return dict(value) if isinstance(value, Mapping) else str(value)
 
 
 def batch_of(events: list[bytes]) -> bytes:

@@ -72,6 +72,8 @@ class Queue:
         self._stats = Stats()
         self.taken_in = 0
         """Events that had room, ever."""
+        self.settled = 0
+        """Those of them nobody has to do anything for any more."""
 
     def put(self, event: bytes) -> bool:
         """Take an event if there is room."""
@@ -102,6 +104,12 @@ class Queue:
             self._since = time.monotonic()
         return batch
 
+    def put_back(self, batch: list[bytes]) -> None:
+        """What was taken and not sent comes first again: it has had room."""
+        with self._lock:
+            self._events.extendleft(reversed(batch))
+            self._bytes += sum(map(len, batch))
+
     def due_in(self) -> float | None:
         """Seconds until the next batch should go, 0 at once; ``None`` while there is nothing."""
         with self._lock:
@@ -123,7 +131,14 @@ class Queue:
             left = len(self._events)
             self._events.clear()
             self._bytes = 0
+            self.settled += left
             self._stats = replace(self._stats, dropped=self._stats.dropped + left)
+
+    def settle(self, events: int, failed: int) -> None:
+        """So many that were taken need nothing more; so many of them were given up."""
+        self.count(failed=failed)
+        with self._lock:
+            self.settled += events
 
     @property
     def stats(self) -> Stats:
@@ -139,10 +154,15 @@ class Sender:
         self._options = options
         self._loop = asyncio.get_running_loop()
         self._wake = asyncio.Event()
-        self._settled = 0
+        self._closing = False
         self._flushes: list[tuple[int, asyncio.Future[None]]] = []
         self._warned: set[str] = set()
         self._task = self._loop.create_task(self._run())
+
+    @property
+    def alive(self) -> bool:
+        """Will it send what comes? Not any more once its loop has ended."""
+        return not (self._loop.is_closed() or self._task.done())
 
     def nudge(self) -> None:
         """There is something in the queue. Any thread."""
@@ -167,6 +187,7 @@ class Sender:
     async def close(self, timeout: float | None) -> None:
         """Flush, then end; what is not sent by then is dropped."""
         await self.flush(timeout)
+        self._closing = True
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
         self._queue.abandon()
@@ -180,7 +201,6 @@ class Sender:
                 if due is not None and (due <= 0 or self._flushes):
                     batch = self._queue.take()
                     await self._send(session, batch)
-                    self._settled += len(batch)
                     continue
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(due):
@@ -191,27 +211,33 @@ class Sender:
         """Tell those who wait for a flush that is done."""
         for flush in list(self._flushes):
             target, done = flush
-            if target <= self._settled:
+            if target <= self._queue.settled:
                 self._flushes.remove(flush)
                 if not done.done():
                     done.set_result(None)
 
     async def _send(self, session: aiohttp.ClientSession, batch: list[bytes]) -> None:
-        """Until the gateway has it, or it is given up. Never raises but when it is cancelled."""
+        """Until the gateway has it, or it is given up. Cancelled with its loop, the batch waits again."""
+        failed = len(batch)
         try:
             for attempt in range(self._options.tries):
                 try:
                     again = await self._post(session, batch)
-                except (aiohttp.ClientError, OSError, ValueError, LookupError, TypeError) as error:
+                except Exception as error:  # a sink: whatever goes wrong, the next batch may fare better
                     self._warn(f"the gateway at {self._options.url} does not answer: {type(error).__name__}")
                     again = 0.0
                 if again is None:
-                    batch = []
+                    failed = 0
                     return
                 if attempt + 1 < self._options.tries:
                     await self._options.pause(max(again, _pause_s(attempt)))
+        except asyncio.CancelledError:
+            if not self._closing:
+                self._queue.put_back(batch)
+                batch, failed = [], 0
+            raise
         finally:
-            self._queue.count(failed=len(batch))
+            self._queue.settle(len(batch), failed)
 
     async def _post(self, session: aiohttp.ClientSession, batch: list[bytes]) -> float | None:
         """One try: ``None`` when it is settled, else seconds to wait at least."""

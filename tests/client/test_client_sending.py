@@ -9,10 +9,11 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -217,6 +218,102 @@ async def test_nothing_comes_back_at_the_app(client: AsyncClient, gateway: Gatew
     assert gateway.events[0]["properties"] == {"x": "?"}
     assert gateway.events[-1]["event"] == "fine"
     threading.Thread(target=lambda: AsyncClient(gateway.url).track("no loop here", "ada")).start()
+
+
+async def test_what_is_no_mapping_or_no_time_does_not_come_back_either(
+    client: AsyncClient, gateway: Gateway
+) -> None:
+    wrong: Any = 5
+    client.track("e", "ada", wrong)
+    client.track("e", "ada", timestamp=wrong)
+    client.identify("ada", wrong)
+    client.track_ai_request("openai", "gpt-4o", wrong)
+    client.track("a mapping all the same", "ada", MappingProxyType({"x": MappingProxyType({"y": 1})}))
+    assert await client.flush()
+    assert [event.get("properties") for event in gateway.events] == [5, {}, None, None, {"x": {"y": 1}}]
+
+
+async def test_a_client_is_used_again_after_it_was_closed(gateway: Gateway) -> None:
+    client = AsyncClient(gateway.url, batch_seconds=NEVER)
+    for number in range(3):
+        client.track("e", "ada", {"n": number})
+        assert await client.flush(5)
+        await client.close()
+    assert client.stats == Stats(accepted=3)
+
+
+def test_a_loop_that_ended_is_no_end() -> None:
+    """As where each request of a function service gets a loop of its own."""
+    client: list[AsyncClient] = []
+    bodies: list[dict[str, Any]] = []
+
+    async def serving(work: Callable[[AsyncClient], Awaitable[None]]) -> None:
+        async def take(request: web.Request) -> web.Response:
+            body = await request.json()
+            if client[0].stats.waiting == 0 and not bodies:
+                bodies.append(body)
+                client[0].track("second", "ada")
+                raise asyncio.CancelledError  # the loop goes down under a request
+            bodies.append(body)
+            return web.json_response({"accepted": len(body["batch"]), "duplicates": 0, "rejected": []})
+
+        app = web.Application()
+        app.router.add_post("/api/events", take)
+        async with TestServer(app, port=port) as server:
+            if not client:
+                client.append(AsyncClient(str(server.make_url("")).rstrip("/"), batch_seconds=0))
+            await work(client[0])
+
+    async def first(telling: AsyncClient) -> None:
+        telling.track("first", "ada")
+        while not bodies:
+            await asyncio.sleep(0)
+
+    async def second(telling: AsyncClient) -> None:
+        assert await telling.flush(5)
+
+    port = free_port()
+    asyncio.run(serving(first))
+    assert client[0].stats.waiting == 2
+    asyncio.run(serving(second))
+    assert client[0].stats == Stats(accepted=2)
+    told = [event["event"] for body in bodies[1:] for event in body["batch"]]
+    assert told == ["first", "second"]
+
+
+async def test_whatever_goes_wrong_with_one_batch_the_next_is_sent(
+    client: AsyncClient, gateway: Gateway
+) -> None:
+    gateway.script = [web.Response(text="[" * 100_000) for _ in range(4)]
+    client.track("lost", "ada")
+    assert await client.flush(5)
+    client.track("next", "ada")
+    assert await client.flush(5)
+    assert client.stats == Stats(accepted=1, failed=1)
+
+
+def test_a_machine_without_file_descriptors_stops_no_app(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> asyncio.AbstractEventLoop:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "new_event_loop", none)
+    client = Client("http://127.0.0.1:9")
+    telling = threading.Thread(target=client.track, args=("e", "ada"), daemon=True)
+    telling.start()
+    telling.join(5)
+    assert not telling.is_alive()
+    assert client.stats == Stats(waiting=1)
+
+
+async def test_closing_does_not_leave_another_thread_waiting_for_its_flush(gateway: Gateway) -> None:
+    gateway.script = [web.Response(status=503) for _ in range(100)]
+    client = Client(gateway.url, tries=100)
+    client.track("e", "ada")
+    flushing = asyncio.create_task(asyncio.to_thread(client.flush, None))
+    while not gateway.tokens:
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(client.close, 0.01)
+    assert not await asyncio.wait_for(flushing, 5)
 
 
 async def test_what_is_left_at_the_end_is_dropped_and_counted(gateway: Gateway) -> None:
