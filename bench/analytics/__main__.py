@@ -22,6 +22,7 @@ from bench.analytics.traffic import DAYS as TRAFFIC_DAYS
 from bench.analytics.traffic import END, Company, busiest_model, traffic
 from bench.analytics.wear import judge, wear
 from storage.address import Address, Engine
+from storage.migrate import migrate
 from storage.rollups.compaction import compact
 from storage.rollups.tables import DAYS, GROUPS, HOURS, ROUTES, USERS
 from storage.rollups.transactions import changing_engine
@@ -72,6 +73,7 @@ def prepare(address: Address, calls: int, folder: Path, verdict: Verdict) -> Non
         f" {size.teams} teams, {size.features} features, {size.users:,} users",
         style="bold",
     )
+    migrate(address)
     verdict.ingest([ingest(targets_on(address), batch) for batch in (500, 50)])
     if not filled.exists():
         _fill(address, calls, verdict)

@@ -13,7 +13,6 @@ import asyncpg
 
 from bench.analytics.traffic import END
 from storage.address import Address, Engine
-from storage.migrate import migrate
 from storage.rollups.companion import RollupCompanion
 from storage.rows import COLUMNS, as_datetime, rows_of
 from storage.schema import TABLE, Migrate
@@ -28,8 +27,7 @@ Told = Callable[[int], None]
 
 
 def fill(address: Address, records: Iterable[CallRecord], told: Told) -> float:
-    """Make the tables and write all records; the seconds it took. ``told`` hears how many are in."""
-    migrate(address)
+    """Write all records; the seconds it took. ``told`` hears how many are in."""
     begin = time.monotonic()
     if address.engine is Engine.SQLITE:
         _sqlite(address, records, told)

@@ -16,7 +16,7 @@ from storage.rollups.distinct import SIZE, hash_of
 from storage.rollups.measures import USER_MEASURES
 from storage.rollups.tables import USERS
 from storage.rollups.tally import UserKey, UserSums
-from storage.rollups.transactions import change, changing_engine
+from storage.rollups.transactions import Stale, change, changing_engine
 
 NOBODY = ""
 
@@ -32,7 +32,7 @@ async def clean_sums(
     try:
         await compact(engine, now)
         return await _clean(engine, person, sessions)
-    except (SQLAlchemyError, OSError, TimeoutError) as error:
+    except (SQLAlchemyError, OSError, TimeoutError, Stale) as error:
         raise unavailable(error) from error
     finally:
         await engine.dispose()
