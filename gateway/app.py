@@ -175,7 +175,7 @@ class Gateway:
         jobs = upkeep(address, spool, keeping(settings))
         jobs += alert_jobs(lambda: self.alerts, address, spool)
         jobs += report_jobs(lambda: self.reports, address)
-        self._jobs = Jobs(leadership(address, data_dir), jobs)
+        self._jobs = Jobs(leadership(address, data_dir), jobs, ready=lambda: self.ledger.has_database)
         self._jobs.start()
 
     @property

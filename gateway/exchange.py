@@ -313,10 +313,7 @@ class Exchange:
             self._drop_hold()
         if not self.head_sent:
             self.head_sent = True
-            head = response_head(
-                connection.head, self.framing, self._extra_headers(), close=self.close_client
-            )
-            self.client.write(head + body)
+            self.client.write(self._head(connection) + body)
         elif body:
             self.client.write(body)
         if complete:
@@ -340,10 +337,7 @@ class Exchange:
         self._held = None
         if held is not None and connection is not None and not self.over:
             self.head_sent = True
-            head = response_head(
-                connection.head, self.framing, self._extra_headers(), close=self.close_client
-            )
-            self.client.write(head + b"".join(held))
+            self.client.write(self._head(connection) + b"".join(held))
 
     def _drop_hold(self) -> None:
         self._held = None
@@ -496,6 +490,9 @@ class Exchange:
             outcome = _CANCELLED
         with_cost = not self.head_sent and not self.call.ask.stream
         return self.ticket.issue(outcome, self.tap, with_cost=with_cost)
+
+    def _head(self, connection: Connection) -> bytes:
+        return response_head(connection.head, self.framing, self._extra_headers(), close=self.close_client)
 
     def _extra_headers(self) -> bytes:
         call_id = self.call.id.encode("ascii")

@@ -19,6 +19,10 @@ from storage.leader import Leadership
 
 TICK_S: Final = 5.0
 """How often the lock is looked at; a leader that died is replaced within about this."""
+SOON_S: Final = 0.2
+"""How often it is looked whether there is a database yet."""
+RETRY_S: Final = 60.0
+"""A job that failed is tried again after this, or sooner if that is its interval."""
 
 _logger = logging.getLogger("gateway.jobs")
 
@@ -48,7 +52,10 @@ class Jobs:
         jobs: Sequence[Job],
         clock: Callable[[], float] = time.monotonic,
         tick_s: float = TICK_S,
+        ready: Callable[[], bool] = lambda: True,
     ) -> None:
+        """``ready``: the database is there, with its tables. Nothing runs before."""
+        self._ready = ready
         self._leadership = leadership
         self._jobs = tuple(jobs)
         self._clock = clock
@@ -77,6 +84,8 @@ class Jobs:
         self._loop.close()
 
     async def _main(self) -> None:
+        while not self._ready() and not await self._stopped_within(SOON_S):
+            pass
         while not self._stop.is_set():
             leads = await self._leadership.hold()
             if leads != self.stats.leads:
@@ -84,14 +93,18 @@ class Jobs:
                 _logger.debug("this worker %s the leader", "is" if leads else "is no longer")
             if leads:
                 await self.run_due()
-            try:
-                await asyncio.wait_for(self._stop.wait(), self._tick_s)
-            except TimeoutError:
-                continue
+            await self._stopped_within(self._tick_s)
         await self._leadership.release()
 
+    async def _stopped_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._stop.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
     async def run_due(self) -> None:
-        """Run every job whose time has come; a job that fails is counted, logged, and tried at its next time."""
+        """Run every job whose time has come; one that fails is counted, logged, and tried again before long."""
         for job in self._jobs:
             now = self._clock()
             if now < self._due[job.name] or self._stop.is_set():
@@ -102,6 +115,7 @@ class Jobs:
                 said = await job.run()
             except Exception as error:  # a job: the next one must run
                 failed = 1
+                self._due[job.name] = now + min(job.interval_s, RETRY_S)
                 _logger.warning("job %s failed: %s", job.name, type(error).__name__)
             else:
                 if said:

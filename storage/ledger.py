@@ -226,6 +226,11 @@ class Ledger:
         if not task.cancelled() and task.exception() is not None:
             self.untold += 1
 
+    @property
+    def has_database(self) -> bool:
+        """The database answers, and its tables are there."""
+        return self._writer.is_connected
+
     def stats(self) -> LedgerStats:
         """Figures of this moment."""
         spool, feed, writer = self._spool, self._feed, self._writer

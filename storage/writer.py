@@ -132,6 +132,11 @@ class Writer:
         return not self._thread.is_alive()
 
     @property
+    def is_connected(self) -> bool:
+        """Whether the database takes rows now."""
+        return self._connected
+
+    @property
     def replaying(self) -> int:
         """Spools of dead processes still being read."""
         return len(self._replays)

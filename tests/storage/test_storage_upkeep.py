@@ -63,6 +63,42 @@ async def test_a_job_that_fails_stops_no_other_and_each_keeps_its_interval(tmp_p
     assert (jobs.stats.runs, jobs.stats.failures) == (5, 3)
 
 
+async def test_a_daily_job_that_fails_is_tried_again_within_a_minute(tmp_path: Path) -> None:
+    now, runs = [0.0], []
+
+    async def fails_once() -> str | None:
+        runs.append(now[0])
+        if len(runs) == 1:
+            raise OSError("disk")
+        return None
+
+    jobs = Jobs(FileLeadership(tmp_path), [Job("daily", 86_400, fails_once)], lambda: now[0])
+    for now[0] in (0.0, 59.0, 60.0, 120.0, 86_459.0, 86_460.0):
+        await jobs.run_due()
+    assert runs == [0.0, 60.0, 86_460.0]
+
+
+def test_no_job_runs_before_there_is_a_database(tmp_path: Path) -> None:
+    order: list[str] = []
+
+    async def run() -> str | None:
+        order.append("run")
+        return None
+
+    def ready() -> bool:
+        order.append("asked")
+        return len(order) == 3
+
+    jobs = Jobs(FileLeadership(tmp_path), [Job("only", 3600, run)], tick_s=0.01, ready=ready)
+    jobs.start()
+    eventually(lambda: "run" in order, "the job")
+    assert jobs.stop(5)
+    assert order == ["asked", "asked", "asked", "run"]
+    waiting = Jobs(FileLeadership(tmp_path), [Job("only", 3600, run)], ready=lambda: False)
+    waiting.start()
+    assert waiting.stop(5), "one that waits can be stopped"
+
+
 def test_only_the_leaders_jobs_run_and_a_stop_gives_the_lock_back(tmp_path: Path) -> None:
     done: list[str] = []
 
