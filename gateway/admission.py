@@ -165,7 +165,7 @@ class Admission:
         holds: Holds = []
         enough = True
         for purse in purses:
-            budget = purse.account.budget
+            budget = purse.budget
             if purse.enforced:
                 if budget.unpriced is _BLOCK and expense.is_unpayable(budget):
                     raise unpriced_denial(purse.account, call)
@@ -201,7 +201,7 @@ class Admission:
         wake = False
         self.touched.update([purse for purse, _ in holds])
         for purse, held in holds:
-            purse.settle(held, spent(purse.account.budget, record))
+            purse.settle(held, spent(purse.budget, record))
             wake = wake or (purse.enforced and (purse.is_of_key or not purse.is_wide(held)))
         if wake and self.lender is not None:
             self.lender.wake()
@@ -251,10 +251,12 @@ class Admission:
             purse.latest = amount
             low = low or purse.granted - purse.used - purse.held < purse.low_mark
         if holds:
-            self._drawn[call_id] = {purse.account.budget.id for purse, _ in holds}
+            self._drawn[call_id] = {purse.budget.id for purse, _ in holds}
         if low and self.lender is not None:
             self.lender.wake()
-        self._holds[call_id] = holds + [(purse, 0) for purse in purses if not purse.enforced]
+        if len(holds) < len(purses):
+            holds = holds + [(purse, 0) for purse in purses if not purse.enforced]
+        self._holds[call_id] = holds
 
     async def _decide(self, call: Call, expense: Expense, holds: Holds, purses: list[Purse]) -> Decided:
         """The decision near a limit; takes a count of the prompt and the database's word."""

@@ -26,10 +26,11 @@ def notes_of(purses: Iterable[Purse]) -> bytes:
         if not purse.tells:
             continue
         remaining = purse.remaining
-        if remaining is None:
-            unknown = unknown or purse.shows
-            continue
-        if purse.warns and remaining <= 0:
+        if remaining > 0:
+            if not purse.known:  # and nobody knows what was spent before
+                unknown = unknown or purse.shows
+                continue
+        elif purse.warns:
             exceeded += exceeded_header(purse.account.budget)
         if purse.shows and (least is None or remaining < least):
             least = remaining

@@ -58,7 +58,7 @@ class Rates:
 class Expense:
     """Tokens that go in and may come out, and their price by the list."""
 
-    __slots__ = ("_call", "_input", "_price", "_priced")
+    __slots__ = ("_call", "_input", "_made", "_price", "_priced")
 
     def __init__(self, call: Call, tokens: int, price: Callable[[Call, int, int], int | None]) -> None:
         """``price`` gives nano-USD for tokens in and out, or ``None``."""
@@ -66,6 +66,7 @@ class Expense:
         self._input = tokens
         self._price = price
         self._priced: dict[int, int | None] = {}
+        self._made = _made(call)
 
     def tokens(self, budget: Budget) -> int:
         return self._input + self._output(budget)
@@ -98,12 +99,16 @@ class Expense:
         return 1
 
     def _output(self, budget: Budget) -> int:
-        call = self._call
-        wire = call.target.wire
-        if wire is None or wire.operation in WITHOUT_OUTPUT:
-            return 0
-        each = call.ask.max_tokens
-        return (budget.assumed_output_tokens if each is None else each) * call.ask.answers
+        made = self._made
+        return budget.assumed_output_tokens * self._call.ask.answers if made is None else made
+
+
+def _made(call: Call) -> int | None:
+    """Most tokens that may come out; ``None``: the call does not say."""
+    wire, each = call.target.wire, call.ask.max_tokens
+    if wire is None or wire.operation in WITHOUT_OUTPUT:
+        return 0
+    return None if each is None else each * call.ask.answers
 
 
 class Free(Expense):

@@ -19,6 +19,7 @@ class Purse:
     __slots__ = (
         "account",
         "asked",
+        "budget",
         "counts",
         "denied",
         "enforced",
@@ -72,6 +73,7 @@ class Purse:
         """Stand for this account: the same as before, of a budget that is not stricter."""
         budget = account.budget
         self.account = account
+        self.budget = budget
         self.limit = budget.limit
         self.enforced = budget.is_enforced
         """Calls draw on it before they are made."""
@@ -119,13 +121,11 @@ class Purse:
         self.known = True
 
     @property
-    def remaining(self) -> int | None:
-        """Of the account, as far as this worker knows; ``None``: it has not looked, and did not use it up by itself."""
+    def remaining(self) -> int:
+        """Of the account, as far as this worker knows; before it has looked, nobody's spending but its own is known."""
         if self.enforced:
-            remaining = self.left + self.granted - self.used - self.held
-        else:
-            remaining = self.limit - self.spent - self.local
-        return remaining if self.known or remaining <= 0 else None
+            return self.left + self.granted - self.used - self.held
+        return self.limit - self.spent - self.local
 
     def settle(self, held: int, amount: int) -> None:
         """A call that drew on it has ended and cost ``amount``."""

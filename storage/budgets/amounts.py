@@ -15,6 +15,8 @@ BACKGROUND: Final = "background_job"
 UPGRADED: Final = 101
 """A WebSocket begins with a GET, and does."""
 _REFUSED: Final = Outcome.REFUSED
+_USD: Final = Unit.USD
+_TOKENS: Final = Unit.TOKENS
 _FREE_SQL: Final = ", ".join(f"'{method}'" for method in sorted(FREE_METHODS))
 CALLS_SQL: Final = (
     f"SUM(CASE WHEN outcome <> '{Outcome.REFUSED.value}' AND COALESCE(operation, '') <> '{BACKGROUND}'"
@@ -45,12 +47,12 @@ def is_unpriced(record: CallRecord) -> bool:
 def spent(budget: Budget, record: CallRecord) -> int:
     """Nano-USD, tokens or calls."""
     unit = budget.unit
-    if unit is Unit.USD:
+    if unit is _USD:
         total = record.cost.total
         if total is None:
             return ceiling(budget, tokens_of(record)) if budget.unpriced is Unpriced.CEILING else 0
         return total
-    if unit is Unit.TOKENS:
+    if unit is _TOKENS:
         return tokens_of(record)
     return int(unit is Unit.CALLS and is_call(record))
 
