@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from rig.analytics import analytics, judged
 from rig.ledger import STARTED_MS, record
 from rig.rollups import HOUR_MS, written
@@ -279,6 +280,18 @@ async def test_sessions_by_name_and_in_number(database: str) -> None:
     assert [one["session"] for one in by_cost["items"]] == ["dear"]
     assert [one["session"] for one in mine["items"]] == ["new"]
     assert mine["sessions"] == 1
+    assert (mine["lately"]["calls"], mine["lately"]["since"]) == (1, mine["items"][0]["first_call_at"])
+
+
+@pytest.mark.parametrize("scope", [{"team": "ops"}, {"user": "eve"}, {"tenant": "acme", "user": "eve"}])
+async def test_a_reader_does_not_learn_how_many_calls_others_make(
+    database: str, scope: dict[str, str]
+) -> None:
+    mine = call(5, who={"team": "ops", "user": "eve", "session": "mine"})
+    await written(database, [mine, *(call(minute) for minute in range(40))])
+    async with analytics(database, viewers={"reader": Viewer("reader", **scope)}) as ask:
+        lately = (await ask("/sessions", token="reader"))["lately"]
+    assert (lately["calls"], lately["since"]) == (1, "2026-11-18T11:01:39.000000Z")
 
 
 async def test_the_last_hour_by_the_minute(database: str) -> None:

@@ -67,7 +67,9 @@ class MiddleMoneyOut(BaseModel):
 class LatelyOut(BaseModel):
     """What the newest calls of the period tell; sessions that began before them are known in part."""
 
-    calls: int = Field(description=f"Calls that were looked at: the newest {MOST_LOOKED_AT:,} of the period.")
+    calls: int = Field(
+        description=f"Of the newest {MOST_LOOKED_AT:,} calls of the period, those that pass the filters."
+    )
     since: str | None = Field(description="When the oldest of them began.")
     sessions: int = Field(description="Different sessions among them: the samples of what follows.")
     calls_per_session: MiddleOut

@@ -49,9 +49,9 @@ class Lately(msgspec.Struct, frozen=True):
     """The newest calls of a period."""
 
     calls: int
-    """Looked at, with a session or without."""
+    """Those among them that pass the filters, with a session or without."""
     since_ns: int | None
-    """When the oldest of them began; ``None`` if there are none."""
+    """When the oldest of those began; ``None`` if there are none."""
     sessions: list[Glimpse]
     """In no order."""
 
@@ -73,16 +73,21 @@ class Session(msgspec.Struct, frozen=True):
 async def lately(connection: AsyncConnection, conditions: Conditions, since_ms: int, until_ms: int) -> Lately:
     """The sessions of the newest calls."""
     newest = _newest(conditions, since_ms, until_ms).subquery()
-    # All the others are one more group: the calls are read once.
-    counts = and_(newest.c.session_id != "", newest.c.counts)
-    keys = [case((counts, column)).label(column.name) for column in (newest.c.tenant_id, newest.c.session_id)]
-    query = select(
-        *keys,
-        func.count(),
-        cast(func.coalesce(func.sum(newest.c.cost_nano), 0), BigInteger),
-        func.min(newest.c.started_ns),
-        func.max(newest.c.started_ns),
-    ).group_by(*keys)
+    # All without a session are one more group: the calls are read once. What does not pass the filters may be others'
+    # calls: not even their number is told.
+    named = newest.c.session_id != ""
+    keys = [case((named, column)).label(column.name) for column in (newest.c.tenant_id, newest.c.session_id)]
+    query = (
+        select(
+            *keys,
+            func.count(),
+            cast(func.coalesce(func.sum(newest.c.cost_nano), 0), BigInteger),
+            func.min(newest.c.started_ns),
+            func.max(newest.c.started_ns),
+        )
+        .where(newest.c.counts)
+        .group_by(*keys)
+    )
     rows = (await connection.execute(query)).all()
     found = [Glimpse((row[0], row[1]), row[2], row[3], row[4], row[5]) for row in rows if row[1] is not None]
     return Lately(sum(row[2] for row in rows), min((row[4] for row in rows), default=None), found)
