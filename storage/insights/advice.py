@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
-from itertools import product
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -29,12 +28,14 @@ from storage.rollups.read import Reader
 from storage.rollups.selects import is_one_of
 from telemetry.insights.recommend import IDLE_DAYS, Facts, ModelUse, Unused
 from telemetry.outcome import Outcome
-from telemetry.quality import NOTHING, Measures
+from telemetry.quality import Measures
 
 SAMPLE: Final = 10_000
 """Calls of which it is known what only they themselves tell."""
 LOOKED_AT: Final = 10 * SAMPLE
 """Calls among which those are looked for: a rare team is not looked for in all there are."""
+MOST_VERDICTS: Final = 100_000
+"""Features and models, those with most verdicts first."""
 SEEN_DAYS: Final = 60
 """Features that made no call for longer are forgotten, not idle."""
 KEYS_SEEN_DAYS: Final = 30
@@ -109,15 +110,13 @@ class Adviser:
     async def _verdicts(
         self, since: datetime, until: datetime, where: Where, scope: Mapping[str, str]
     ) -> dict[_Use, Measures]:
-        found: dict[_Use, Measures] = defaultdict(lambda: NOTHING)
         group = (QualityDimension.FEATURE, QualityDimension.MODEL)
-        names = [QualityDimension(name.value) for name in where]
-        for values in product(*where.values()):
-            filters = dict(zip(names, values, strict=True))
-            rows = await self._quality.summary(filters, group, since.date(), _day_after(until), scope)
-            for row in rows:
-                found[row.key[0], row.key[1]] += row.measures
-        return found
+        filters = {QualityDimension(name.value): values for name, values in where.items()}
+        first, last = (moment.astimezone(UTC) for moment in (since, until))
+        rows = await self._quality.summary(
+            filters, group, first.date(), _day_after(last), scope, MOST_VERDICTS
+        )
+        return {(row.key[0], row.key[1]): row.measures for row in rows}
 
     async def _sample(
         self, since: datetime, until: datetime, where: Where, scope: Mapping[str, str]

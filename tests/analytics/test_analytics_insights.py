@@ -121,6 +121,13 @@ async def test_a_cheaper_model_of_equal_quality_is_recommended(database: str) ->
     viewers = {"beta": Viewer("beta", tenant="beta")}
     async with analytics(database, viewers=viewers) as ask:
         found = await ask("/recommendations", period="30d", tenant="acme")
+        many = [f"name-{number}" for number in range(97)]
+        named = {
+            "team": ["search", "search", *many],
+            "provider": ["openai", *many],
+            "feature": ["chat", *many],
+        }
+        several = await ask("/recommendations", period="30d", **named)
         nothing = await ask("/recommendations", token="beta")
         error = (await ask("/recommendations", status=400, session="s"))["error"]
     first = found["recommendations"][0]
@@ -131,6 +138,7 @@ async def test_a_cheaper_model_of_equal_quality_is_recommended(database: str) ->
     assert first["saving_30_days"]["nano_usd"] == 18_000_000_000 * 30 // 29
     assert 500_000 < first["confidence_ppm"] <= 1_000_000
     assert found["total"]["calls"] == 200
+    assert several == found
     assert nothing["recommendations"] == []
     assert error["param"] == "session"
     assert "team" in error["allowed"]
