@@ -211,7 +211,8 @@ def _series(lines: Sequence[Sum], begin: date) -> dict[str | None, list[int]]:
     found: dict[str | None, list[int]] = defaultdict(lambda: [0] * ODD_DAYS)
     for line in lines:
         assert line.begin is not None
-        found[line.key[0]][(line.begin.date() - begin).days] += line.sums["cost_nano"]
+        # An hour that began before and cannot be cut any more is told of the day before the first.
+        found[line.key[0]][max(0, (line.begin.date() - begin).days)] += line.sums["cost_nano"]
     return found
 
 

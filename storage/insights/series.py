@@ -39,7 +39,8 @@ async def by_day(
     found: dict[str, list[int]] = {name: [0] * (until - since).days for name in measures}
     for line in (await reader.totals(question)).lines:
         assert line.begin is not None
-        place = (line.begin.date() - since).days
+        # An hour that began before and cannot be cut any more is told of the day before the first.
+        place = max(0, (line.begin.date() - since).days)
         for name in measures:
             found[name][place] += line.sums[name]
     return found

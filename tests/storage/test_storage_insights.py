@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from storage.quality.facts import facts_of
 from storage.quality.keep import QualityLog, Rating
 from storage.rollups.dimensions import Dimension
 from storage.rollups.read import Reader
+from storage.rollups.state import FORGOTTEN_MS, put
+from storage.rollups.transactions import change, changing_engine
 from storage.store import pending_row
 from telemetry.insights.recommend import ModelUse, Unused
 from telemetry.outcome import Outcome
@@ -50,6 +52,20 @@ def call(ago: timedelta = timedelta(), **parts: Any) -> CallRecord:
 
 def cost(nano: int) -> Cost:
     return Cost(CostStatus.PRICED, CostSource.CATALOGUE, nano, nano // 2, nano - nano // 2, 0, 0, 0)
+
+
+async def test_an_hour_before_the_first_day_is_not_of_the_last(database: str, engine: AsyncEngine) -> None:
+    """Where calls are no longer kept, half an hour before a midnight of Kolkata cannot be told from the half after."""
+    today = NOW.date()
+    before = datetime.combine(today - timedelta(days=6), time(18, 15), UTC)  # 23:45 of the day before, there
+    await written(database, [call(NOW - before, cost=cost(7)), call(cost=cost(1))])
+    changing = changing_engine(parse(database, Path()))
+    async with change(changing) as connection:
+        await put(connection, FORGOTTEN_MS, STARTED_MS)
+    await changing.dispose()
+    since, until = today - timedelta(days=5), today + timedelta(days=1)
+    found = await by_day(Reader(engine), since, until, zone="Asia/Kolkata")
+    assert found == {"cost_nano": [7, 0, 0, 0, 0, 1]}
 
 
 async def test_days_without_calls_are_there_too(database: str, engine: AsyncEngine) -> None:
