@@ -11,10 +11,12 @@ import importlib
 import time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import msgspec
 from aiohttp import web
 
 from gateway.alerting.plan import AlertPlan
-from gateway.api.viewer import Viewer
+from gateway.api.viewer import Viewer, viewer_with
+from gateway.attribution import hashed
 from gateway.gear import Sink
 from gateway.governance import Governance
 from gateway.providers.table import ProviderTable
@@ -23,7 +25,7 @@ from gateway.version import VERSION
 from pricing.book import PriceBook
 from storage.address import parse
 from storage.control import ControlUnavailable, control_of
-from storage.keys.model import TOKEN_PREFIX
+from storage.keys.model import KEY_PREFIX, TOKEN_PREFIX, Key
 from storage.ledger import SPOOL_FOLDER, Ledger
 from telemetry.record import CallRecord
 
@@ -182,19 +184,29 @@ class Answers:
         )
 
     async def _reader(self, secret: str) -> Viewer | None:
-        """Who holds a token that may read. Raises :class:`ControlUnavailable` while the tokens are not known."""
-        if not secret.startswith(TOKEN_PREFIX):
+        """Who holds a token that may read, or a gateway key. Raises :class:`ControlUnavailable` while none is known."""
+        if not secret.startswith((TOKEN_PREFIX, KEY_PREFIX)):
             return None
         ring = self._current.governance.ring
         if not ring.is_known:
             raise ControlUnavailable("the tokens are not known yet")
-        row = ring.token(secret, time.time_ns() // 1_000_000)
+        now_ms = time.time_ns() // 1_000_000
+        if secret.startswith(KEY_PREFIX):
+            known = ring.find(secret.encode("utf-8", "surrogateescape"), now_ms)
+            return None if known is None else self._app(known.key)
+        row = ring.token(secret, now_ms)
         if row is None:
             return None
         token = row.token
         return Viewer(
             token.name, tenant=token.tenant, team=token.team, user=token.user, content=token.content
         )
+
+    def _app(self, key: Key) -> Viewer:
+        salt = self._current.settings.attribution.salt
+        if key.user is not None and salt is not None:  # as calls keep it
+            key = msgspec.structs.replace(key, user=hashed(key.user, salt))
+        return viewer_with(key)
 
     async def _publish(self, record: CallRecord) -> None:
         """Into the ledger, and to all that look on. Raises :class:`gateway.errors.Refusal`."""

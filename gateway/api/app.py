@@ -58,8 +58,6 @@ def _control(deps: ControlDeps | None) -> Iterator[Endpoint]:
 
 def api_app(deps: ApiDeps) -> web.Application:
     """Serves ``/``, ``/healthz``, ``/readyz`` and everything below ``/api/``."""
-    guard = Guard(deps.admin_token, loopback=deps.loopback, tokens=deps.tokens)
-    app = web.Application(middlewares=[errors_as_json, guard.middleware])
 
     async def openapi(request: web.Request) -> web.Response:
         return web.Response(body=body, content_type="application/json")
@@ -78,9 +76,14 @@ def api_app(deps: ApiDeps) -> web.Application:
         *(analytics(deps.analytics) if deps.analytics is not None else ()),
         Endpoint("/api/openapi.json", openapi, "This document", None, errors=(401, 403)),
     ]
+    apps = [endpoint.path for endpoint in endpoints if endpoint.apps]
+    guard = Guard(deps.admin_token, loopback=deps.loopback, tokens=deps.tokens, apps=apps)
+    app = web.Application(middlewares=[errors_as_json, guard.middleware])
     body = json.dumps(document(endpoints, deps.version)).encode()
     for endpoint in endpoints:
-        handler = admins_only(endpoint.handler) if endpoint.admin else endpoint.handler
+        handler = endpoint.handler
+        if endpoint.admin:
+            handler = admins_only(handler, apps=endpoint.apps)
         if endpoint.method == "GET":
             app.router.add_get(endpoint.path, handler)
         else:

@@ -171,6 +171,7 @@ class Events:
                 method="POST",
                 body=EventsIn,
                 admin=True,
+                apps=True,
             ),
         )
 
@@ -210,6 +211,7 @@ class Events:
                 self._quality.user(event.user_id),
                 event.session_id,
                 event.call,
+                viewer.key,
             )
             record = record_of(told, self._tracking.book(), self._tracking.price_as)
             known = await self._is_known(record)
@@ -260,7 +262,7 @@ class Events:
             storable(event.message_id or uuid4().hex),
             EventKind(event.type),
             storable(event.event) if isinstance(event, TrackIn) else None,
-            self._quality.user(_text(event.user_id)),
+            viewer.user or self._quality.user(_text(event.user_id)),
             _text(event.anonymous_id),
             _text(event.session_id),
             event.timestamp or now,

@@ -88,6 +88,7 @@ class Feedback:
                 method="POST",
                 body=FeedbackIn,
                 admin=True,
+                apps=True,
             ),
         )
 

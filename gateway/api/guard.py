@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from hashlib import sha256
 from typing import Final
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from gateway.api.problems import ApiError, Handler
 from gateway.api.viewer import ADMIN, LOCAL, Viewer, admit, viewer_of
-from storage.keys.model import TOKEN_PREFIX
+from storage.keys.model import KEY_PREFIX, TOKEN_PREFIX
 
 TOKEN_HEADER: Final = "x-weighbridge-admin-token"
 _PREFIX: Final = "/api/"
@@ -22,8 +22,11 @@ METRICS: Final = "/metrics"
 DOCS: Final = "/api/docs"
 
 
+KEY_HEADER: Final = "x-weighbridge-key"
+_OURS: Final = (TOKEN_PREFIX, KEY_PREFIX)
+
 Tokens = Callable[[str], Awaitable[Viewer | None]]
-"""Who a token that may only read belongs to; ``None``: nobody."""
+"""Who a token that may only read, or a gateway key, belongs to; ``None``: nobody."""
 
 
 class Guard:
@@ -34,30 +37,39 @@ class Guard:
     and ``Origin``.
     """
 
-    def __init__(self, token: SecretStr | None, *, loopback: bool, tokens: Tokens | None = None) -> None:
+    def __init__(
+        self,
+        token: SecretStr | None,
+        *,
+        loopback: bool,
+        tokens: Tokens | None = None,
+        apps: Collection[str] = (),
+    ) -> None:
+        """``apps``: paths that are open to gateway keys; everything else is closed to them."""
         self._digest = sha256(token.get_secret_value().encode()).digest() if token is not None else None
         self._loopback = loopback
         self._tokens = tokens
+        self._apps = frozenset(apps)
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if needs_asking(request.path):
-            admit(request, await self.check(request))
+            viewer = await self.check(request)
+            if viewer.key is not None and request.path not in self._apps:
+                message = f"A gateway key opens {', '.join(sorted(self._apps)) or 'nothing here'}, and nothing else."
+                raise ApiError(403, "not_for_keys", message)
+            admit(request, viewer)
         return await handler(request)
 
     async def check(self, request: web.Request) -> Viewer:
         """Who asks. Raises :class:`ApiError` 401 or 403."""
-        told = _token(request)
-        if self._digest is not None and told:
-            given = sha256(told.encode("utf-8", "surrogateescape")).digest()
-            if hmac.compare_digest(given, self._digest):
-                return ADMIN
-        if told and self._tokens is not None:
-            reader = await self._tokens(told)
-            if reader is not None:
-                return reader
-        if told.startswith(TOKEN_PREFIX):  # whoever sends one is judged by it, also where none is needed
-            raise _unauthorized("This token is not known, or has expired, or was revoked.")
+        for told in _secrets(request):
+            viewer = await self._viewer(told)
+            if viewer is not None:
+                return viewer
+            if told.startswith(_OURS):  # whoever sends one is judged by it, also where none is needed
+                what = "token" if told.startswith(TOKEN_PREFIX) else "gateway key"
+                raise _unauthorized(f"This {what} is not known, or has expired, or was revoked.")
         if self._digest is not None:
             raise _unauthorized(f"A token is needed: Authorization: Bearer TOKEN, or {TOKEN_HEADER}.")
         if not self._loopback:
@@ -75,6 +87,13 @@ class Guard:
             )
         return LOCAL
 
+    async def _viewer(self, told: str) -> Viewer | None:
+        if self._digest is not None:
+            given = sha256(told.encode("utf-8", "surrogateescape")).digest()
+            if hmac.compare_digest(given, self._digest):
+                return ADMIN
+        return None if self._tokens is None else await self._tokens(told)
+
 
 def needs_asking(path: str) -> bool:
     """Everything that tells something; a page that reads the document, and its scripts, do not."""
@@ -83,11 +102,12 @@ def needs_asking(path: str) -> bool:
     return path.startswith(_PREFIX) or path in (_PREFIX[:-1], METRICS)
 
 
-def admins_only(handler: Handler) -> Handler:
-    """The handler behind a check that the caller may change things."""
+def admins_only(handler: Handler, *, apps: bool = False) -> Handler:
+    """The handler behind a check that the caller may change things; ``apps``: or holds a gateway key."""
 
     async def checked(request: web.Request) -> web.StreamResponse:
-        if not viewer_of(request).admin:
+        viewer = viewer_of(request)
+        if not viewer.admin and not (apps and viewer.key is not None):
             raise ApiError(403, "admin_only", "This needs the admin token; yours may only read.")
         return await handler(request)
 
@@ -98,12 +118,14 @@ def _unauthorized(message: str) -> ApiError:
     return ApiError(401, "unauthorized", message, headers={"WWW-Authenticate": 'Bearer realm="weighbridge"'})
 
 
-def _token(request: web.Request) -> str:
+def _secrets(request: web.Request) -> Iterator[str]:
+    """What the caller shows, in the order in which it counts."""
     direct = request.headers.get(TOKEN_HEADER)
-    if direct is not None:
-        return direct.strip()
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
-    return value.strip() if scheme.lower() == "bearer" else ""
+    bearer = value if scheme.lower() == "bearer" else ""
+    for told in (bearer if direct is None else direct, request.headers.get(KEY_HEADER, "")):
+        if told.strip():
+            yield told.strip()
 
 
 def is_loopback_name(host: str) -> bool:

@@ -76,6 +76,8 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         operation["requestBody"] = {"required": True, "content": _content(endpoint.body)}
     if endpoint.admin:
         operation["x-admin-only"] = True
+    if endpoint.apps:
+        operation["x-gateway-keys"] = True
     if endpoint.guarded:
         operation["security"] = [{"bearer": []}, {"header": []}, {}]
     return operation

@@ -73,6 +73,7 @@ class Outcomes:
                 method="POST",
                 body=OutcomeIn,
                 admin=True,
+                apps=True,
             ),
         )
 

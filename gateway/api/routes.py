@@ -29,5 +29,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     """Of the answer."""
     admin: bool = False
     """Tokens that may only read are refused."""
+    apps: bool = False
+    """Gateway keys may do it too, of what is their own."""
     media: tuple[str, ...] = ("application/json",)
     """Types the answer may have; of a stream, ``answer`` is each item."""

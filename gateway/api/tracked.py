@@ -20,6 +20,7 @@ from gateway.saving import nano_on
 from pricing.book import PriceBook, PriceQuery
 from pricing.cost import NOT_BILLABLE, UNPRICED, Cost
 from pricing.usage import MAX_COUNT, Usage
+from storage.keys.model import Key
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who
 
@@ -90,6 +91,8 @@ class Told(msgspec.Struct, frozen=True):
     """As it is kept: hashed where that is wanted."""
     session: str | None
     call: AiCallIn
+    key: Key | None = None
+    """Of the app that tells it: what the key binds goes before what the event says."""
 
 
 class Tracking(msgspec.Struct, frozen=True):
@@ -191,5 +194,11 @@ def _who(told: Told) -> Who:
         "prompt_id": call.prompt_id,
         "prompt_version": call.prompt_version,
     }
-    sources = tuple((name, TOLD) for name, value in said.items() if value is not None)
-    return Who(**said, tags=tuple(call.tags.items()), sources=sources)
+    sources = {name: TOLD for name, value in said.items() if value is not None}
+    tags, key = call.tags, told.key
+    if key is None:
+        return Who(**said, tags=tuple(tags.items()), sources=tuple(sources.items()))
+    said |= dict(key.bound)
+    sources |= {name: "key" for name, _ in key.bound}
+    tags = dict(key.tags) | {name: value for name, value in tags.items() if name not in dict(key.tags)}
+    return Who(**said, key_id=key.id, tags=tuple(tags.items())[:MAX_TAGS], sources=tuple(sources.items()))
