@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -18,6 +20,7 @@ def reading_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
             pool_size=pool_size,
             connect_args={"timeout": timeout_s},
         )
+        expect_file(engine, address)
         event.listen(engine.sync_engine, "connect", _read_only)
         return engine
     return create_async_engine(
@@ -47,6 +50,7 @@ def writing_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
             pool_size=pool_size,
             connect_args={"timeout": timeout_s, "isolation_level": None},
         )
+        expect_file(engine, address)
         event.listen(engine.sync_engine, "begin", _begin_immediate)
         return engine
     return create_async_engine(
@@ -60,6 +64,21 @@ def writing_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
             "server_settings": {"application_name": "weighbridge-api"},
         },
     )
+
+
+def expect_file(engine: AsyncEngine, address: Address) -> None:
+    """Say that there is no SQLite file before a connection is tried.
+
+    Where the driver cannot connect it does not wait for the thread it began, which then answers to a loop that may be
+    closed by then: a traceback on stderr, at the end of a command.
+    """
+    path = Path(address.dsn)
+
+    def connecting(_dialect: object, _record: object, _args: object, _options: object) -> None:
+        if not path.is_file():
+            raise sqlite3.OperationalError("unable to open database file")
+
+    event.listen(engine.sync_engine, "do_connect", connecting)
 
 
 def _begin_immediate(connection: Connection) -> None:

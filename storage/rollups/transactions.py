@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from sqlalchemy.pool import NullPool
 
 from storage.address import Address, Engine
-from storage.engine import escaped
+from storage.engine import escaped, expect_file
 from storage.rollups.tables import STATE
 
 GENERATION: Final = "generation"
@@ -34,11 +34,13 @@ def changing_engine(address: Address, timeout_s: float = 60.0) -> AsyncEngine:
     Makes no SQLite file where there is none.
     """
     if address.engine is Engine.SQLITE:
-        return create_async_engine(
+        engine = create_async_engine(
             f"sqlite+aiosqlite:///file:{escaped(address.dsn)}?mode=rw&uri=true",
             poolclass=NullPool,
             connect_args={"timeout": timeout_s},
         )
+        expect_file(engine, address)
+        return engine
     return create_async_engine(
         address.sqlalchemy_url,
         poolclass=NullPool,

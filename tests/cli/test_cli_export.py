@@ -32,7 +32,8 @@ def test_a_file_of_its_own_in_the_data_folder(weighbridge: Weighbridge) -> None:
     assert file.name.startswith("calls-2")
     assert file.suffix == ".csv"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert len(list(csv.DictReader(file.open(newline="")))) == 3
+    with file.open(newline="") as lines:
+        assert len(list(csv.DictReader(lines))) == 3
     assert f"{file}: {file.stat().st_size:,} bytes, 3 calls" in result.output
 
 

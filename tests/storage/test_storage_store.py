@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,12 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rig.ledger import STARTED_MS, call_id, record, started
 from sqlalchemy import text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pricing.cost import UNPRICED
 from storage.address import Address, AddressError, Engine, parse
+from storage.engine import reading_engine, writing_engine
 from storage.queries.calls import CursorError, make_cursor, read_cursor
 from storage.queries.follow import Follower
+from storage.rollups.transactions import changing_engine
 from storage.store import CallFilter, Store, StoreUnavailable
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
@@ -233,3 +236,19 @@ def test_an_address_we_do_not_know_is_refused_without_repeating_it(url: str) -> 
 async def test_two_readers_at_once(store: Store) -> None:
     found = await asyncio.gather(*[all_pages(store, CallFilter(), 20) for _ in range(8)])
     assert all(one == found[0] for one in found)
+
+
+@pytest.mark.parametrize("make", [reading_engine, writing_engine, changing_engine])
+async def test_a_file_that_is_not_there_begins_no_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Address], AsyncEngine]
+) -> None:
+    """The driver would leave it behind, speaking to a loop that is closed."""
+    begun: list[str] = []
+    monkeypatch.setattr("aiosqlite.core.Thread", lambda **_: begun.append("thread"))
+    engine = make(parse(f"sqlite:///{tmp_path / 'none.db'}", tmp_path))
+    with pytest.raises(OperationalError, match="unable to open"):
+        async with engine.connect():
+            pass
+    await engine.dispose()
+    assert begun == []
+    assert not list(tmp_path.iterdir())
