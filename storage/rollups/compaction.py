@@ -61,9 +61,10 @@ async def compact(engine: AsyncEngine, now: datetime) -> Compacted:
 
 
 async def fold(engine: AsyncEngine) -> int:
-    """Fold all deltas there are; how many."""
-    folded = 0
-    while some := await persistently(lambda: _fold(engine)):
+    """Fold all deltas there are; how many. Those that come meanwhile wait: writers may never pause."""
+    folded = some = await persistently(lambda: _fold(engine))
+    while some == AT_ONCE:  # one that is smaller was everything
+        some = await persistently(lambda: _fold(engine))
         folded += some
     return folded
 

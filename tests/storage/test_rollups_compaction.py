@@ -140,6 +140,29 @@ async def test_writers_readers_and_two_compactions_at_once(
     assert seen[-1] <= total
 
 
+async def test_writers_that_never_pause_do_not_keep_it_for_ever(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for it (an erasure, the other jobs) waits for what was there, not for what comes."""
+    plain, written_meanwhile = compaction._fold, 0
+
+    async def beside_a_writer(engine: AsyncEngine) -> int:
+        nonlocal written_meanwhile
+        folded = await plain(engine)
+        await written(database, [record()])
+        written_meanwhile += 1
+        assert written_meanwhile < 20
+        return folded
+
+    monkeypatch.setattr(compaction, "AT_ONCE", 3)
+    monkeypatch.setattr(compaction, "_fold", beside_a_writer)
+    for _ in range(7):
+        await written(database, [record()])
+    async with engine_of(database) as engine:
+        assert await compaction.fold(engine) >= 7
+        assert await in_rollups(engine) == await in_rows(engine)
+
+
 async def test_a_day_is_closed_two_hours_after_its_end_and_late_calls_reach_it(database: str) -> None:
     begin = NOW.replace(hour=0, minute=0, second=0)
     async with engine_of(database) as engine:
