@@ -13,7 +13,6 @@ from typing import Final
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import NullPool
 
 from storage.address import Address, Engine
 from storage.engine import escaped, expect_file
@@ -29,21 +28,20 @@ class Stale(Exception):  # noqa: N818
 
 
 def changing_engine(address: Address, timeout_s: float = 60.0) -> AsyncEngine:
-    """An engine for one job; connects when it is first used. ``timeout_s`` bounds every statement.
+    """An engine for one job; connects when it is first used, and keeps the connection (and what is prepared on it) until
+    it is disposed of. ``timeout_s`` bounds every statement.
 
     Makes no SQLite file where there is none.
     """
     if address.engine is Engine.SQLITE:
         engine = create_async_engine(
             f"sqlite+aiosqlite:///file:{escaped(address.dsn)}?mode=rw&uri=true",
-            poolclass=NullPool,
             connect_args={"timeout": timeout_s},
         )
         expect_file(engine, address)
         return engine
     return create_async_engine(
         address.sqlalchemy_url,
-        poolclass=NullPool,
         connect_args={
             "timeout": 10.0,
             "command_timeout": timeout_s,
