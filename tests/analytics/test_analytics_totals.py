@@ -64,6 +64,8 @@ MODELS = [
 ]
 READ = {"session", "outcome", "user"}
 """What every call is read for."""
+COMPARED = ("", "/costs", "/users", "/sessions")
+"""Where the period before is told with its cost."""
 minutes = st.integers(0, 3 * 24 * 60)
 
 
@@ -218,10 +220,12 @@ async def test_every_total_is_the_same(
         assert known(router["total"]) == added(router["bands"]) == routed
         for name in ("policies", "reasons", "models"):
             assert both(router, name, f"other_{name}") == routed
-        if period is None:
-            costs = await ask("/costs", **asked)
-            before = await by_sql(database, wanted, since - (until - since), since)
-            assert known(costs["previous"]) == before or is_of_days(since, until, zone)
+        if period is None and not is_of_days(since, until, zone):
+            before = wanted, since - (until - since), since
+            expected = await by_sql(database, *before)
+            earlier = {path: known((await ask(path, **asked))["previous"]) for path in COMPARED}
+            assert earlier == dict.fromkeys(COMPARED, expected)
+            assert known(router["previous"]) == await by_sql(database, *before, is_routed())
         hour = NOW - timedelta(minutes=59, seconds=NOW.second)
         lately = await by_sql(database, wanted, hour, FOREVER)
         realtime = await ask("/realtime", **wanted)

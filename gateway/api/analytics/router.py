@@ -11,9 +11,11 @@ from pydantic import BaseModel, Field
 from gateway.api.analytics.asking import PeriodOut, understood
 from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.figures import (
+    ChangeOut,
     SavingsOut,
     Tally,
     TotalOut,
+    change_out,
     merged,
     ppm,
     rounded,
@@ -93,6 +95,8 @@ class RouterOut(BaseModel):
 
     period: PeriodOut
     total: DecidedOut
+    previous: DecidedOut | None = Field(description="The period before, as long.")
+    change: ChangeOut | None
     routed_share_ppm: int | None = Field(description="Routed calls among all calls, parts per million.")
     policies: list[PolicyOut]
     other_policies: OtherOut | None
@@ -128,7 +132,10 @@ class Router:
         [everything] = await asking.totals(asking.question(("calls",)))
         found = await self._deps.figures.routed(asking.question(()))
         judged = await quality_by(asking, [BAND])
-        total = _grouped(found.sums, lambda key: None).get(None, Tally())
+        total, previous = _together(found.sums), None
+        if asking.query.compare:
+            before = asking.question((), window=asking.window.previous())
+            previous = _together((await self._deps.figures.routed(before)).sums)
         calls, limit = total["calls"], asking.query.limit
         policies = _Ranked(found.sums, lambda key: key[:1], limit)
         reasons = _Ranked(found.sums, lambda key: key[:2], limit)
@@ -139,6 +146,8 @@ class Router:
             RouterOut(
                 period=period.model_copy(update={"source": found.source.value}),
                 total=DecidedOut(**_decided(total, calls)),
+                previous=None if previous is None else DecidedOut(**_decided(previous, previous["calls"])),
+                change=None if previous is None else change_out(total, previous),
                 routed_share_ppm=ppm(calls, sum(line.sums["calls"] for line in everything.lines)),
                 policies=[
                     PolicyOut(**_decided(tally, calls), policy=one[0]) for one, tally in policies.first
@@ -174,6 +183,10 @@ class _Ranked:
             return None
         rest = merged(tally for _, tally in self._rest)
         return OtherOut(**_decided(rest, calls), lines=len(self._rest))
+
+
+def _together(sums: Mapping[Key, Sequence[int]]) -> Tally:
+    return _grouped(sums, lambda key: None).get(None, Tally())
 
 
 def _grouped(sums: Mapping[Key, Sequence[int]], name: Callable[[Key], K]) -> dict[K, Tally]:

@@ -15,9 +15,11 @@ from gateway.api.analytics.figures import (
     COUNTED,
     ERRORS,
     TOKENS,
+    ChangeOut,
     Tally,
     TokenCountsOut,
     TotalOut,
+    change_out,
     tally_of,
     tokens_out,
     total_fields,
@@ -98,6 +100,8 @@ class SessionsOut(BaseModel):
 
     period: PeriodOut
     total: TotalOut = Field(description="All calls of the period, also those that name no session.")
+    previous: TotalOut | None = Field(description="The period before, as long.")
+    change: ChangeOut | None
     sessions: int = Field(
         description="Different sessions; from three days on, of the UTC days the period touches."
     )
@@ -130,7 +134,11 @@ class Sessions:
     async def show(self, request: web.Request) -> web.Response:
         """The sessions of a period."""
         asking = await understood(request, self._deps, SessionsQuery)
-        [totals] = await asking.totals(asking.question(COUNTED))
+        questions = [asking.question(COUNTED)]
+        if asking.query.compare:
+            questions.append(asking.question(COUNTED, window=asking.window.previous()))
+        totals, *earlier = await asking.totals(*questions)
+        total, previous = tally_of(totals.lines), tally_of(earlier[0].lines) if earlier else None
         number = (await asking.people()).sessions
         conditions = asking.question(()).conditions
         since, until = asking.milliseconds
@@ -142,7 +150,9 @@ class Sessions:
         return json_response(
             SessionsOut(
                 period=asking.period_out(totals),
-                total=total_out(tally_of(totals.lines)),
+                total=total_out(total),
+                previous=None if previous is None else total_out(previous),
+                change=None if previous is None else change_out(total, previous),
                 sessions=number.count,
                 sessions_exact=number.exact,
                 days=await _days(asking),

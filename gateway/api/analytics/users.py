@@ -14,11 +14,14 @@ from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.figures import (
     COUNTED,
     TOKENS,
+    ChangeOut,
     Tally,
     TokenCountsOut,
     TotalOut,
+    change_out,
     ppm,
     rounded,
+    tally_of,
     tokens_out,
     total_fields,
     total_out,
@@ -121,6 +124,8 @@ class UsersOut(BaseModel):
     days: list[DayOut]
     retention: RetentionOut
     total: TotalOut
+    previous: TotalOut | None = Field(description="The period before, as long.")
+    change: ChangeOut | None
     top: list[SpenderOut]
     other: OtherUsersOut | None
 
@@ -148,11 +153,15 @@ class Users:
         """The users of a period."""
         asking = await understood(request, self._deps, UsersQuery)
         question = asking.question(MEASURES, group_by=(Dimension.TENANT, Dimension.USER))
-        [totals] = await asking.totals(question)
+        questions = [question]
+        if asking.query.compare:
+            questions.append(asking.question(COUNTED, window=asking.window.previous()))
+        totals, *earlier = await asking.totals(*questions)
         since, until = utc_days(asking)
         span = Span((since - _EPOCH).days, (until - _EPOCH).days - 1)
         found = await self._deps.figures.activity(question.conditions, span)
         spent = cut(totals.lines, asking.query.limit)
+        previous = tally_of(earlier[0].lines) if earlier else None
         return json_response(
             UsersOut(
                 period=asking.period_out(totals),
@@ -160,6 +169,8 @@ class Users:
                 days=_days(found, span),
                 retention=_retention(found, span),
                 total=total_out(spent.total),
+                previous=None if previous is None else total_out(previous),
+                change=None if previous is None else change_out(spent.total, previous),
                 top=[_spender(key[0] or "", key[1], tally, spent.total) for key, tally in spent.groups],
                 other=None
                 if spent.other is None
