@@ -20,7 +20,7 @@ from bench.analytics.served import ask
 from bench.analytics.shown import Verdict
 from bench.analytics.traffic import DAYS as TRAFFIC_DAYS
 from bench.analytics.traffic import END, Company, busiest_model, traffic
-from bench.analytics.wear import judge, wear
+from bench.analytics.wear import KEPT, judge, wear
 from storage.address import Address, Engine
 from storage.migrate import migrate
 from storage.rollups.compaction import compact
@@ -114,9 +114,9 @@ async def _care(address: Address, calls: int, verdict: Verdict) -> None:
 
 
 async def _worn(address: Address, folder: Path, verdict: Verdict) -> None:
-    written, gone = await wear(address, folder)
+    written = await wear(address, folder)
     verdict.console.print(
-        f"{written:,} calls written beside compaction, a user erased, {gone:,} old calls or months deleted"
+        f"{written:,} calls written beside compaction, a user erased, calls older than {KEPT.days} days deleted"
     )
     verdict.verified("after that", *await _verified(address, None))
 

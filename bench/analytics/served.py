@@ -30,6 +30,8 @@ class Timed(msgspec.Struct, frozen=True):
     path: str
     took: tuple[float, ...]
     """In the order of the requests."""
+    cpu: float
+    """Of our process, the mean; a database server's is not in it."""
     slowest: str
     """The query of the slowest request."""
     judged: bool = True
@@ -84,9 +86,11 @@ async def _timed(session: ClientSession, path: str, every: Sequence[Params]) -> 
     took: list[tuple[float, str]] = []
     first, *asked = every
     await _once(session, path, first)  # statements are prepared, modules are loaded
+    begin = time.process_time()
     for params in asked:
         took.append((await _once(session, path, params), "&".join("=".join(one) for one in params)))
-    return Timed(path, tuple(one for one, _ in took), max(took)[1])
+    cpu = (time.process_time() - begin) * 1000 / len(asked)
+    return Timed(path, tuple(one for one, _ in took), cpu, max(took)[1])
 
 
 async def _once(session: ClientSession, path: str, params: Iterable[tuple[str, str]]) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import msgspec
 from rich.console import Console
 from rich.table import Table
@@ -51,7 +53,7 @@ class Verdict(msgspec.Struct):
     def endpoints(self, timed: list[Timed]) -> None:
         """How long answers took."""
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-        for title in ("/api/analytics", "P50 ms", "P95 ms", f"BAR {MOST_MS:.0f} ms", "SLOWEST"):
+        for title in ("/api/analytics", "CPU ms", "P50 ms", "P95 ms", f"BAR {MOST_MS:.0f} ms", "SLOWEST"):
             table.add_column(title, justify="right" if " ms" in title else "left", overflow="fold")
         for one in timed:
             kept = one.percentile(95) <= MOST_MS
@@ -59,12 +61,16 @@ class Verdict(msgspec.Struct):
                 self._judge(kept, one.path or "overview")
             table.add_row(
                 one.path or "(overview)",
+                f"{one.cpu:.0f}",
                 f"{one.percentile(50):.0f}",
                 f"{one.percentile(95):.0f}",
                 "reads calls" if not one.judged else "kept" if kept else "[bold red]missed[/]",
                 f"{max(one.took):.0f} ms: {one.slowest}",
             )
         self.console.print(table)
+        self.console.print(
+            f"machine: {os.cpu_count()} cores, {os.getloadavg()[0]:.1f} processes at work on average"
+        )
 
     def _judge(self, kept: bool, what: str) -> None:
         if not kept:

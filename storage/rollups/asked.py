@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from typing import Final
 
 import msgspec
@@ -17,10 +17,8 @@ from storage.rollups.zones import DAY_MS, HOUR_MS, Offsets, midnight, midnights,
 
 MOST_DIMENSIONS: Final = 4
 Values = tuple[str | None, ...]
-_AHEAD_MS: Final = int(timedelta(days=366).total_seconds() * 1000)
-"""How far into the future changes of a zone's clock are looked for where a question has no end."""
-_CUT_AHEAD_MS: Final = 2 * DAY_MS
-"""How far into the future days begin at half past: no clock of a gateway is further ahead, and each costs a range."""
+_AHEAD_MS: Final = 2 * DAY_MS
+"""How far into the future days are looked for where a question has no end: no gateway's clock is further ahead."""
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -36,8 +34,6 @@ class Asked(msgspec.Struct, frozen=True):
     histograms: tuple[HistogramName, ...]
     since_ms: int
     until_ms: int
-    cuts_until_ms: int
-    """Later, an hour belongs to the day it begins in."""
 
     @property
     def dimensions(self) -> set[Dimension]:
@@ -109,7 +105,6 @@ def prepare(question: Question, now: datetime) -> Asked:
         question.histograms,
         since_ms,
         until_ms,
-        min(until_ms, max(since_ms, _ms(now)) + _CUT_AHEAD_MS),
     )
 
 
@@ -126,7 +121,7 @@ def planned(asked: Asked, source: Source, known: Mapping[str, int]) -> Plan:
     if asked.bucket is Bucket.HOUR:
         days_before = 0
     elif asked.bucket is Bucket.DAY and not asked.offsets.is_utc:
-        cuts = midnights(asked.zone, asked.offsets, since_ms, asked.cuts_until_ms)
+        cuts = midnights(asked.zone, asked.offsets, since_ms, min(until_ms, asked.offsets.until_ms))
         if not cuts:  # within one day, which is no day of UTC
             days_before = 0
     return plan(

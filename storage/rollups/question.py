@@ -44,7 +44,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     since: datetime
     until: datetime | None = None
     group_by: tuple[Dimension, ...] = ()
-    """At most three."""
+    """At most four."""
     where: Mapping[Dimension, tuple[str | None, ...]] = {}
     """A call counts if each of these is one of the values; ``None`` stands for "not set"."""
     scope: Mapping[str, str] = {}

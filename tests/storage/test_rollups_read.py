@@ -237,7 +237,7 @@ async def test_a_viewer_sees_what_is_in_scope_alone(database: str) -> None:
     [
         {"measures": ("wishes",)},
         {"group_by": (Dimension.TEAM, Dimension.TEAM)},
-        {"group_by": tuple(Dimension)[:4]},
+        {"group_by": tuple(Dimension)[:5]},
         {"zone": "Atlantis/Capital"},
         {"zone": "../../etc/passwd"},
         {"until": NOW - timedelta(days=9)},

@@ -20,7 +20,7 @@ from storage.rollups.contents import slices
 from storage.rollups.dimensions import Dimension
 from storage.rollups.from_calls import MEASURED, began_between, between, column_of
 
-MOST_LOOKED_AT: Final = 50_000
+MOST_LOOKED_AT: Final = 20_000
 """Calls, the newest ones of the period."""
 Key = tuple[str, str]
 """Tenant and session."""
