@@ -128,9 +128,9 @@ def test_answers_are_as_the_document_says(served: Served) -> None:
     referred = set(re.findall(r"#/components/schemas/([^\"']+)", str(document)))
     assert referred == set(document["components"]["schemas"])
     operations = sum(map(len, document["paths"].values())) - 2  # the document itself, and what never ends
-    for headers, examples in ((reader(served), "3"), (ADMIN, "8")):
+    for headers, examples in ((reader(served), "2"), (ADMIN, "5")):
         good = [one for path in document["paths"] for one in good_answers(served, document, path, headers)]
-        assert len(good) > 100
+        assert len(good) > (100 if headers is ADMIN else 50)
         said = served.fuzzed(headers, "--phases", "fuzzing", "--max-examples", examples)
         tested = re.search(r"Tested: (\d+)", said)
         assert tested is not None
@@ -151,7 +151,7 @@ def good_answers(
     validator = Draft202012Validator({**schema, "components": document["components"]})
     known = {one["name"]: one["schema"] for one in operation["parameters"]}
     asked: list[dict[str, str]] = [one for one in ASKED if one.keys() <= known.keys()]
-    for name, kind in known.items():
+    for name, kind in known.items() if headers is ADMIN else ():
         values = kind.get("enum", kind.get("items", {}).get("enum", []))
         values = values[:: len(values) // 4 or 1]
         asked += [{name: value, **({"since": "2d"} if value == "custom" else {})} for value in values]
