@@ -72,7 +72,7 @@ class AlertRules:
 
     async def put_rule(self, request: web.Request) -> web.Response:
         """Store a rule."""
-        name, said = request.match_info["name"], await body_of(request, RuleIn)
+        name, said = storable(request.match_info["name"]), await body_of(request, RuleIn)
         self.check_rule(name, said.spec())
         stored = {row.name for row in await self._deps.desk.rules()}
         if name not in stored and len(stored) >= MOST_RULES:
@@ -106,7 +106,7 @@ class AlertRules:
 
     async def drop_rule(self, request: web.Request) -> web.Response:
         """Forget a stored rule."""
-        name = request.match_info["name"]
+        name = storable(request.match_info["name"])
         if name in self._deps.plan().written:
             raise ApiError(409, "rule_of_settings", f"{name} is a rule of the settings: take it out there.")
         if not await self._deps.desk.drop_rule(name):
@@ -133,7 +133,7 @@ class AlertRules:
 
     async def end_silence(self, request: web.Request) -> web.Response:
         """End a silence early."""
-        silence_id = request.match_info["id"]
+        silence_id = storable(request.match_info["id"])
         if not await self._deps.desk.end_silence(silence_id, self._deps.now()):
             raise ApiError(404, "silence_not_found", f"There is no silence {silence_id[:64]!r} that holds.")
         return json_response(DoneOut(id=silence_id, done="It is over; what still fires is told."))

@@ -32,6 +32,7 @@ from storage.address import parse
 from storage.alerts.database import AlertDatabase
 from storage.alerts.desk import AlertDesk
 from storage.alerts.outbox import Outbox
+from storage.mend import storable
 from telemetry.alerts.channels.contract import Post
 
 
@@ -124,7 +125,7 @@ class Alerts:
 
     async def one(self, request: web.Request) -> web.Response:
         """One alert by id."""
-        alert_id = request.match_info["id"]
+        alert_id = storable(request.match_info["id"])
         row = await self._deps.desk.alert(alert_id, viewer_of(request).scope)
         if row is None:
             raise ApiError(404, "alert_not_found", f"There is no alert {alert_id[:64]}.")
@@ -147,7 +148,7 @@ class Alerts:
 
     async def redeliver(self, request: web.Request) -> web.Response:
         """Put a message back to the beginning of its schedule."""
-        delivery_id = request.match_info["id"]
+        delivery_id = storable(request.match_info["id"])
         if not await self._deps.outbox.again(delivery_id, self._deps.now()):
             raise ApiError(404, "delivery_not_found", f"There is no message {delivery_id[:64]}.")
         return json_response(DoneOut(id=delivery_id, done="It is sent within seconds."), 202)

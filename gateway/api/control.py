@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from gateway.api.fit import Known
 from gateway.api.problems import ApiError
 from storage.control.contract import ControlDatabase
+from storage.mend import storable
 from storage.queries.calls import CursorError
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -70,7 +71,7 @@ def place_in(cursor: str | None) -> tuple[int, str] | None:
 
 def id_in(request: web.Request, what: str, listed: str) -> str:
     """The ``{id}`` of a path. Raises :class:`ApiError` 404 for what cannot be one."""
-    id_ = request.match_info["id"]
+    id_ = storable(request.match_info["id"])
     if _ID.fullmatch(id_) is None:
         raise not_there(what, id_, listed)
     return id_

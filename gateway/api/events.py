@@ -37,6 +37,8 @@ MOST_BYTES: Final = 512 * 1024
 """Of one request, as Segment allows."""
 MOST_EVENT_BYTES: Final = 32 * 1024
 MOST_EVENTS: Final = 500
+MOST_DEPTH: Final = 100
+"""Objects and lists within each other."""
 EARLIEST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 _AHEAD: Final = timedelta(days=1)
 """Clocks of other machines are forgiven this much."""
@@ -309,6 +311,10 @@ def _read(told: Sequence[object], now: datetime) -> _Batch:
     """Sort out what is no event."""
     batch = _Batch()
     for index, one in enumerate(told):
+        if not _is_flat(one):
+            message = f"The event has more than {MOST_DEPTH} objects or lists within each other."
+            batch.reject(index, one, ApiError(400, "invalid_body", message))
+            continue
         if len(msgspec.json.encode(one)) > MOST_EVENT_BYTES:
             message = f"The event has more than {MOST_EVENT_BYTES} bytes."
             batch.reject(index, one, ApiError(413, "too_large", message))
@@ -327,6 +333,21 @@ def _read(told: Sequence[object], now: datetime) -> _Batch:
             event = event.model_copy(update={"timestamp": at.astimezone(UTC)})
         batch.good.append((index, event))
     return batch
+
+
+def _is_flat(event: object) -> bool:
+    """Not so deep that who walks through it runs out of stack."""
+    level = [event]
+    for _ in range(MOST_DEPTH + 1):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return True
+    return False
 
 
 def _named(error: ValidationError) -> ApiError:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from gateway.api.problems import ApiError
 from gateway.api.viewer import Viewer
@@ -18,6 +18,7 @@ from gateway.attribution import MAX_VALUE, hashed
 from storage.address import parse
 from storage.engine import reading_engine, writing_engine
 from storage.events import EventLog
+from storage.mend import storable
 from storage.quality.facts import By, Facts, Finder, facts_of
 from storage.quality.keep import QualityLog
 from storage.quality.summary import QualityReader
@@ -32,7 +33,8 @@ _FRESH_MS: Final = 3_600_000
 _CALL_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TRACE_ID: Final = re.compile(r"[0-9a-f]{32}")
 
-Name = Annotated[str, Field(min_length=1, max_length=MAX_VALUE)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_VALUE), AfterValidator(storable)]
+"""As it is kept."""
 
 
 class CallNamed(BaseModel):

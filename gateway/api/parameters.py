@@ -49,7 +49,9 @@ def moment_of(param: str, text: str, now: datetime, zone: tzinfo = UTC) -> datet
             return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
         # A "+" of a time zone that was not escaped arrives as a space.
         moment = datetime.fromisoformat(re.sub(r" (\d\d:?\d\d)$", r"+\1", text))
-        return moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+        moment = moment if moment.tzinfo is not None else moment.replace(tzinfo=zone)
+        moment.astimezone(UTC)  # at the ends of the calendar there may be no such time
+        return moment
     except (ValueError, OverflowError):
         raise ApiError(400, "invalid_parameter", f"{param} must be {TIME_HELP}.", param=param) from None
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from multidict import MultiMapping
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.api.parameters import TIME_HELP, moment_of, parse_query
+from storage.mend import storable
 from storage.queries.calls import MAX_LIMIT, CallFilter
 from telemetry.outcome import Outcome
 
@@ -16,7 +17,7 @@ DEFAULT_LIMIT: Final = 50
 MOST_NANO: Final = 2**63 - 1
 """What a column of the database holds."""
 
-Text = Annotated[str, Field(min_length=1, max_length=512)]
+Text = Annotated[str, Field(min_length=1, max_length=512), AfterValidator(storable)]
 
 
 class CallsQuery(BaseModel):

@@ -19,6 +19,7 @@ from gateway.api.viewer import viewer_of
 from gateway.attribution import MAX_VALUE, hashed
 from storage.address import Address
 from storage.control import ControlUnavailable, control_of
+from storage.mend import storable
 from storage.privacy.database import Person, PrivateDatabase
 from storage.privacy.erase import DAYS, Report, erase
 from storage.privacy.person import told
@@ -80,7 +81,7 @@ class PrivacyDeps(msgspec.Struct, frozen=True):
 
 def person_of(user: str, tenant: str | None, salt: SecretStr | None) -> Person:
     """Ids as they are kept: cut, and hashed where that is wanted."""
-    plain = user[:MAX_VALUE]
+    plain = storable(user)[:MAX_VALUE]
     return Person((plain,) if salt is None else (plain, hashed(plain, salt)), tenant)
 
 
