@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from gateway.aliases import APPS, FAMILIES, in_baggage, said
 from gateway.wire.contract import AskFields
 from storage.keys.model import Key
+from telemetry.addresses import shortened_value
 from telemetry.record import Route, Who
 
 MAX_VALUE: Final = 256
@@ -136,7 +137,7 @@ def who(
         tags.setdefault(name, value)
     if rules.salt is not None and values[_USER]:
         values[_USER] = hashed(values[_USER] or "", rules.salt)
-    kept = tuple(tags.items())[:MAX_TAGS]
+    kept = tuple((name, shortened_value(value)) for name, value in tags.items())[:MAX_TAGS] if tags else ()
     return Who(*values, kept, tuple(sources))  # type: ignore[call-arg, arg-type]  # star over the leading fields
 
 

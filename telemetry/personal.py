@@ -6,10 +6,11 @@ names and street addresses are not found. It errs on the side of marking too muc
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Iterator
 from typing import Final
+
+from telemetry.addresses import replaced
 
 EMAIL: Final = "[EMAIL]"
 PHONE: Final = "[PHONE]"
@@ -51,8 +52,6 @@ _GROUP: Final = re.compile(r"\d+")
 _CARD_DIGITS: Final = range(13, 20)
 _CARD_GROUPS: Final = 6
 _CARD_BEGINS: Final = "23456"
-_IPV6: Final = re.compile(r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{1,4})?:[0-9A-Fa-f:.]{1,44}")
-_IPV4: Final = re.compile(r"(?<!\d)(?<!\d\.)[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?!\d)(?!\.\d)")
 _PHONE: Final = re.compile(
     r"(?:\+|(?<!\d)00)(?:[\s().\-/]{0,3}\d){7,15}"  # with the country
     r"|(?<![\w.,])(?:\(0\d{1,5}\)|0\d{1,5})(?:[\s./-]{1,2}\d{2,8}){1,4}(?!\w)"
@@ -69,8 +68,7 @@ def without_personal(text: str) -> str:
     text = _emails(text)
     text = _ibans(text)
     text = _DIGITS.sub(_cards, text)
-    text = _IPV6.sub(_ipv6, text)
-    text = _IPV4.sub(_ipv4, text)
+    text = replaced(text, lambda address: IP)
     return _PHONE.sub(_phone, text)
 
 
@@ -145,24 +143,6 @@ def _in_run(run: str) -> Iterator[tuple[int, int]]:
 def _luhn(numbers: list[int]) -> bool:
     doubled = [sum(divmod(2 * number, 10)) for number in numbers[-2::-2]]
     return (sum(doubled) + sum(numbers[-1::-2])) % 10 == 0
-
-
-def _ipv6(found: re.Match[str]) -> str:
-    whole = found[0]
-    said = whole.rstrip(".")
-    if said.endswith(":") and not said.endswith("::"):
-        said = said[:-1]
-    if len(said.strip(":")) == 0:
-        return whole
-    try:
-        ipaddress.IPv6Address(said)
-    except ValueError:
-        return whole
-    return IP + whole[len(said) :]
-
-
-def _ipv4(found: re.Match[str]) -> str:
-    return IP if all(int(part) <= 255 for part in found[0].split(".")) else found[0]
 
 
 def _phone(found: re.Match[str]) -> str:

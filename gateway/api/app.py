@@ -25,6 +25,7 @@ from gateway.api.integrity import Integrity
 from gateway.api.keys import Keys
 from gateway.api.metrics import Metrics
 from gateway.api.openapi import document
+from gateway.api.optouts import OptOuts
 from gateway.api.outcomes import Outcomes
 from gateway.api.probes import Probes
 from gateway.api.problems import errors_as_json
@@ -71,6 +72,7 @@ def api_app(deps: ApiDeps) -> web.Application:
         *_control(deps.control),
         *_quality(deps),
         *(Users(deps.privacy).endpoints() if deps.privacy is not None else ()),
+        *(OptOuts(deps.privacy).endpoints() if deps.privacy is not None else ()),
         *(Exports(deps.exports).endpoints() if deps.exports is not None else ()),
         *_alerts(deps),
         *(analytics(deps.analytics) if deps.analytics is not None else ()),

@@ -30,6 +30,7 @@ from storage.mend import storable
 from storage.quality.keep import Fate
 from storage.rows import DEFAULT_TENANT
 from storage.store import StoreUnavailable
+from telemetry.addresses import shortened_in
 from telemetry.record import CallRecord
 from telemetry.redact import Redactor
 
@@ -273,12 +274,12 @@ class Events:
         )
 
     def _clean(self, value: Any) -> Any:
-        """JSON that every database takes, with credentials masked."""
+        """JSON that every database takes, with credentials masked and IP addresses shortened."""
         if isinstance(value, dict):
             return {storable(key): self._clean(inner) for key, inner in value.items()}
         if isinstance(value, list):
             return [self._clean(inner) for inner in value]
-        return self._redactor.text(storable(value)) if isinstance(value, str) else value
+        return shortened_in(self._redactor.text(storable(value))) if isinstance(value, str) else value
 
     async def _judge(self, batch: _Batch, viewer: Viewer) -> None:
         """Keep feedback and outcomes. Calls that are on their way are waited for once, not for each event."""

@@ -16,6 +16,7 @@ from gateway.api.routes import Endpoint
 from gateway.api.viewer import Viewer, viewer_of
 from storage.mend import storable
 from storage.quality.keep import Fate, Kept, OtherCall, Rating
+from telemetry.addresses import shortened_in
 from telemetry.quality import PPM, STARS, Opinion, Scale, Source
 from telemetry.record import CallRecord
 from telemetry.redact import Redactor
@@ -108,7 +109,7 @@ class Feedback:
             opinion,
             self._deps.user(None if said.user is None else storable(said.user)),
             None if said.label is None else storable(said.label),
-            self._redactor.text(storable(said.comment or "")) if wanted else None,
+            shortened_in(self._redactor.text(storable(said.comment or ""))) if wanted else None,
             said.id,
         )
         try:

@@ -21,6 +21,7 @@ from pricing.book import PriceBook, PriceQuery
 from pricing.cost import NOT_BILLABLE, UNPRICED, Cost
 from pricing.usage import MAX_COUNT, Usage
 from storage.keys.model import Key
+from telemetry.addresses import shortened_value
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who
 
@@ -195,7 +196,7 @@ def _who(told: Told) -> Who:
         "prompt_version": call.prompt_version,
     }
     sources = {name: TOLD for name, value in said.items() if value is not None}
-    tags, key = call.tags, told.key
+    tags, key = {name: shortened_value(value) for name, value in call.tags.items()}, told.key
     if key is None:
         return Who(**said, tags=tuple(tags.items()), sources=tuple(sources.items()))
     said |= dict(key.bound)

@@ -14,6 +14,7 @@ import msgspec
 
 from storage.address import Engine
 from storage.budgets.model import Account
+from storage.budgets.nobody import of_nobody
 from storage.control.contract import ControlDatabase, Transaction
 from storage.control.repeating import repeated
 
@@ -60,8 +61,11 @@ async def grant(db: ControlDatabase, owner: str, asks: Sequence[Ask], now_ms: in
     """Lend, all in one transaction. Accounts are locked in the order of their keys, so that nobody waits in a circle."""
     found: dict[tuple[str, str, str], Grant] = {}
     async with db.transaction() as tx:
+        nobodys = await of_nobody(tx, [ask.account for ask in asks])
         for ask in sorted(asks, key=lambda one: one.account.key):
-            found[ask.account.key] = await _grant(tx, owner, ask, now_ms)
+            known = ask.account.key not in nobodys
+            got = await _grant(tx, owner, ask, now_ms) if known else Grant(ask.need, 0, 0)
+            found[ask.account.key] = got
     return [found[ask.account.key] for ask in asks]
 
 
@@ -119,7 +123,10 @@ async def give_back(db: ControlDatabase, owner: str, amounts: Collection[tuple[A
 async def settle(db: ControlDatabase, owner: str, amounts: Collection[tuple[Account, int]]) -> None:
     """Make spent of lent, for accounts that no row of a call counts on (limits of keys)."""
     async with db.transaction() as tx:
+        nobodys = await of_nobody(tx, [account for account, _ in amounts])
         for account, amount in sorted(amounts, key=lambda one: one[0].key):
+            if account.key in nobodys:
+                continue
             await open_account(tx, account)
             change = f"UPDATE budget_accounts SET spent = spent + ? WHERE {_ACCOUNT}"
             await tx.run(change, amount, *account.key)
@@ -151,7 +158,10 @@ async def own(db: ControlDatabase, owner: str) -> dict[tuple[str, str, str], int
 async def note_denied(db: ControlDatabase, counts: Collection[tuple[Account, int]]) -> None:
     """Calls that were refused for want of money (or would have been, in shadow)."""
     async with db.transaction() as tx:
+        nobodys = await of_nobody(tx, [account for account, _ in counts])
         for account, count in sorted(counts, key=lambda one: one[0].key):
+            if account.key in nobodys:
+                continue
             await open_account(tx, account)
             change = f"UPDATE budget_accounts SET denied = denied + ? WHERE {_ACCOUNT}"
             await tx.run(change, count, *account.key)

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.address import Address, Engine
+from storage.budgets.model import short
 from storage.engine import reading_engine, writing_engine
 from storage.sqlite_file import connect
 from storage.store import StoreUnavailable
@@ -33,6 +34,11 @@ class Person(msgspec.Struct, frozen=True):
     """The id, and what it is kept as where ids are hashed."""
     tenant: str | None = None
     """``None``: in every tenant."""
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """The ids, and as accounts of budgets name them where they are long."""
+        return tuple(dict.fromkeys((*self.ids, *map(short, self.ids))))
 
     def is_one(self, value: str | None) -> bool:
         """Is this their id?"""

@@ -7,23 +7,20 @@ place is cleaned, in short transactions. Stopped anywhere it can be done again, 
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 import msgspec
 
 from storage import audit
-from storage.address import Address, Engine
+from storage.address import Address
 from storage.control import ControlDatabase, ControlUnavailable, control_of
-from storage.control.contract import Transaction
 from storage.privacy.calls import clean_calls, clean_letters
 from storage.privacy.database import Person, PrivateDatabase
-from storage.privacy.erased import LOCK_KEY, NAME, digest_of
+from storage.privacy.erased import NAME, keep_out, locked
 from storage.privacy.files import delete_exports, mask_damaged
 from storage.privacy.governed import delete_accounts, delete_alerts, named_after
 from storage.privacy.said import clean_feedback, clean_judged, clean_outcomes, delete_contents, delete_events
@@ -33,7 +30,6 @@ from storage.store import StoreUnavailable
 ACTION: Final = "user.erase"
 DAYS: Final = 30
 """How long what is still told of the person becomes nobody's."""
-_SALT_BYTES: Final = 16
 _DAY_MS: Final = 86_400_000
 
 
@@ -91,7 +87,9 @@ async def erase(
     try:
         told("what is on its way")
         async with control.transaction() as tx:
-            await _keep_out(tx, person, int(clock() * 1000), days)
+            now_ms = int(clock() * 1000)
+            await locked(tx)
+            await keep_out(tx, person.spellings, person.tenant, now_ms, now_ms + days * _DAY_MS)
         done = await _clean(db, control, data_dir, person, told, datetime.fromtimestamp(clock(), UTC))
         async with control.transaction() as tx:
             await audit.write(tx, actor, ACTION, NAME, msgspec.structs.asdict(done))
@@ -102,26 +100,6 @@ async def erase(
     finally:
         await db.close()
         await control.close()
-
-
-async def _keep_out(tx: Transaction, person: Person, now_ms: int, days: int) -> None:
-    """From the end of this transaction no writer writes anything of the person."""
-    if tx.engine is Engine.POSTGRESQL:
-        await tx.fetch("SELECT pg_advisory_xact_lock(?)", LOCK_KEY)
-    await tx.run(f"DELETE FROM {NAME} WHERE until_ms <= ?", now_ms)
-    known = await tx.fetch(f"SELECT salt FROM {NAME} LIMIT 1")
-    salt = bytes(known[0][0]) if known else os.urandom(_SALT_BYTES)
-    for id_ in person.ids:
-        await tx.run(
-            f"INSERT INTO {NAME} (id, tenant_id, salt, digest, created_ms, until_ms) VALUES (?, ?, ?, ?, ?, ?)",
-            uuid4().hex,
-            person.tenant,
-            salt,
-            digest_of(id_, salt),
-            now_ms,
-            now_ms + days * _DAY_MS,
-        )
-    await tx.run("UPDATE control_versions SET version = version + 1 WHERE name = ?", NAME)
 
 
 async def _clean(

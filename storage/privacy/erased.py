@@ -8,10 +8,12 @@ SQLite writers come one after another anyway.)
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from sqlite3 import Connection as SqliteConnection
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
 import msgspec
 
@@ -30,7 +32,11 @@ NAME: Final = "erasures"
 """Of the table, and of its number in ``control_versions``."""
 VERSION: Final = f"SELECT version FROM control_versions WHERE name = '{NAME}'"
 ALL: Final = f"SELECT tenant_id, salt, digest, until_ms FROM {NAME}"
-_SHARE: Final = f"SELECT pg_advisory_xact_lock_shared({LOCK_KEY})"
+SHARE: Final = f"SELECT pg_advisory_xact_lock_shared({LOCK_KEY})"
+"""For those who write, in PostgreSQL."""
+FOR_EVER_MS: Final = 2**62
+"""``until_ms`` of those who opted out."""
+_SALT_BYTES: Final = 16
 
 
 class Erasure(msgspec.Struct, frozen=True):
@@ -41,7 +47,7 @@ class Erasure(msgspec.Struct, frozen=True):
     salt: bytes
     digest: str
     until_ms: int
-    """From then on the id may be used again."""
+    """From then on the id may be used again; of those who opted out :data:`FOR_EVER_MS`."""
 
 
 def digest_of(user: str, salt: bytes) -> str:
@@ -72,7 +78,7 @@ class Erased:
         self, db: asyncpg.Connection, records: Sequence[CallRecord]
     ) -> Sequence[CallRecord]:
         """The same, within a transaction."""
-        await db.execute(_SHARE)
+        await db.execute(SHARE)
         version = await db.fetchval(VERSION)
         if version != self._version:
             self._take(version, [tuple(row) for row in await db.fetch(ALL)])
@@ -81,7 +87,7 @@ class Erased:
     async def look(self, tx: Transaction) -> Look | None:
         """Who was erased, within a transaction on either database; ``None``: nobody."""
         if tx.engine is Engine.POSTGRESQL:
-            await tx.fetch(_SHARE)
+            await tx.fetch(SHARE)
         ((version,),) = await tx.fetch(VERSION)
         if version != self._version:
             self._take(version, await tx.fetch(ALL))
@@ -135,3 +141,29 @@ class Look:
 def erasures(rows: Iterable[Sequence[Any]]) -> list[Erasure]:
     """Rows of :data:`ALL`."""
     return [Erasure(tenant, bytes(salt), digest, until) for tenant, salt, digest, until in rows]
+
+
+async def locked(tx: Transaction) -> None:
+    """Let nobody write meanwhile. (In SQLite a transaction has the write lock from its begin.)"""
+    if tx.engine is Engine.POSTGRESQL:
+        await tx.fetch("SELECT pg_advisory_xact_lock(?)", LOCK_KEY)
+
+
+async def keep_out(
+    tx: Transaction, ids: Iterable[str], tenant: str | None, now_ms: int, until_ms: int
+) -> None:
+    """From the end of this transaction, which is :func:`locked`, no writer writes anything of these ids."""
+    await tx.run(f"DELETE FROM {NAME} WHERE until_ms <= ?", now_ms)
+    known = await tx.fetch(f"SELECT salt FROM {NAME} LIMIT 1")
+    salt = bytes(known[0][0]) if known else os.urandom(_SALT_BYTES)
+    insert = (
+        f"INSERT INTO {NAME} (id, tenant_id, salt, digest, created_ms, until_ms) VALUES (?, ?, ?, ?, ?, ?)"
+    )
+    for id_ in ids:
+        await tx.run(insert, uuid4().hex, tenant, salt, digest_of(id_, salt), now_ms, until_ms)
+    await changed(tx)
+
+
+async def changed(tx: Transaction) -> None:
+    """Whoever writes reads the table again."""
+    await tx.run("UPDATE control_versions SET version = version + 1 WHERE name = ?", NAME)

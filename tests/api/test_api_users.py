@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
@@ -121,3 +122,24 @@ async def test_calls_of_somebody_who_was_erased_pass_and_are_nobodys(tmp_path: P
         with closing(sqlite3.connect(tmp_path / "weighbridge.db")) as db:
             rows = db.execute("SELECT user_id, session_id, cost_nano > 0 FROM model_requests").fetchall()
         assert rows == [(None, None, 1)] * 3
+
+
+async def test_somebody_opts_out_and_in_again(
+    connect: Connect, keep: Keep, book: PriceBook, privacy: PrivacyDeps
+) -> None:
+    client = await connect(privacy=privacy)
+    path = f"/api/users/{quote(ODD, safe='')}/opt-out"
+    first = await client.post(path)
+    assert first.status == 200, await first.text()
+    (item,) = (await first.json())["items"]
+    assert (await (await client.post(path)).json())["items"] == [item]
+    await keep(of(make_call(book), ODD))
+    shown = await (await client.get("/api/calls")).json()
+    assert [call["who"]["user"] for call in shown["items"]] == [None]
+    listed = await (await client.get("/api/opt-outs")).json()
+    assert listed["items"] == [item]
+    assert "lovelace" not in str(listed)
+    assert (await client.delete(path, params={"tenant": "acme"})).status == 404
+    assert (await (await client.delete(path)).json()) == {"items": []}
+    assert (await client.delete(path)).status == 404
+    assert (await client.post(path, params={"tenant": ""})).status == 400

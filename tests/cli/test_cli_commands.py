@@ -42,6 +42,7 @@ COMMANDS = [
     "explain",
     "export",
     "keys",
+    "optouts",
     "prices",
     "reload",
     "report",

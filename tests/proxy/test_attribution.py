@@ -99,3 +99,11 @@ async def test_a_configured_key_is_used_only_where_the_app_brings_none(
     assert b"Authorization: Bearer sk-ours" in upstream.requests[0].head.raw
     assert b"Bearer sk-app" in upstream.requests[1].head.raw
     assert b"sk-ours" not in upstream.requests[1].head.raw
+
+
+def test_addresses_in_tags_are_kept_as_their_network() -> None:
+    labels = {b"x-weighbridge-tags": b"ip=203.0.113.7, v=1.2.3, six=2001:db8:1:2::3"}
+    tags = who(labels, AskFields(tags=(("from", "203.0.113.7"), ("to", "at 203.0.113.7")))).tags
+    assert dict(tags) == {
+        "ip": "203.0.113.0", "v": "1.2.3", "six": "2001:db8:1::", "from": "203.0.113.0", "to": "at 203.0.113.7",
+    }  # fmt: skip
