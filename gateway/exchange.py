@@ -278,9 +278,7 @@ class Exchange:
         if wire is None:
             return
         head = connection.head
-        gear = self.gear
-        limits = gear.tap_limits if call.capture is None else gear.capture_limits
-        self.tap = tap_of(wire, call, connection, limits)
+        self.tap = tap_of(wire, call, connection, self.gear)
         if hides_usage(call, head):
             self.filter = UsageFilter()
             if not self.client.http10:

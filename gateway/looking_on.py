@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from gateway.call import Call
+from gateway.gear import Gear
 from gateway.headers import AnswerHead
 from gateway.upstream import Connection
 from gateway.wire.contract import Exchanged, Wire
-from gateway.wire.tap import Tap, TapLimits
+from gateway.wire.tap import Tap
 
 STREAMED: Final = (
     "text/event-stream",
@@ -19,8 +20,8 @@ STREAMED: Final = (
 """Media types of answers that are never held."""
 
 
-def tap_of(wire: Wire, call: Call, connection: Connection, limits: TapLimits) -> Tap:
-    """A tap for the answer whose head has come."""
+def tap_of(wire: Wire, call: Call, connection: Connection, gear: Gear) -> Tap:
+    """A tap for the answer whose head has come; it holds more of one that is to be kept."""
     head, target = connection.head, call.target
     return Tap(
         wire,
@@ -36,7 +37,7 @@ def tap_of(wire: Wire, call: Call, connection: Connection, limits: TapLimits) ->
         ),
         head.content_type,
         head.content_encoding,
-        limits,
+        gear.tap_limits if call.capture is None else gear.capture_limits,
     )
 
 

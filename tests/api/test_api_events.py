@@ -107,7 +107,9 @@ def rows(folder: Path, query: str) -> list[tuple[Any, ...]]:
 
 async def test_a_single_event(post: Post, tmp_path: Path) -> None:
     event = track(
-        properties={"plan": "gold", "n": [1, {"a": None}], "from": "203.0.113.7"}, timestamp=STAMP, context={"ip": "1.2.3.4"}
+        properties={"plan": "gold", "n": [1, {"a": None}], "from": "203.0.113.7"},
+        timestamp=STAMP,
+        context={"ip": "1.2.3.4"},
     )
     assert await post(event) == (200, {"accepted": 1, "duplicates": 0, "rejected": []})
     assert await post(event) == (200, {"accepted": 0, "duplicates": 1, "rejected": []})
@@ -115,7 +117,10 @@ async def test_a_single_event(post: Post, tmp_path: Path) -> None:
         tmp_path, "SELECT tenant_id, message_id, kind, name, user_id, at, data FROM events"
     )
     assert (tenant, message, kind, name, user) == ("default", "m1", "track", "opened", "ada")
-    assert (at, json.loads(data)) == ("2026-09-21 14:13:20.250000", {**event["properties"], "from": "203.0.113.0"})
+    assert (at, json.loads(data)) == (
+        "2026-09-21 14:13:20.250000",
+        {**event["properties"], "from": "203.0.113.0"},
+    )
 
 
 async def test_good_ones_are_kept_and_bad_ones_named(post: Post, tmp_path: Path) -> None:

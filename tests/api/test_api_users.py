@@ -143,3 +143,5 @@ async def test_somebody_opts_out_and_in_again(
     assert (await (await client.delete(path)).json()) == {"items": []}
     assert (await client.delete(path)).status == 404
     assert (await client.post(path, params={"tenant": ""})).status == 400
+    odd = await client.post("/api/users/a%00%EF%BF%BF/opt-out", params={"tenant": "b\0"})
+    assert odd.status == 200, await odd.text()

@@ -11,8 +11,9 @@ from rig.core import Core, LaneKind
 from rig.script import reply
 from rig.upstream import ScriptedUpstream
 
-from gateway.attribution import parts_per_million
+from gateway.attribution import parts_per_million, who
 from gateway.settings.choices import IncomingTrace
+from gateway.wire.contract import AskFields
 
 CHAT = "/openai/v1/chat/completions"
 
