@@ -16,6 +16,7 @@ from gateway.api.body import body_of
 from gateway.api.problems import ApiError
 from gateway.api.query import CallsQuery, parse_calls_query
 from gateway.api.routes import Endpoint
+from gateway.api.stream import streamed
 from gateway.api.viewer import viewer_of
 from storage.address import parse
 from storage.engine import reading_engine
@@ -112,18 +113,4 @@ class Exports:
         if shape.leaves_out_unpriced:
             headers[LEFT_OUT] = str((await self._pages.extent(wanted)).unpriced)
         pieces = exported(self._pages, wanted, shape, encoder)
-        first = [await anext(pieces), await anext(pieces, b"")]  # what fails at once is told as an error
-        response = web.StreamResponse(headers=headers)
-        await response.prepare(request)
-        whole = False
-        try:
-            for piece in first:
-                await response.write(piece)
-            async for piece in pieces:
-                await response.write(piece)
-            await response.write_eof()
-            whole = True
-        finally:
-            if not whole and request.transport is not None:
-                request.transport.abort()
-        return response
+        return await streamed(request, headers, pieces)

@@ -15,6 +15,7 @@ from gateway.api.known_calls import Name
 from gateway.api.parameters import parse_query
 from gateway.api.problems import ApiError, json_response
 from gateway.api.routes import Endpoint
+from gateway.api.stream import streamed
 from gateway.api.viewer import viewer_of
 from gateway.attribution import MAX_VALUE, hashed
 from storage.address import Address
@@ -140,21 +141,8 @@ class Users:
         person = self._deps.person(request.match_info["id"], query.tenant)
         db, control = PrivateDatabase(self._deps.address), control_of(self._deps.address)
         try:
-            pieces = told(db, control, person)
-            first = await anext(pieces, b"")  # what fails at once is told as an error
-            response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
-            await response.prepare(request)
-            whole = False
-            try:
-                await response.write(first)
-                async for piece in pieces:
-                    await response.write(piece)
-                await response.write_eof()
-                whole = True
-            finally:
-                if not whole and request.transport is not None:
-                    request.transport.abort()
-            return response
+            headers = {"Content-Type": "application/x-ndjson"}
+            return await streamed(request, headers, told(db, control, person))
         except ControlUnavailable as error:
             raise StoreUnavailable(str(error)) from error
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from storage.export.calls import CALLS_SHAPE
 from storage.export.columns import Shape, cells_of
@@ -40,7 +40,7 @@ async def exported(
     shape: Shape,
     encoder: Encoder,
     done: Callable[[int], None] = lambda calls: None,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The file, piece by piece. ``done`` hears how many calls were written since it was asked last.
 
     Encoding runs in a thread: whoever else lives on this event loop goes on.

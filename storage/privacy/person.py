@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -27,7 +27,7 @@ _NOT_THEIRS = frozenset(("seq", "sessions"))
 """The order of writing, and digests."""
 
 
-async def told(db: PrivateDatabase, control: ControlDatabase, person: Person) -> AsyncIterator[bytes]:
+async def told(db: PrivateDatabase, control: ControlDatabase, person: Person) -> AsyncGenerator[bytes, None]:
     """The lines, some hundred at a time. Raises :class:`StoreUnavailable` and ``ControlUnavailable``."""
     calls = select(CALLS).where(
         or_(CALLS.c.user_id.in_(person.ids), CALLS.c.session_id.in_(person.ids)),
