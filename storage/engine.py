@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from storage.address import Address, Engine
 
+_DEADLINE: Final = "deadline"
+_STEPS: Final = 1_000_000
+"""Of SQLite's machine between two looks at the clock: some hundredths of a second."""
+
 
 def reading_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int = 5) -> AsyncEngine:
-    """An engine that cannot write. Connects on first use; ``timeout_s`` bounds connecting and every statement."""
+    """An engine that cannot write. Connects on first use; ``timeout_s`` bounds connecting and every statement.
+
+    A statement that takes longer raises SQLAlchemy's ``OperationalError`` (SQLite) or ``TimeoutError``.
+    """
     if address.engine is Engine.SQLITE:
         engine = create_async_engine(
             f"sqlite+aiosqlite:///file:{escaped(address.dsn)}?mode=ro&uri=true",
@@ -22,6 +31,7 @@ def reading_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
         )
         expect_file(engine, address)
         event.listen(engine.sync_engine, "connect", _read_only)
+        _bound_statements(engine, timeout_s)
         return engine
     return create_async_engine(
         address.sqlalchemy_url,
@@ -89,6 +99,24 @@ def _read_only(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA query_only=ON")
     cursor.close()
+
+
+def _bound_statements(engine: AsyncEngine, timeout_s: float) -> None:
+    """SQLite has no limit of its own: it is asked now and then whether to go on."""
+
+    def connected(connection: Any, record: Any) -> None:
+        info = record.info
+
+        def too_late() -> bool:
+            return time.monotonic() > float(info.get(_DEADLINE, math.inf))
+
+        connection.run_async(lambda driver: driver.set_progress_handler(too_late, _STEPS))
+
+    def begins(connection: Connection, *_statement: object) -> None:
+        connection.info[_DEADLINE] = time.monotonic() + timeout_s
+
+    event.listen(engine.sync_engine, "connect", connected)
+    event.listen(engine.sync_engine, "before_cursor_execute", begins)
 
 
 def escaped(path: str) -> str:

@@ -252,3 +252,16 @@ async def test_a_file_that_is_not_there_begins_no_thread(
     await engine.dispose()
     assert begun == []
     assert not list(tmp_path.iterdir())
+
+
+async def test_a_statement_that_takes_too_long_is_broken_off(database: str) -> None:
+    """And the next one on the same connection has its whole time again."""
+    engine = reading_engine(parse(database, Path()), timeout_s=0.3, pool_size=1)
+    long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT max(i) FROM n"
+    for _ in range(2):
+        with pytest.raises((OperationalError, TimeoutError)):
+            async with engine.connect() as connection:
+                await connection.exec_driver_sql(long)
+        async with engine.connect() as connection:
+            assert (await connection.exec_driver_sql("SELECT 1")).scalar() == 1
+    await engine.dispose()
