@@ -113,7 +113,10 @@ class Jobs:
             failed = 0
             try:
                 said = await job.run()
-            except Exception as error:  # a job: the next one must run
+            except (
+                Exception,
+                asyncio.CancelledError,
+            ) as error:  # a job: the next one must run; nobody cancels this
                 failed = 1
                 self._due[job.name] = now + min(job.interval_s, RETRY_S)
                 _logger.warning("job %s failed: %s", job.name, type(error).__name__)

@@ -63,6 +63,22 @@ async def test_a_job_that_fails_stops_no_other_and_each_keeps_its_interval(tmp_p
     assert (jobs.stats.runs, jobs.stats.failures) == (5, 3)
 
 
+async def test_a_job_that_ends_as_if_it_was_cancelled_ends_nothing_else(tmp_path: Path) -> None:
+    runs: list[str] = []
+
+    async def cancelled() -> str | None:
+        raise asyncio.CancelledError
+
+    async def works() -> str | None:
+        runs.append("works")
+        return None
+
+    jobs = Jobs(FileLeadership(tmp_path), [Job("a", 10, cancelled), Job("b", 10, works)], lambda: 0.0)
+    await jobs.run_due()
+    assert runs == ["works"]
+    assert jobs.stats.failures == 1
+
+
 async def test_a_daily_job_that_fails_is_tried_again_within_a_minute(tmp_path: Path) -> None:
     now, runs = [0.0], []
 
