@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from gateway.settings.problem import did_you_mean
 from storage.control.contract import ControlUnavailable
 from storage.queries.calls import CursorError
+from storage.rollups.question import QuestionError
 from storage.store import StoreUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -97,6 +98,8 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
                 param="cursor",
             )
         )
+    except QuestionError as error:
+        return _error(ApiError(400, "invalid_parameter", f"{error}."))
     except (StoreUnavailable, ControlUnavailable):
         return _error(
             ApiError(

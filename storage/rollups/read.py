@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -26,7 +26,7 @@ from storage.rollups.contents import slices, waiting
 from storage.rollups.held import date_of
 from storage.rollups.people import Counting
 from storage.rollups.plan import FOREVER_MS, Plan
-from storage.rollups.question import People, Question, RollupAudit, Source, Totals
+from storage.rollups.question import People, Question, QuestionError, RollupAudit, Source, Totals
 from storage.rollups.selects import (
     of_calls,
     of_periods,
@@ -40,6 +40,9 @@ from storage.rollups.tables import DAYS, HOURS
 from storage.rollups.tally import Tally
 from storage.rollups.transactions import snapshot
 from storage.rollups.zones import Range
+
+MOST_LINES: Final = 500_000
+"""Groups times buckets of one answer: some hundred megabytes."""
 
 
 class Reader:
@@ -98,7 +101,7 @@ async def _answer(
     elif asked.source is Source.USER_DAYS:
         await _add_user_days(connection, adding, plan, fresh)
     if plan.calls:
-        adding.calls(await _rows(connection, of_calls(asked, plan.calls, connection.dialect)))
+        adding.calls(await _sums(connection, of_calls(asked, plan.calls, connection.dialect)))
     until = None if plan.until_ms == FOREVER_MS else asked.moment(plan.until_ms)
     return Totals(adding.lines(), asked.source, asked.moment(plan.since_ms), until)
 
@@ -108,23 +111,23 @@ async def _add_periods(connection: AsyncConnection, adding: Adding, plan: Plan, 
     for table, ranges in ((DAYS, [plan.days]), (HOURS, plan.hours)):
         wanted = [one for one in ranges if one[0] < one[1]]
         if wanted:
-            adding.rows(await _rows(connection, of_periods(asked, table, wanted, dialect)))
+            adding.rows(await _sums(connection, of_periods(asked, table, wanted, dialect)))
     cut_hours = plan.moved.cut_hours
     for (hour, group), line in fresh.hours.items():
         if plan.has_hour(hour):
             adding.line(hour, group, line, as_in_utc=hour in cut_hours)
     if plan.moved.hours:
-        moved = await _rows(connection, of_periods(asked, HOURS, plan.moved.hours, dialect))
+        moved = await _sums(connection, of_periods(asked, HOURS, plan.moved.hours, dialect))
         adding.rows(moved, plan.moved.by)
     if plan.moved.calls:
-        moved = await _rows(connection, of_calls(asked, plan.moved.calls, dialect))
+        moved = await _sums(connection, of_calls(asked, plan.moved.calls, dialect))
         adding.calls(moved, plan.moved.by)
 
 
 async def _add_user_days(connection: AsyncConnection, adding: Adding, plan: Plan, fresh: Tally) -> None:
     first, last = plan.days
     if first < last:
-        adding.user_rows(await _rows(connection, of_users(adding.asked, plan.days)))
+        adding.user_rows(await _sums(connection, of_users(adding.asked, plan.days)))
     for key, sums in fresh.users.items():
         if first <= key[1] < last:
             adding.user(key, sums)
@@ -140,6 +143,15 @@ async def _count_user_days(
     counting.hashes(await _rows(connection, sessions_of_users(asked, days, connection.dialect)))
     for some in slices(counting.names):
         counting.known(await _rows(connection, users_among(asked, days, some)))
+
+
+async def _sums(connection: AsyncConnection, query: Select[Any]) -> list[Any]:
+    """Rows that become lines of the answer; they are held in memory."""
+    rows = await _rows(connection, query.limit(MOST_LINES + 1))
+    if len(rows) > MOST_LINES:
+        cure = "filter, group by less, or take a shorter period or days in place of hours"
+        raise QuestionError(f"that is more than {MOST_LINES:,} groups: {cure}")
+    return rows
 
 
 async def _rows(connection: AsyncConnection, query: Select[Any]) -> list[Any]:

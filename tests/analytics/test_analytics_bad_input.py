@@ -13,6 +13,7 @@ from rig.analytics import analytics
 from rig.ledger import record
 from rig.rollups import written
 
+from gateway.api.analytics.asking import MOST_TOLD, alike
 from gateway.api.analytics.endpoints import RESOURCES
 from gateway.api.analytics.live import Live
 from gateway.api.analytics.query import MOST_VALUES, BucketQuery, CutQuery, Name, PeriodQuery
@@ -122,3 +123,11 @@ async def test_a_time_zone_that_is_none_comes_with_those_like_it(sqlite: str) ->
         error = (await ask("/costs", status=400, tz="Europe/Berlinn"))["error"]
     assert error["allowed"][0] == "Europe/Berlin"
     assert "Europe/Berlin" in error["message"]
+
+
+def test_a_wrong_name_among_very_many_is_told_those_like_it() -> None:
+    """Apps may name models as they like: comparing all of them by every letter would take minutes."""
+    known = {f"{number}-{'x' * 400}" for number in range(30_000)} | {"gpt-4o-mini", "gpt-4o"}
+    told = alike("gpt-4o-mni", known)
+    assert told[:2] == ["gpt-4o-mini", "gpt-4o"]
+    assert len(told) == MOST_TOLD

@@ -209,6 +209,23 @@ async def test_where_calls_are_gone_whole_hours_are_told_and_it_says_so(database
     assert totals.until == NOW.replace(minute=0, second=0) + timedelta(hours=2)
 
 
+async def test_more_groups_than_memory_is_spent_on_are_refused(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await written(database, [record(n, who={"team": f"team-{n % 3}", "user": f"user-{n}"}) for n in range(9)])
+    monkeypatch.setattr("storage.rollups.read.MOST_LINES", 3)
+    async with engine_of(database) as engine:
+        await compact(engine, NOW + timedelta(days=2))
+        asked = Question(since=NOW - timedelta(days=1), group_by=(Dimension.TEAM,), measures=("cost_nano",))
+        assert len((await Reader(engine).totals(asked)).lines) == 3
+        for by in (Dimension.USER, Dimension.SESSION, Dimension.TEAM):
+            many = msgspec.structs.replace(
+                asked, group_by=(by, Dimension.USER) if by != Dimension.USER else (by,)
+            )
+            with pytest.raises(QuestionError, match="more than 3 groups"):
+                await Reader(engine).totals(many)
+
+
 async def test_a_viewer_sees_what_is_in_scope_alone(database: str) -> None:
     calls = [
         record(n, who={"tenant": tenant, "user": user})
