@@ -12,6 +12,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from storage.address import Address, Engine
+from storage.sqlite_file import OVERWRITE
 
 _DEADLINE: Final = "deadline"
 _STEPS: Final = 1_000_000
@@ -62,6 +63,7 @@ def writing_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
         )
         expect_file(engine, address)
         event.listen(engine.sync_engine, "begin", _begin_immediate)
+        event.listen(engine.sync_engine, "connect", overwriting)
         return engine
     return create_async_engine(
         address.sqlalchemy_url,
@@ -89,6 +91,13 @@ def expect_file(engine: AsyncEngine, address: Address) -> None:
             raise sqlite3.OperationalError("unable to open database file")
 
     event.listen(engine.sync_engine, "do_connect", connecting)
+
+
+def overwriting(connection: Any, _record: object) -> None:
+    """For connections to SQLite that write."""
+    cursor = connection.cursor()
+    cursor.execute(OVERWRITE)
+    cursor.close()
 
 
 def _begin_immediate(connection: Connection) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 _PAUSE_S = 0.01
+OVERWRITE = "PRAGMA secure_delete=ON"
+"""For every connection that writes: what is deleted, or moves to another page, leaves no bytes behind."""
 
 
 def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
@@ -23,6 +25,7 @@ def connect(path: Path, timeout_s: float) -> sqlite3.Connection:
     db = sqlite3.connect(path, timeout=timeout_s, isolation_level=None, check_same_thread=False)
     try:
         _use_wal(db, time.monotonic() + timeout_s)
+        db.execute(OVERWRITE)
     except sqlite3.Error:
         db.close()
         raise

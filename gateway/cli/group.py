@@ -28,7 +28,7 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._files():
             return None
-        command = importlib.import_module(f"{package.__name__}.{cmd_name}").COMMAND
+        command = importlib.import_module(f"{package.__name__}.{self._files()[cmd_name].stem}").COMMAND
         if not isinstance(command, click.Command):
             raise TypeError(f"{package.__name__}.{cmd_name}.COMMAND is not a command")
         return command
@@ -42,7 +42,7 @@ class Commands(click.Group):
         for info in pkgutil.iter_modules(package.__path__):
             path = Path(package.__path__[0], f"{info.name}.py")
             if not info.ispkg and _HAS_COMMAND.search(path.read_text(encoding="utf-8")):
-                found[info.name] = path
+                found[info.name.replace("_", "-")] = path
         return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, select, text, tuple_
+from sqlalchemy import delete, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.address import Address
@@ -21,8 +21,6 @@ async def forget_contents(address: Address, before: datetime) -> int:
 
 
 async def _contents(db: AsyncConnection, before: datetime) -> tuple[int, int]:
-    if db.dialect.name == "sqlite":
-        await db.execute(text("PRAGMA secure_delete=ON"))
     key = (CONTENTS.c.tenant_id, CONTENTS.c.call_id)
     begin = CONTENTS.c.started_ms
     query = select(*key).where(begin < int(before.timestamp() * 1000)).order_by(begin).limit(SLICE)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Row, Table, event, tuple_
+from sqlalchemy import Column, ColumnElement, Row, Table, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -58,8 +58,6 @@ class PrivateDatabase:
         self.address = address
         self.reading = reading_engine(address, timeout_s=TIMEOUT_S, pool_size=2)
         self.writing = writing_engine(address, timeout_s=TIMEOUT_S)
-        if address.engine is Engine.SQLITE:
-            event.listen(self.writing.sync_engine, "connect", _overwrite_what_goes)
 
     async def rows(self, query: Any) -> list[Row[Any]]:
         """What a query finds."""
@@ -126,9 +124,3 @@ def unavailable(error: BaseException) -> StoreUnavailable:
 def _empty_log(path: Path) -> None:
     with contextlib.suppress(sqlite3.Error), contextlib.closing(connect(path, 10.0)) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-
-
-def _overwrite_what_goes(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA secure_delete=ON")
-    cursor.close()

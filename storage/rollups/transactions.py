@@ -11,11 +11,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from storage.address import Address, Engine
-from storage.engine import escaped, expect_file
+from storage.engine import escaped, expect_file, overwriting
 from storage.rollups.tables import STATE
 
 GENERATION: Final = "generation"
@@ -39,6 +39,7 @@ def changing_engine(address: Address, timeout_s: float = 60.0) -> AsyncEngine:
             connect_args={"timeout": timeout_s},
         )
         expect_file(engine, address)
+        event.listen(engine.sync_engine, "connect", overwriting)
         return engine
     return create_async_engine(
         address.sqlalchemy_url,
