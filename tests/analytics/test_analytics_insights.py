@@ -60,6 +60,8 @@ async def test_spend_beyond_what_was_foretold_is_in_the_outlook(sqlite: str) -> 
     async with analytics(sqlite) as ask:
         month = (await ask("/costs"))["forecast"]["outlooks"][0]
     assert month["low"]["nano_usd"] >= month["spent"]["nano_usd"] > 10**12
+    # and the days after it still cost what they were expected to: 19 to 30 November
+    assert month["expected"]["nano_usd"] - month["spent"]["nano_usd"] == 8_000_000 + 400_000
 
 
 async def test_a_day_that_does_not_fit_is_found(database: str) -> None:

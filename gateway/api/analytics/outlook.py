@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Final
 
@@ -13,8 +12,9 @@ from gateway.api.analytics.period import Period, Window, midnight_of
 from gateway.api.models import MoneyOut
 from gateway.api.views import money
 from storage.rollups.question import Bucket, Question, Totals
-from telemetry.insights.ahead import Until, begin_of, days_left
+from telemetry.insights.ahead import Until, begin_of
 from telemetry.insights.forecast import Forecast, Method, forecast
+from telemetry.insights.outlook import Outlook, outlooks
 
 HISTORY_DAYS: Final = 120
 """At least so many days before today are looked at; from the beginning of the year on, if that is earlier."""
@@ -67,7 +67,9 @@ def forecast_out(asking: Asking[Query], history: Totals) -> ForecastOut | None:
     days = [0] * ((today - first).days + 1)
     for line in history.lines:
         assert line.begin is not None
-        days[min(len(days) - 1, (line.begin.date() - first).days)] += line.sums["cost_nano"]
+        # What began before and cannot be cut any more is told of the day before the first; clocks may be ahead.
+        place = max(0, min(len(days) - 1, (line.begin.date() - first).days))
+        days[place] += line.sums["cost_nano"]
     past, spent_today = days[:-1], days[-1]
     empty = next((place for place, spent in enumerate(past) if spent), len(past))
     ahead = forecast(past[empty:], AHEAD_DAYS, (first + timedelta(days=empty)).weekday())
@@ -77,26 +79,19 @@ def forecast_out(asking: Asking[Query], history: Totals) -> ForecastOut | None:
         method=ahead.method,
         confidence_ppm=ahead.confidence_ppm,
         history_days=len(past) - empty,
-        outlooks=[_outlook(until, past, spent_today, first, today) for until in Until],
+        outlooks=[_outlook(one) for one in outlooks(past, today, spent_today)],
         days=[_day(today + timedelta(days=place), place, ahead) for place in range(AHEAD_DAYS)],
     )
 
 
-def _outlook(until: Until, past: Sequence[int], spent_today: int, first: date, today: date) -> OutlookOut:
-    left = days_left(today, until)
-    told = forecast(past, left, first.weekday())
-    assert told is not None
-    elapsed = (today - begin_of(today, until)).days
-    before = sum(past[len(past) - elapsed :])
-    spent = before + spent_today
+def _outlook(one: Outlook) -> OutlookOut:
     return OutlookOut(
-        until=until,
-        last_day=(today + timedelta(days=left - 1)).isoformat(),
-        spent=money(spent),
-        # What is spent is spent, whatever was foretold for today.
-        expected=money(max(spent, before + told.total)),
-        low=money(max(spent, before + told.total_low)),
-        high=money(max(spent, before + told.total_high)),
+        until=one.until,
+        last_day=one.last.isoformat(),
+        spent=money(one.spent_nano),
+        expected=money(one.total_nano),
+        low=money(one.low_nano),
+        high=money(one.high_nano),
     )
 
 
