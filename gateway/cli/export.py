@@ -135,7 +135,8 @@ def _opened(target: Path | None) -> Iterator[BinaryIO]:
         sys.stdout.buffer.flush()
         return
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
+    # Two exports of the same second have the same name: each writes its own part.
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
     fd = os.open(part, os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:
