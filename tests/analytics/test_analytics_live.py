@@ -138,9 +138,10 @@ async def test_a_slow_listener_loses_the_oldest_and_is_told_so() -> None:
 
 
 class Failing:
-    """A store that is away after each call."""
+    """A store that fails after each call."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception) -> None:
+        self.error = error
         self.after: list[int | None] = []
 
     async def newest(self) -> int:
@@ -149,11 +150,12 @@ class Failing:
     async def follow(self, *, after: int | None = None, **_: Any) -> AsyncIterator[CallRow]:
         self.after.append(after)
         yield CallRow.model_construct(seq=len(self.after) * 10)
-        raise StoreUnavailable("away")
+        raise self.error
 
 
-async def test_the_feed_goes_on_where_it_was_when_the_database_is_back() -> None:
-    store = Failing()
+@pytest.mark.parametrize("error", [StoreUnavailable("away"), ValueError("a row of a later version")])
+async def test_the_feed_goes_on_where_it_was_when_the_database_is_back(error: Exception) -> None:
+    store = Failing(error)
     feed = Feed(store, pause=lambda _: asyncio.sleep(0))
     async with feed.listening(lambda row: True) as listener:
         told = [await listener.next(ENOUGH) for _ in range(3)]

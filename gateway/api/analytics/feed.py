@@ -151,8 +151,9 @@ class Feed:
                     after = max(after, row.seq)
                     for listener in self._listeners:
                         listener.offer(row)
-            except StoreUnavailable as error:
-                _logger.warning("the live feed waits: %s", error)
+            except Exception as error:  # a tap: whoever listens would wait for ever
+                known = isinstance(error, StoreUnavailable)
+                _logger.warning("the live feed waits: %s", error if known else type(error).__name__)
                 await self._pause(AFTER_FAILURE_S)
 
 
