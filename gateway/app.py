@@ -43,6 +43,7 @@ from gateway.settings import Problem, Settings, SettingsError
 from gateway.settings.choices import AuthMode
 from gateway.sinks import Sinks
 from gateway.targets import ProviderTargets
+from gateway.turns import Turns
 from gateway.upkeep import Keeping, upkeep
 from gateway.upstream import Pool
 from gateway.version import VERSION
@@ -141,6 +142,7 @@ class Gateway:
             self._scale.weigh,
             self.live,
             self.defects,
+            Turns(loop, self.defects),
             tap_limits(settings),
             capture_limits(settings),
             self.keeper.put,
@@ -170,13 +172,17 @@ class Gateway:
         self._listener = await self._listen(loop, listener)
         self.port = self._listener.sockets[0].getsockname()[1]
         self._api.load_soon()
-        address, data_dir = self._address, settings.storage.data_dir
+        self._jobs = self._leaders_jobs()
+        self._jobs.start()
+
+    def _leaders_jobs(self) -> Jobs:
+        """What one worker of all does now and then."""
+        address, data_dir = self._address, self.settings.storage.data_dir
         spool = data_dir / SPOOL_FOLDER
-        jobs = upkeep(address, spool, keeping(settings))
+        jobs = upkeep(address, spool, keeping(self.settings))
         jobs += alert_jobs(lambda: self.alerts, address, spool)
         jobs += report_jobs(lambda: self.reports, address)
-        self._jobs = Jobs(leadership(address, data_dir), jobs, ready=lambda: self.ledger.has_database)
-        self._jobs.start()
+        return Jobs(leadership(address, data_dir), jobs, ready=lambda: self.ledger.has_database)
 
     @property
     def url(self) -> str:

@@ -17,26 +17,19 @@ from gateway.deadlines import overdue
 from gateway.draining import GONE
 from gateway.errors import Code, Refusal, error_body, reason_of
 from gateway.gear import Client, Deadlines, Gear
+from gateway.holding import HOLD_BYTES, Hold
 from gateway.looking_on import hides_usage, is_streamed, tap_of
 from gateway.recording import opening_record
-from gateway.relay import LAST_CHUNK, Framing, chunk, own_response, response_head
+from gateway.relay import Framing, chunk, framed, own_response, response_head
 from gateway.ticket import Ticket
+from gateway.turns import Steps
 from gateway.upstream import Connection
 from gateway.wire.tap import Tap
 from gateway.wire.usage_injection import UsageFilter
 from telemetry.outcome import Outcome
 
-HOLD_BYTES = 256 * 1024
-"""A non-streamed answer up to this size is held until it is whole, so that its cost fits into the head."""
-HOLD_SECONDS = 0.25
-"""... but not longer than this."""
-STALE_SECONDS = 0.25
-"""A reused connection that closes this soon after the request, without a byte, was stale: nothing was processed."""
-
 # Bound once: reading a member off its class costs as much as a function call.
 _RAW: Final = Framing.RAW
-_PLAIN: Final = Framing.PLAIN
-_CHUNKED: Final = Framing.CHUNKED
 _COMPLETED: Final = Outcome.COMPLETED
 _PROVIDER_ERROR: Final = Outcome.PROVIDER_ERROR
 _CANCELLED: Final = Outcome.CANCELLED
@@ -49,8 +42,7 @@ class Exchange:
         "_backlog",
         "_blocked_since",
         "_drain_until",
-        "_held",
-        "_holder",
+        "_hold",
         "_idle_since",
         "call",
         "client",
@@ -89,14 +81,13 @@ class Exchange:
         """Header lines for the answer, from admission."""
         self.ticket = Ticket(gear, call, progress)
         self.over = False
-        """Nothing more will be written to the app."""
-        self._held: list[bytes] | None = None
-        self._holder: asyncio.TimerHandle | None = None
+        """Nothing that happens from now on changes how it ends."""
+        self._hold: Hold | None = None
         self._idle_since = 0.0
         self._blocked_since = 0.0
         self._drain_until = 0.0
         """The app has gone; until then the answer is read on."""
-        self._backlog: list[bytes] | None = None
+        self._backlog: list[bytes] = []
         """Pieces of the request body that wait for a connection."""
 
     # ---- one record, whatever happens
@@ -116,25 +107,25 @@ class Exchange:
                 else Outcome.GATEWAY_ERROR
             )
 
-    def dispatch(self, held: bytes, waiting: Waiting | None = None) -> None:
+    def dispatch(self, held: bytes, waiting: Waiting | None = None) -> Steps:
         """Put the call on record as opened and send it, once ``waiting`` (if given) has decided that it may go.
 
         ``held`` is the first part of a body that is not whole yet. Raises :class:`Refusal` when the call cannot
         be accounted for.
         """
         if held:
-            self._backlog = [chunk(held) if self.call.chunked else held]
+            self._backlog.append(chunk(held) if self.call.chunked else held)
         if waiting is None:
             self._open()
+            yield
+            self._attempt()
         else:
             self.gear.live.add(self)
             self.connecting = self.gear.loop.create_task(self._wait(waiting))
 
     def _open(self) -> None:
-        gear = self.gear
-        gear.sink.opened(opening_record(self.call))
-        gear.live.add(self)
-        self._attempt()
+        self.gear.sink.opened(opening_record(self.call))
+        self.gear.live.add(self)
 
     async def _wait(self, waiting: Waiting) -> None:
         decided = await waiting()
@@ -147,6 +138,8 @@ class Exchange:
                 self._open()
             except Refusal as refused:
                 refusal = refused
+            else:
+                self._attempt()
         if refusal is not None:
             self.notes += refusal.header_lines
             self._end_with(Outcome.REFUSED, refusal.status, refusal.code, refusal.message)
@@ -187,9 +180,9 @@ class Exchange:
         if self.call.whole:
             progress.uploaded_at = progress.sent_at
         else:
-            for piece in self._backlog or ():
+            for piece in self._backlog:
                 connection.write(piece)
-            self._backlog = None
+            self._backlog.clear()
             self.client.resume_upload()
 
     # ---- the app uploads more than was held
@@ -200,8 +193,6 @@ class Exchange:
         if self.connection is not None:
             self.connection.write(data)
         elif not self.over:
-            if self._backlog is None:
-                self._backlog = []
             self._backlog.append(data)
             self.client.pause_upload()  # until there is a connection
 
@@ -228,6 +219,8 @@ class Exchange:
     # ---- the provider answers
 
     def upstream_read(self, connection: Connection, data: bytes) -> None:
+        if self.over:
+            return
         now = self.gear.clock()
         progress = self.progress
         progress.last_read_at = self._idle_since = now
@@ -239,6 +232,8 @@ class Exchange:
             rest = connection.raw[connection.body_at :]
             connection.raw = b""
             self._start_answer(connection)
+            if self.over:
+                return
         tap = self.tap
         pieces = connection.pieces
         if pieces:
@@ -248,14 +243,19 @@ class Exchange:
                 progress.response_bytes += len(piece)
                 if tap is not None:
                     tap.feed(piece)
-        waiter = None
-        if connection.complete or (tap is not None and tap.finished):
-            waiter = self._settle(_PROVIDER_ERROR if connection.status >= 400 else _COMPLETED)
-        body = rest if self.framing is _RAW else self._framed(connection)
-        if waiter is not None and not waiter.done():
-            connection.pause()
-            waiter.add_done_callback(lambda _: self._deliver(connection, body))
-        elif waiter is None and self.head_sent and not connection.complete and not connection.paused:
+        body = (
+            rest if self.framing is _RAW else framed(self.framing, pieces, connection.complete, self.filter)
+        )
+        if connection.complete:
+            self._finish(connection, body)
+        elif tap is not None and tap.finished:
+            waiter = self.ticket.issue(_ended(connection), tap, with_cost=not self.head_sent)
+            if waiter is not None and not waiter.done():
+                connection.pause()
+                waiter.add_done_callback(lambda _: self._deliver(connection, body))
+            else:
+                self._deliver(connection, body)
+        elif self.head_sent and not connection.paused:
             if body:  # in the middle of a stream: most reads are
                 self.client.write(body)
         else:
@@ -270,7 +270,7 @@ class Exchange:
             )
             return
         if self.client.http10 and connection.head.chunked:
-            self.framing = _PLAIN
+            self.framing = Framing.PLAIN
             self.close_client = True
         elif connection.until_close:
             self.close_client = True
@@ -282,71 +282,83 @@ class Exchange:
         if hides_usage(call, head):
             self.filter = UsageFilter()
             if not self.client.http10:
-                self.framing = _CHUNKED
+                self.framing = Framing.CHUNKED
         if not is_streamed(call, head) and not connection.complete:
-            self._held = []
-            self._holder = self.gear.loop.call_later(HOLD_SECONDS, self._release_held)
-
-    def _framed(self, connection: Connection) -> bytes:
-        """Body bytes of this read as they go to the app, framed anew."""
-        body = b"".join(connection.pieces)
-        if self.filter is not None:
-            body = self.filter.feed(body)
-            if connection.complete:
-                body += self.filter.end()
-        if self.framing is _PLAIN:
-            return body
-        return chunk(body) + (LAST_CHUNK if connection.complete else b"")
+            self._hold = Hold(self.gear.loop, self._release_held)
 
     def _deliver(self, connection: Connection, body: bytes) -> None:
-        """Write what this read brought, unless it is held back; end the answer when it is whole."""
+        """Write what this read brought of an answer that is not whole yet, unless it is held back."""
         if self.over:
             return
-        complete = connection.complete
-        if self._held is not None:
-            self._held.append(body)
-            if not complete and self.progress.response_bytes <= HOLD_BYTES:
+        if self._hold is not None:
+            self._hold.pieces.append(body)
+            if self.progress.response_bytes <= HOLD_BYTES:
                 return
-            body = b"".join(self._held)
-            self._drop_hold()
-        if not self.head_sent:
-            self.head_sent = True
-            self.client.write(self._head(connection) + body)
-        elif body:
-            self.client.write(body)
-        if complete:
-            self._end(connection)
-        elif connection.paused and not self._blocked_since:
+            body = self._unhold()
+        self._write(connection, body)
+        if connection.paused and not self._blocked_since:
             connection.resume()
 
-    def _end(self, connection: Connection) -> None:
+    def _write(self, connection: Connection, body: bytes) -> None:
+        if not self.head_sent:
+            self.head_sent = True
+            head = response_head(
+                connection.head, self.framing, self._extra_headers(), close=self.close_client
+            )
+            self.client.write(head + body)
+        elif body:
+            self.client.write(body)
+
+    def _finish(self, connection: Connection, body: bytes) -> None:
+        """The answer is whole: it ends beside other calls that end now. ``body`` is its last part."""
+        if self._hold is not None:
+            self._hold.pieces.append(body)
+            body = self._unhold()
         self.over = True
+        self.gear.endings.join(self._last_steps(connection, body), self._break_off)
+
+    def _last_steps(self, connection: Connection, body: bytes) -> Steps:
+        ticket, waiter = self.ticket, None
+        if not ticket.issued:
+            ticket.read(_ended(connection), self.tap, with_cost=not self.head_sent)
+            yield
+            ticket.weigh()
+            yield
+            waiter = ticket.publish()
+            yield
+        if waiter is not None and not waiter.done():
+            waiter.add_done_callback(lambda _: self._end(connection, body))
+        else:
+            self._end(connection, body)
+
+    def _end(self, connection: Connection, body: bytes) -> None:
+        self._write(connection, body)
         self.gear.live.discard(self)
         self.connection = None
         unread_upload = not self.call.whole and not connection.keep
-        junk = connection.junk
+        close = self.close_client or unread_upload or connection.junk
         connection.release()
-        self.client.end(close=self.close_client or unread_upload or junk)
+        self.client.end(close=close)
+
+    def _break_off(self) -> None:
+        """A defect of ours kept the end from being written."""
+        self._fail(Outcome.GATEWAY_ERROR)
+        self.client.cut()
 
     def _release_held(self) -> None:
-        """The answer takes too long to be held until it is whole."""
-        connection, held = self.connection, self._held
-        self._holder = None
-        self._held = None
-        if held is not None and connection is not None and not self.over:
-            self.head_sent = True
-            self.client.write(self._head(connection) + b"".join(held))
+        """The answer takes too long to be held until it is whole, or will never be."""
+        connection, held = self.connection, self._unhold()
+        if connection is not None and not self.over:
+            self._write(connection, held)
 
-    def _drop_hold(self) -> None:
-        self._held = None
-        if self._holder is not None:
-            self._holder.cancel()
-            self._holder = None
+    def _unhold(self) -> bytes:
+        hold, self._hold = self._hold, None
+        return b"" if hold is None else hold.take()
 
     # ---- it goes wrong
 
     def upstream_broken(self, connection: Connection, error: Exception | None) -> None:
-        if self._held:
+        if self._hold is not None and self._hold.pieces:
             self._release_held()
         self.connection = None
         connection.abort()
@@ -354,27 +366,18 @@ class Exchange:
             return
         if self.filter is not None and self.head_sent:  # a cut shows as much as the provider sent
             rest = self.filter.end()
-            self.client.write(chunk(rest) if self.framing is _CHUNKED else rest)
+            self.client.write(chunk(rest) if self.framing is Framing.CHUNKED else rest)
         if error is not None:
             self._give_up(
                 Outcome.PROTOCOL_ERROR, 502, Code.PROTOCOL_ERROR, "answered with something that is not HTTP"
             )
         elif self.progress.first_byte_at or connection.status:
             self._give_up(Outcome.TRUNCATED, 502, Code.RESET, "cut its answer short")
-        elif self._was_stale(connection):
+        elif self.call.whole and self.progress.attempts == 1 and connection.was_stale:
             self.progress.attempt_reason = "stale_connection"
             self._attempt()
         else:
             self._give_up(Outcome.RESET, 502, Code.RESET, "closed the connection without an answer")
-
-    def _was_stale(self, connection: Connection) -> bool:
-        return (
-            connection.served > 0
-            and not connection.raw
-            and self.call.whole
-            and self.progress.attempts == 1
-            and self.gear.clock() - connection.written_at < STALE_SECONDS
-        )
 
     def client_gone(self) -> None:
         """The app closed its connection: the provider's work is cancelled, or read on for its usage."""
@@ -384,6 +387,7 @@ class Exchange:
         if not self.deadlines.drain or connection is None or not self.head_sent or self.tap is None:
             self._fail(_CANCELLED)
         elif not self._drain_until:
+            self.ticket.left = True
             self._drain_until = self.gear.clock() + self.deadlines.drain
             self._blocked_since = 0.0
             self.client = GONE
@@ -439,7 +443,7 @@ class Exchange:
 
     def _stop(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
         """Our error if the app has seen nothing yet, else a visible cut."""
-        if self._held:
+        if self._hold is not None and self._hold.pieces:
             self._release_held()
         if self.head_sent:
             self._fail(outcome)
@@ -454,23 +458,23 @@ class Exchange:
             self.progress.code = code
         body = error_body(self.call.target.wire, status, code, message)
         waiter = self._fail(outcome)
-        extra = self._extra_headers()
         close = self.close_client or not self.call.whole
+        answer = own_response(status, body, self._extra_headers(), close=close)
         if waiter is not None:
-            waiter.add_done_callback(lambda _: self._answer(status, body, extra, close))
+            waiter.add_done_callback(lambda _: self._answer(answer, close))
         else:
-            self._answer(status, body, extra, close)
+            self._answer(answer, close)
 
-    def _answer(self, status: int, body: bytes, extra: bytes, close: bool) -> None:
-        self.client.write(own_response(status, body, extra, close=close))
+    def _answer(self, answer: bytes, close: bool) -> None:
+        self.client.write(answer)
         self.client.end(close=close)
 
     def _fail(self, outcome: Outcome) -> asyncio.Future[None] | None:
         """Record the end and let go of the provider."""
-        self._drop_hold()
+        self._unhold()
         self.over = True
         self.gear.live.discard(self)
-        waiter = self._settle(outcome)
+        waiter = self.ticket.issue(outcome, self.tap, with_cost=not self.head_sent)
         if self.connecting is not None:
             self.connecting.cancel()
             self.connecting = None
@@ -479,19 +483,10 @@ class Exchange:
             self.connection = None
         return waiter
 
-    # ---- the record
-
-    def _settle(self, outcome: Outcome) -> asyncio.Future[None] | None:
-        """Publish the record, once; the last byte waits for the future."""
-        if self._drain_until and outcome is not _CANCELLED:
-            self.progress.read_whole = outcome is _COMPLETED or outcome is _PROVIDER_ERROR
-            outcome = _CANCELLED
-        with_cost = not self.head_sent and not self.call.ask.stream
-        return self.ticket.issue(outcome, self.tap, with_cost=with_cost)
-
-    def _head(self, connection: Connection) -> bytes:
-        return response_head(connection.head, self.framing, self._extra_headers(), close=self.close_client)
-
     def _extra_headers(self) -> bytes:
         call_id = self.call.id.encode("ascii")
         return b"x-weighbridge-request-id: %b\r\n%b%b" % (call_id, self.notes, self.ticket.cost_lines)
+
+
+def _ended(connection: Connection) -> Outcome:
+    return _PROVIDER_ERROR if connection.status >= 400 else _COMPLETED

@@ -278,8 +278,15 @@ class FrontConnection(asyncio.Protocol):
         self._raw = b""
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._body.clear()
-        exchange = self._lane.proxy.handle(head, body, self._whole, self)
-        if self._running:
+        if self._whole:
+            self._lane.proxy.begin(head, body, self, self._begun)
+        else:
+            self._begun(self._lane.proxy.handle(head, body, False, self))
+
+    def _begun(self, exchange: Exchange | Ended) -> None:
+        if self._state is _GONE:  # the app left in the same turn of the loop
+            exchange.client_gone()
+        elif self._running:
             self._exchange = exchange
 
     def _upload(self, head: RequestHead, exchange: Exchange | Ended) -> None:

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 
 from gateway.call import Call, Progress
+from gateway.turns import Turns
 from gateway.upstream import Pool
 from gateway.wire.contract import Reading
 from gateway.wire.tap import Tap, TapLimits
@@ -93,6 +94,8 @@ class Gear(msgspec.Struct, frozen=True):
     """The calls under way."""
     defect: Callable[[BaseException], None]
     """Counts and logs a defect of ours."""
+    endings: Turns
+    """Where calls meet whose answers are whole."""
     tap_limits: TapLimits = TapLimits()
     capture_limits: TapLimits = TapLimits()
     """The same for calls of which content is kept."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from typing import Final, Protocol
 
 import msgspec
@@ -29,6 +30,7 @@ from gateway.recording import record_of_refusal, what_of
 from gateway.relay import own_response
 from gateway.settings.choices import IncomingTrace
 from gateway.signing import OWN_LINES
+from gateway.turns import Steps, Turns
 from gateway.wire.contract import AskFields
 from storage.keys.model import Key
 from telemetry.propagation import format_traceparent
@@ -98,6 +100,8 @@ class Ended:
 
 
 ENDED: Final = Ended()
+Begun = Callable[["Exchange | Ended"], None]
+"""Hears of the call once it is on its way, or refused."""
 
 
 _ENDS_HTTP: Final = frozenset((b"websocket", b"tcp"))
@@ -135,6 +139,8 @@ class Proxy:
         self._rules = rules
         self._admission = admission
         self._capture = None if capture.never else capture
+        self._beginnings = Turns(gear.loop, gear.defect)
+        """Where calls meet whose requests are whole."""
         self._epoch = object()
         """Stands for settings and keys: what was worked out under others counts no more."""
         self.closing = False
@@ -157,8 +163,27 @@ class Proxy:
         ``body`` is what is held of the request body; ``whole`` says that it is all of it. A refusal is answered
         in the wire's own error shape and recorded; nothing is raised.
         """
-        started_ns = time.time_ns()
-        progress = Progress(self._gear.clock())
+        begun: list[Exchange | Ended] = []
+        for _ in self._stages(time.time_ns(), self._gear.clock(), head, body, whole, client, begun.append):
+            pass
+        return begun[0]
+
+    def begin(self, head: RequestHead, body: bytes, client: Client, begun: Begun) -> None:
+        """The same for a call whose body is whole, beside others that come in this turn of the loop."""
+        steps = self._stages(time.time_ns(), self._gear.clock(), head, body, True, client, begun)
+        self._beginnings.join(steps, client.cut)
+
+    def _stages(
+        self,
+        started_ns: int,
+        started_at: float,
+        head: RequestHead,
+        body: bytes,
+        whole: bool,
+        client: Client,
+        begun: Begun,
+    ) -> Steps:
+        progress = Progress(started_at)
         target: Target | None = None
         plan: Plan | None = None
         call: Call | None = None
@@ -177,19 +202,22 @@ class Proxy:
             wire = target.wire
             if wire is not None:
                 ask = wire.read_ask(target.path, target.query, body)
+            yield
             call, rest = self._call(started_ns, head, plan, ask, body, whole)
             progress.request_bytes = len(body)
+            yield
             admitted = self._admit(call)
             exchange = Exchange(
                 self._gear, client, call, progress, self._targets.deadlines(target), close=not head.keep_alive
             )
             exchange.notes = admitted.notes
-            exchange.dispatch(rest, admitted.waiting)
+            yield from exchange.dispatch(rest, admitted.waiting)
         except Refusal as refusal:
             refused = Refused(started_ns, head, target, plan, call, ask)
             self._refuse(refusal, refused, progress, len(body), whole, client)
-            return ENDED
-        return exchange
+            begun(ENDED)
+        else:
+            begun(exchange)
 
     def tunnel(self, head: RequestHead, side: Side, app: asyncio.Transport, early: bytes) -> None:
         """Take a WebSocket through the same stages. A refusal is answered through ``side``; else its transport

@@ -7,10 +7,12 @@ The body goes out as it came, transfer framing included (``RAW``); it is re-fram
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
 from gateway.headers import NOTHING, AnswerHead, name_of
+from gateway.wire.usage_injection import UsageFilter
 
 LAST_CHUNK = b"0\r\n\r\n"
 
@@ -53,6 +55,18 @@ def response_head(head: AnswerHead, framing: Framing, extra: bytes, *, close: bo
 def chunk(data: bytes) -> bytes:
     """One chunk of chunked transfer coding; nothing for no data (an empty chunk would end the body)."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+def framed(framing: Framing, pieces: Sequence[bytes], complete: bool, hiding: UsageFilter | None) -> bytes:
+    """Body bytes of one read as they go to the app, framed anew."""
+    body = b"".join(pieces)
+    if hiding is not None:
+        body = hiding.feed(body)
+        if complete:
+            body += hiding.end()
+    if framing is Framing.PLAIN:
+        return body
+    return chunk(body) + (LAST_CHUNK if complete else b"")
 
 
 def own_response(status: int, body: bytes, extra: bytes, *, close: bool) -> bytes:

@@ -17,6 +17,8 @@ import msgspec
 
 from gateway.headers import AnswerHead, answer_head
 
+STALE_SECONDS: Final = 0.25
+"""A reused connection that closes this soon after the request, without a byte, was stale: nothing was processed."""
 HEAD_BYTES: Final = 256 * 1024
 """Largest head of an answer, informational ones before it included."""
 _NO_HEAD: Final = AnswerHead(b"")
@@ -121,6 +123,12 @@ class Connection(asyncio.Protocol):
         """More of the request body."""
         if self.transport is not None and not self.transport.is_closing():
             self.transport.write(data)
+
+    @property
+    def was_stale(self) -> bool:
+        """Lost so soon after a request, without a byte, that the provider cannot have processed it."""
+        soon = self.pool.clock() - self.written_at < STALE_SECONDS
+        return self.served > 0 and not self.raw and soon
 
     def pause(self) -> None:
         if self.transport is not None and not self.transport.is_closing():

@@ -33,6 +33,7 @@ from gateway.settings import load
 from gateway.settings.choices import AuthMode, IncomingTrace
 from gateway.sinks import Sinks
 from gateway.targets import ProviderTargets
+from gateway.turns import Turns
 from gateway.upstream import Pool
 from gateway.wire.registry import WIRES
 from pricing.book import PriceBook
@@ -183,6 +184,7 @@ class Core:
             scale.weigh,
             self.live,
             self.defects.append,
+            Turns(loop, self.defects.append),
             counter=self.estimator if self._counts else None,
             job_ended=BackgroundJobs(scale, self.defects.append).ended,
         )

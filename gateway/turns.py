@@ -1,0 +1,46 @@
+"""Calls that come to the same point in one turn of the event loop go on side by side, one stage after the other.
+
+The code and data of all stages of a call are more than the caches next to a processor core hold. A call that goes through
+alone fetches all of it anew; twenty that take each stage together fetch it once. Under load that is a fifth of the CPU of
+a call; a call that is alone goes through a turn later, some ten microseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+
+Steps = Iterator[None]
+"""What is left to do for one call; each ``yield`` ends a stage."""
+
+_OVER = object()
+
+
+class Turns:
+    """One for each point at which calls meet. On the event loop only."""
+
+    __slots__ = ("_defect", "_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, defect: Callable[[BaseException], None]) -> None:
+        self._loop = loop
+        self._defect = defect
+        self._waiting: list[tuple[Steps, Callable[[], None]]] = []
+
+    def join(self, steps: Steps, broken: Callable[[], None]) -> None:
+        """Take ``steps`` at the end of this turn; ``broken`` is called if a defect ends them early."""
+        self._waiting.append((steps, broken))
+        if len(self._waiting) == 1:
+            self._loop.call_soon(self._run)
+
+    def _run(self) -> None:
+        going, self._waiting = self._waiting, []
+        while going:
+            staying = []
+            for one in going:
+                try:
+                    if next(one[0], _OVER) is not _OVER:
+                        staying.append(one)
+                except Exception as error:  # noqa: BLE001 (one call's defect must not end the others')
+                    self._defect(error)
+                    one[1]()
+            going = staying

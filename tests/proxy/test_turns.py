@@ -1,0 +1,183 @@
+"""Calls that meet in one turn of the loop go on side by side, and what happens in that turn changes none of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from rig.bodies import openai_chat
+from rig.client import RawClient
+from rig.core import Core
+from rig.http11 import request_bytes
+from rig.script import fin, reply, steps
+from rig.upstream import ScriptedUpstream
+
+from gateway.front import FrontConnection
+from gateway.turns import Turns
+from telemetry.outcome import Outcome
+
+CHAT = "/openai/v1/chat/completions"
+BODY = b'{"model":"gpt-4o-mini","messages":[]}'
+
+
+class Wire(asyncio.Transport):
+    """The app's end of a connection that can be lost at any point."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.written = b""
+
+    def write(self, data: Any) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return False
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+def walk(log: list[str], name: str, stages: int) -> Iterator[None]:
+    for stage in range(stages):
+        log.append(f"{name}{stage}")
+        yield
+
+
+def stumble(log: list[str]) -> Iterator[None]:
+    log.append("x0")
+    yield
+    raise ValueError("a defect")
+
+
+async def ran(turns: Turns, *work: tuple[Iterator[None], Callable[[], None]]) -> None:
+    for steps_, broken in work:
+        turns.join(steps_, broken)
+    await asyncio.sleep(0)
+
+
+async def test_each_stage_is_taken_by_all_before_the_next() -> None:
+    log: list[str] = []
+    turns = Turns(asyncio.get_running_loop(), lambda _: None)
+    await ran(
+        turns, *[(walk(log, name, stages), lambda: None) for name, stages in (("a", 3), ("b", 1), ("c", 2))]
+    )
+    assert log == ["a0", "b0", "c0", "a1", "c1", "a2"]
+    await ran(turns, (walk(log, "d", 1), lambda: None))
+    assert log[6:] == ["d0"]
+
+
+async def test_a_defect_ends_one_call_and_no_other() -> None:
+    log: list[str] = []
+    defects: list[BaseException] = []
+    turns = Turns(asyncio.get_running_loop(), defects.append)
+    await ran(
+        turns,
+        (walk(log, "a", 2), lambda: log.append("a broken")),
+        (stumble(log), lambda: log.append("x broken")),
+        (walk(log, "b", 2), lambda: log.append("b broken")),
+    )
+    assert log == ["a0", "x0", "b0", "a1", "x broken", "b1"]
+    assert [type(one) for one in defects] == [ValueError]
+
+
+async def test_who_joins_while_a_turn_runs_comes_in_the_next() -> None:
+    log: list[str] = []
+    turns = Turns(asyncio.get_running_loop(), lambda _: None)
+
+    def again() -> Iterator[None]:
+        turns.join(walk(log, "late", 1), lambda: None)
+        yield
+        log.append("first")
+
+    await ran(turns, (again(), lambda: None))
+    assert log == ["first"]
+    await asyncio.sleep(0)
+    assert log == ["first", "late0"]
+
+
+async def test_an_app_that_leaves_in_the_turn_of_its_request_leaves_one_record(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    app = FrontConnection(core.lane)
+    app.connection_made(Wire())
+    app.data_received(request_bytes("POST", CHAT, body=BODY))
+    app.connection_lost(None)
+    record = await core.record()
+    assert record.outcome is Outcome.CANCELLED
+    assert not core.live
+    assert len(core.records) == 1
+
+
+async def test_an_app_that_leaves_when_its_answer_is_whole_was_answered(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    """What the provider billed is known; nobody knows whether the last bytes would have been read."""
+    upstream.play(reply(json=openai_chat()))
+    app, wire = FrontConnection(core.lane), Wire()
+    app.connection_made(wire)
+    app.data_received(request_bytes("POST", CHAT, body=BODY))
+    await asyncio.sleep(0)
+    exchange = app._exchange
+    assert exchange is not None
+    while not exchange.over:
+        await asyncio.sleep(0)
+    app.connection_lost(None)
+    record = await core.record()
+    assert (record.outcome, record.cost.status.value) == (Outcome.COMPLETED, "priced")
+    assert not core.live
+    assert wire.written == b""
+
+
+async def test_an_app_that_leaves_while_its_last_bytes_wait_for_the_disk_was_answered(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    upstream.play(reply(json=openai_chat()))
+    core.ledger.waiter = asyncio.get_running_loop().create_future()
+    client = await RawClient.open(core.port)
+    client.request("POST", CHAT, body=BODY)
+    record = await core.record()
+    client.transport.abort()
+    await core.turn()
+    assert core.live, "it is not over while its record waits"
+    core.ledger.waiter.set_result(None)
+    await core.turn()
+    assert not core.live
+    assert record.outcome is Outcome.COMPLETED
+    assert core.records == [record]
+    assert not core.defects
+
+
+async def test_a_provider_that_closes_behind_its_answer_has_answered(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    client = await RawClient.open(core.port)
+    for _ in range(10):
+        upstream.play(steps(reply(json=openai_chat()), fin()))
+        client.request("POST", CHAT, body=BODY)
+        answer = await client.answer("POST")
+        assert answer.complete
+        assert answer.json() == openai_chat()
+    assert {record.outcome for record in core.records} == {Outcome.COMPLETED}
+    assert len(core.records) == 10
+
+
+async def test_many_calls_at_once_each_get_their_own_answer(core: Core, upstream: ScriptedUpstream) -> None:
+    async def one(number: int) -> None:
+        client = await RawClient.open(core.port)
+        for turn in range(5):
+            body = b'{"model":"m","messages":[],"user":"%d-%d"}' % (number, turn)
+            client.request("POST", CHAT, body=body)
+            answer = await client.answer("POST")
+            assert answer.complete
+
+    await asyncio.gather(*[one(number) for number in range(40)])
+    said = {record.who.user for record in core.records}
+    assert said == {f"{number}-{turn}" for number in range(40) for turn in range(5)}
+    assert len(core.records) == 200
+    assert not core.live
