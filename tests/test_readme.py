@@ -37,7 +37,7 @@ def test_commands() -> None:
     told = {
         words
         for row in re.findall(r"^\| (`.+?) \|", table, re.MULTILINE)
-        for words in re.findall(r"`(\w+)", row)
+        for words in re.findall(r"`([\w-]+)", row)
     }
     assert told == commands
     for code in Exit:
