@@ -15,7 +15,7 @@ from gateway.api.problems import ApiError, json_response
 from gateway.api.routes import Endpoint
 from gateway.api.viewer import Viewer, viewer_of
 from storage.mend import storable
-from storage.quality.keep import Fate, Kept, OtherCall, Rating
+from storage.quality.keep import Fate, Forgotten, Kept, OtherCall, Rating
 from telemetry.addresses import shortened_in
 from telemetry.quality import PPM, STARS, Opinion, Scale, Source
 from telemetry.record import CallRecord
@@ -116,6 +116,8 @@ class Feedback:
             kept = await self._deps.log.rate(call, rating)
         except OtherCall as error:
             raise other_call() from error
+        except Forgotten as error:
+            raise forgotten() from error
         return kept_out(kept, None if said.comment is None else wanted)
 
 
@@ -133,3 +135,10 @@ def kept_out(kept: Kept, comment_stored: bool | None = None) -> KeptOut:
 def other_call() -> ApiError:
     """409 for an id that is taken."""
     return ApiError(409, "id_taken", "This id was given to what was said of another call.", param="id")
+
+
+def forgotten() -> ApiError:
+    """404 for a call whose feedback was deleted with its age."""
+    return ApiError(
+        404, "call_not_found", "This call is older than what is kept: nothing is said of it any more."
+    )

@@ -10,14 +10,14 @@ from aiohttp import web
 from pydantic import Field
 
 from gateway.api.body import body_of
-from gateway.api.feedback import KeptOut, kept_out, other_call
+from gateway.api.feedback import KeptOut, forgotten, kept_out, other_call
 from gateway.api.known_calls import CallNamed, KnownCalls, Name, QualityDeps
 from gateway.api.problems import ApiError, json_response
 from gateway.api.routes import Endpoint
 from gateway.api.viewer import Viewer, viewer_of
 from pricing.cost import NANO_PER_USD
 from storage.mend import storable
-from storage.quality.keep import OtherCall, Outcome
+from storage.quality.keep import Forgotten, OtherCall, Outcome
 from telemetry.quality import Result
 from telemetry.record import CallRecord
 
@@ -90,3 +90,5 @@ class Outcomes:
             return kept_out(await self._deps.log.note(call, Outcome(said.outcome, nano, user, said.id)))
         except OtherCall as error:
             raise other_call() from error
+        except Forgotten as error:
+            raise forgotten() from error

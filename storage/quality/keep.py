@@ -21,6 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from storage.privacy.lookup import among, look
 from storage.quality.facts import Facts
 from storage.quality.tables import DAILY, DIMENSIONS, FEEDBACK, JUDGED, OUTCOMES
+from storage.rollups import state
 from storage.store import StoreUnavailable
 from storage.upsert import insert_into
 from telemetry.quality import Measures, Opinion, Result, Scale, Source, measures_of
@@ -74,6 +75,10 @@ class OtherCall(ValueError):  # noqa: N818 - a decision, not a defect
     """The client's id names something that was said of another call."""
 
 
+class Forgotten(ValueError):  # noqa: N818 - a decision, not a defect
+    """The call is older than what is kept. What was said of it before is in the sums of its day and nowhere else."""
+
+
 class _Saying(msgspec.Struct, frozen=True):
     """What was said, as the row it will be."""
 
@@ -97,7 +102,7 @@ class QualityLog:
         self._now = now
 
     async def rate(self, call: Facts, rating: Rating) -> Kept:
-        """Keep a rating. Raises :class:`StoreUnavailable`, :class:`OtherCall`."""
+        """Keep a rating. Raises :class:`StoreUnavailable`, :class:`OtherCall`, :class:`Forgotten`."""
         if rating.user is None and rating.opinion.source is Source.USER:
             rating = msgspec.structs.replace(rating, user=call.user)
         return await self._keep(call, rating, _as_feedback)
@@ -111,6 +116,8 @@ class QualityLog:
     async def _keep(self, call: Facts, said: Said, saying: Callable[[Facts, Said], _Saying]) -> Kept:
         try:
             async with self._engine.begin() as db:
+                if await _is_forgotten(db, call):
+                    raise Forgotten(call.call_id)
                 call, said = await _spared(db, call, said)
                 one = saying(call, said)
                 before = await _locked(db, call)
@@ -168,6 +175,11 @@ def _as_outcome(call: Facts, outcome: Outcome) -> _Saying:
     return _Saying(
         OUTCOMES, _digest("outcome", call.tenant, outcome.given_id or [call.call_id, slot]), values
     )
+
+
+async def _is_forgotten(db: AsyncConnection, call: Facts) -> bool:
+    """Said of once more, it would count twice: a partition of calls may outlive what was said of them by weeks."""
+    return call.started_at.timestamp() * 1000 < (await state.numbers(db)).get(state.FORGOTTEN_MS, 0)
 
 
 async def _spared(db: AsyncConnection, call: Facts, said: Said) -> tuple[Facts, Said]:

@@ -19,10 +19,11 @@ from pricing.cost import NOT_BILLABLE, Cost, CostStatus
 from storage.address import parse
 from storage.engine import reading_engine, writing_engine
 from storage.quality.facts import By, Facts, Finder, facts_of
-from storage.quality.keep import MEASURES, Fate, OtherCall, Outcome, QualityLog, Rating
+from storage.quality.keep import MEASURES, Fate, Forgotten, OtherCall, Outcome, QualityLog, Rating
 from storage.quality.retention import forget_said
 from storage.quality.summary import DAY, Dimension, QualityReader
 from storage.quality.tables import DAILY, DIMENSIONS, FEEDBACK, JUDGED, OUTCOMES
+from storage.rollups.care import note_forgotten
 from storage.store import StoreUnavailable, pending_row
 from telemetry.quality import NOTHING, PPM, Measures, Opinion, Result, Scale, Source, measures_of
 from telemetry.record import CallRecord
@@ -279,6 +280,26 @@ async def test_what_was_said_is_forgotten_with_its_calls_and_the_days_stay(
     assert await forget_said(address, cut) == 0
     for table in (JUDGED, FEEDBACK, OUTCOMES):
         assert (await quality.rows(select(func.count()).select_from(table)))[0][0] == 4
+    assert await quality.totals() == before
+
+
+async def test_of_a_call_older_than_what_is_kept_nothing_is_counted_twice(
+    database: str, quality: Quality, tmp_path: Path
+) -> None:
+    """PostgreSQL forgets calls by the month: some outlive what was said of them by weeks."""
+    old, kept = facts(1), facts(2, ms=STARTED_MS + DAY_MS)
+    for call in (old, kept):
+        await quality.log.rate(call, Rating(UP))
+    cut = datetime.fromtimestamp(STARTED_MS / 1000, UTC) + timedelta(hours=1)
+    address = parse(database, tmp_path)
+    assert await note_forgotten(address, cut)
+    await forget_said(address, cut)
+    before = await quality.totals()
+    with pytest.raises(Forgotten):
+        await quality.log.rate(old, Rating(UP))
+    with pytest.raises(Forgotten):
+        await quality.log.note(old, Outcome(Result.ACCEPTED))
+    assert (await quality.log.rate(kept, Rating(UP))).fate is Fate.UNCHANGED
     assert await quality.totals() == before
 
 
