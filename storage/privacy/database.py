@@ -24,6 +24,8 @@ from storage.store import StoreUnavailable
 TIMEOUT_S = 600.0
 """A look at every call may take its time."""
 AT_ONCE = 500
+REWRITTEN = 1 << 30
+"""Bytes of the largest SQLite file that is written anew after an erasure."""
 _TROUBLE = (SQLAlchemyError, OSError, TimeoutError)
 
 
@@ -97,9 +99,13 @@ class PrivateDatabase:
             return int((await db.execute(statement)).rowcount)
 
     async def let_go(self) -> None:
-        """Take what was overwritten out of SQLite's log too, as far as nobody reads it just now."""
+        """Write SQLite's file anew, up to :data:`REWRITTEN`, and take what was overwritten out of its log too.
+
+        What is deleted is overwritten, but copies stay in unused parts of pages whose rows had moved. Writers wait
+        meanwhile, and calls do not.
+        """
         if self.address.engine is Engine.SQLITE:
-            await asyncio.to_thread(_empty_log, Path(self.address.dsn))
+            await asyncio.to_thread(_write_anew, Path(self.address.dsn))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -121,6 +127,11 @@ def unavailable(error: BaseException) -> StoreUnavailable:
     return StoreUnavailable(f"the database cannot be used: {name}")
 
 
-def _empty_log(path: Path) -> None:
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(connect(path, 10.0)) as db:
+def _write_anew(path: Path) -> None:
+    with contextlib.suppress(sqlite3.Error), contextlib.closing(connect(path, 60.0)) as db:
+        if path.stat().st_size <= REWRITTEN:
+            with contextlib.suppress(
+                sqlite3.Error
+            ):  # no room on the disk: the log can be emptied all the same
+                db.execute("VACUUM")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
