@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlmodel import Field, SQLModel
 
+from storage.privacy.erased import Look
 from storage.privacy.lookup import among, look
 from storage.store import StoreUnavailable
 from storage.tables import UtcDateTime
@@ -69,6 +70,16 @@ class Event(msgspec.Struct, frozen=True):
     data: dict[str, Any] | None
 
 
+def _spared(event: Event, erased: Look) -> Event | None:
+    """Nothing of who was erased. An anonymous id that was theirs may be a device's: others on it are kept without it."""
+    gone = among(erased, event.tenant, (event.user, event.anonymous))
+    if not gone:
+        return event
+    if event.user is None or event.user in gone:
+        return None
+    return msgspec.structs.replace(event, anonymous=None)
+
+
 class EventLog:
     """Writes through an engine that can (:func:`storage.engine.writing_engine`)."""
 
@@ -86,7 +97,8 @@ class EventLog:
         try:
             async with self._engine.begin() as db:
                 erased = await look(db)
-                kept = [one for one in events if not among(erased, one.tenant, (one.user, one.anonymous))]
+                spared = (_spared(one, erased) for one in events)
+                kept = [one for one in spared if one is not None]
                 return await self._insert(db, kept) + len(events) - len(kept)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"the database cannot be written to: {type(error).__name__}") from error

@@ -21,6 +21,7 @@ from pricing.book import PriceBook, PriceQuery
 from pricing.cost import NOT_BILLABLE, UNPRICED, Cost
 from pricing.usage import MAX_COUNT, Usage
 from storage.keys.model import Key
+from storage.rows import DEFAULT_TENANT
 from telemetry.addresses import shortened_value
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who
@@ -118,7 +119,7 @@ def record_of(told: Told, book: PriceBook, price_as: Callable[[str], str]) -> Ca
     duration_us = round(call.duration_ms * 1000)
     source = UsageSource.ESTIMATED if call.estimated else UsageSource.PROVIDER
     return CallRecord(
-        named_id(f"{TOLD}\0{told.tenant or ''}\0{told.message_id}", started_ns // 1_000_000),
+        named_id(f"{TOLD}\0{told.tenant or DEFAULT_TENANT}\0{told.message_id}", started_ns // 1_000_000),
         Outcome.PROVIDER_ERROR if failed else Outcome.COMPLETED,
         _who(told),
         What(

@@ -23,7 +23,14 @@ from storage.privacy.database import Person, PrivateDatabase
 from storage.privacy.erased import NAME, keep_out, locked
 from storage.privacy.files import delete_exports, mask_damaged
 from storage.privacy.governed import delete_accounts, delete_alerts, named_after
-from storage.privacy.said import clean_feedback, clean_judged, clean_outcomes, delete_contents, delete_events
+from storage.privacy.said import (
+    anonymous_ids,
+    clean_feedback,
+    clean_judged,
+    clean_outcomes,
+    delete_contents,
+    delete_events,
+)
 from storage.privacy.sums import clean_sums
 from storage.store import StoreUnavailable
 
@@ -86,10 +93,17 @@ async def erase(
     control, db = control_of(address, 60.0), PrivateDatabase(address)
     try:
         told("what is on its way")
+        now_ms = int(clock() * 1000)
+        until_ms = now_ms + days * _DAY_MS
         async with control.transaction() as tx:
-            now_ms = int(clock() * 1000)
             await locked(tx)
-            await keep_out(tx, person.spellings, person.tenant, now_ms, now_ms + days * _DAY_MS)
+            await keep_out(tx, person.spellings, person.tenant, now_ms, until_ms)
+        # Nothing comes any more that could tell of further names.
+        before = await anonymous_ids(db, person)
+        if before:
+            async with control.transaction() as tx:
+                await locked(tx)
+                await keep_out(tx, before, person.tenant, now_ms, until_ms)
         done = await _clean(db, control, data_dir, person, told, datetime.fromtimestamp(clock(), UTC))
         async with control.transaction() as tx:
             await audit.write(tx, actor, ACTION, NAME, msgspec.structs.asdict(done))

@@ -261,6 +261,8 @@ async def test_told_twice_it_is_one_call(post: Post, ledger: Ledger, keep: Keep)
     ids = [one.id for one in ledger.records]
     ledger.records.clear()
     assert (await post(first))[1]["duplicates"] == 3, "also when the database has it"
+    named = {"batch": [told("c1", tenant="default")]}
+    assert (await post(named))[1]["duplicates"] == 1, "who names no tenant is of this one"
     assert ledger.records == []
     await post({"batch": [told("c1", tenant="globex"), told("c1", timestamp="2026-09-21T14:13:20.251Z")]})
     assert len({one.id for one in ledger.records} | set(ids)) == 4

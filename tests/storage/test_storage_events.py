@@ -8,12 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import inspect, select
 
 from storage.address import parse
 from storage.engine import writing_engine
 from storage.events import EVENTS, Event, EventKind, EventLog
+from storage.privacy.database import Person
+from storage.privacy.erase import erase
 from storage.quality.retention import forget_events
 from storage.store import StoreUnavailable
 
@@ -61,6 +64,21 @@ async def test_what_is_in_it_comes_back(log: EventLog) -> None:
     assert (one.kind, one.name, one.user_id, one.session_id) == ("track", "opened", "ada", "s1")
     assert (one.at, one.received_at, one.data) == (NOON, NOON, data)
     assert other.data is None
+
+
+async def test_names_from_before_somebody_was_known_do_not_come_back(
+    database: str, log: EventLog, tmp_path: Path
+) -> None:
+    before = msgspec.structs.replace(event("a"), user=None, anonymous="device-7")
+    known = msgspec.structs.replace(event("b"), anonymous="device-7")
+    await log.keep([before, known])
+    report = await erase(parse(database, tmp_path), tmp_path, Person(("ada",)), "a test")
+    assert report.done.events == 2
+    others = msgspec.structs.replace(event("c"), user="eve", anonymous="device-7")
+    assert await log.keep([before, known, others]) == 3
+    assert [(row.message_id, row.user_id, row.anonymous_id) for row in await rows(log)] == [
+        ("c", "eve", None)
+    ]
 
 
 async def test_old_ones_are_forgotten(database: str, log: EventLog, tmp_path: Path) -> None:
