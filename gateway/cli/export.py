@@ -56,7 +56,7 @@ def export(config: Path | None, kind: str | None, focus: bool, output: str | Non
     """Write calls to a file, oldest first.
 
     Reads the database itself, in slices: the gateway does not notice, and memory does not grow. Money is exact decimal
-    text. 'weighbridge erase' deletes what is in DATA_DIR/exports; files elsewhere are yours to look after.
+    text. 'weighbridge erase-user' deletes what is in DATA_DIR/exports; files elsewhere are yours to look after.
     """
     settings = settings_from(config)
     query = {name: str(value).lower() if value is True else value for name, value in filters.items() if value}

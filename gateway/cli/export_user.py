@@ -34,7 +34,7 @@ STDOUT: Final = "-"
 def export_user(user: str, config: Path | None, tenant: str | None, output: str | None) -> None:
     """Write all that is kept of USER (the id that apps use) to a file, one row a line, each with its table.
 
-    The file is readable by its owner alone. 'weighbridge erase' deletes those in DATA_DIR/exports.
+    The file is readable by its owner alone. 'weighbridge erase-user' deletes those in DATA_DIR/exports.
     """
     settings = settings_from(config)
     address = parse(settings.storage.url, settings.storage.data_dir)

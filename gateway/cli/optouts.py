@@ -26,7 +26,7 @@ def optouts(ctx: click.Context, config: Path | None) -> None:
     """Take down who opted out, or in again; without a command, list them by keyed digest.
 
     From then on their calls are nobody's as they are written, no prompt and no answer of theirs is kept, and no event.
-    What is kept already stays: 'weighbridge erase' takes it away. Works while gateways run.
+    What is kept already stays: 'weighbridge erase-user' takes it away. Works while gateways run.
     """
     passed_on(ctx, config, listing)
 
@@ -62,7 +62,7 @@ def add(user: str, tenant: str | None, config: Path | None) -> None:
     (one, *_), new = work(settings, leave, makes=True)
     click.echo(f"{'Opted out' if new else 'Had opted out already'}: {one.digest}")
     if new:
-        click.echo("What is kept already stays: 'weighbridge erase' takes it away", err=True)
+        click.echo("What is kept already stays: 'weighbridge erase-user' takes it away", err=True)
 
 
 @optouts.command()

@@ -38,7 +38,7 @@ COMMANDS = [
     "costs",
     "db",
     "demo",
-    "erase",
+    "erase-user",
     "explain",
     "export",
     "export-user",

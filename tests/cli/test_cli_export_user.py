@@ -31,7 +31,7 @@ def test_all_rows_of_a_person(weighbridge: Weighbridge) -> None:
     assert "ada" not in path.name
     told = weighbridge("export-user", "ada", "--tenant", "globex", "--output", "-").stdout
     assert {json.loads(line)["tenant_id"] for line in told.splitlines()} == {"globex"}
-    assert weighbridge("erase", "--user", "ada", "--yes").exit_code == 0
+    assert weighbridge("erase-user", "ada", "--yes").exit_code == 0
     assert list(path.parent.iterdir()) == []
 
 

@@ -17,7 +17,7 @@ def test_somebody_opts_out_and_in_again(weighbridge: Weighbridge) -> None:
     assert made.exit_code == 0, made.output
     digest = made.stdout.removeprefix("Opted out: ").strip()
     assert len(digest) == 32
-    assert "weighbridge erase" in made.stderr
+    assert "weighbridge erase-user" in made.stderr
     assert weighbridge("optouts", "add", "ada").stdout == f"Had opted out already: {digest}\n"
     shown = weighbridge("optouts").stdout
     assert digest in shown

@@ -1,4 +1,4 @@
-"""``weighbridge erase``: asked first, done once, and told what was done."""
+"""``weighbridge erase-user``: asked first, done once, and told what was done."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def users() -> list[str | None]:
 @pytest.mark.usefixtures("calls")
 def test_what_was_done_is_told(weighbridge: Weighbridge) -> None:
     assert weighbridge("export").exit_code == 0
-    result = weighbridge("erase", "--user", "ada", "--yes")
+    result = weighbridge("erase-user", "ada", "--yes")
     assert result.exit_code == 0, result.output
     assert [line.strip().split(maxsplit=1) for line in result.stdout.splitlines()] == [
         ["2", "calls"],
@@ -36,19 +36,19 @@ def test_what_was_done_is_told(weighbridge: Weighbridge) -> None:
     ]
     assert users() == [None, "bob", None]
     assert list(Path("weighbridge-data/exports").iterdir()) == []
-    again = weighbridge("erase", "--user", "ada", "--yes")
+    again = weighbridge("erase-user", "ada", "--yes")
     assert again.stdout == "Nothing is kept of this person.\n"
 
 
 @pytest.mark.usefixtures("calls")
 def test_one_tenant(weighbridge: Weighbridge) -> None:
-    assert weighbridge("erase", "--user", "ada", "--tenant", "globex", "--yes").exit_code == 0
+    assert weighbridge("erase-user", "ada", "--tenant", "globex", "--yes").exit_code == 0
     assert users() == ["ada", "bob", None]
 
 
 @pytest.mark.usefixtures("calls")
 def test_nobody_is_erased_unasked(weighbridge: Weighbridge) -> None:
-    result = weighbridge("erase", "--user", "ada")
+    result = weighbridge("erase-user", "ada")
     assert (result.exit_code, "Say --yes" in result.stderr) == (Exit.USAGE, True)
     assert users() == ["ada", "bob", "ada"]
 
@@ -57,14 +57,14 @@ def test_nobody_is_erased_unasked(weighbridge: Weighbridge) -> None:
 def test_hashed_ids_are_found(weighbridge: Weighbridge, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SALT", "pepper")
     Path("weighbridge.toml").write_text('[attribution]\nhash_users_salt_env = "SALT"\n')
-    assert weighbridge("erase", "--user", "ada", "--yes").exit_code == 0
+    assert weighbridge("erase-user", "ada", "--yes").exit_code == 0
     assert users() == [None, "bob", None], "also what was kept before ids were hashed"
 
 
 def test_what_is_wrong_is_said(weighbridge: Weighbridge, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = weighbridge("erase", "--user", "ada", "--yes")
+    result = weighbridge("erase-user", "ada", "--yes")
     assert (result.exit_code, "no records in weighbridge-data" in result.stderr) == (Exit.UNREACHABLE, True)
     monkeypatch.setenv("WEIGHBRIDGE_STORAGE__URL", "postgresql://me:hunter2@127.0.0.1:1/x")
-    result = weighbridge("erase", "--user", "ada", "--yes")
+    result = weighbridge("erase-user", "ada", "--yes")
     assert (result.exit_code, "hunter2" in result.output) == (Exit.UNREACHABLE, False)
-    assert weighbridge("erase", "--yes").exit_code == Exit.USAGE
+    assert weighbridge("erase-user", "--yes").exit_code == Exit.USAGE

@@ -37,11 +37,9 @@ _PLACES: Final = {
 }
 
 
-@click.command("erase")
+@click.command("erase-user")
+@click.argument("user")
 @config_option
-@click.option(
-    "--user", metavar="ID", required=True, help="The id that apps use; hashed ones are found by it too."
-)
 @click.option("--tenant", metavar="X", help="Only in this tenant; else in all of them.")
 @click.option(
     "--days",
@@ -51,8 +49,8 @@ _PLACES: Final = {
     help="How long what is still told of the person becomes nobody's.",
 )
 @click.option("--yes", is_flag=True, help="Don't ask.")
-def erase_command(config: Path | None, user: str, tenant: str | None, days: int, yes: bool) -> None:
-    """Erase a person. It can't be undone.
+def erase_user(user: str, config: Path | None, tenant: str | None, days: int, yes: bool) -> None:
+    """Erase USER (the id that apps use; hashed ones are found by it too). It can't be undone.
 
     Works on the database of the settings while gateways run: what is still on its way becomes nobody's as it is
     written. Costs, counts and all other sums stay. Can be done again when it was stopped.
@@ -109,4 +107,4 @@ def _show(report: Report) -> None:
         click.echo(f"left  {one} names the person: change or delete it", err=True)
 
 
-COMMAND: Final = erase_command
+COMMAND: Final = erase_user
