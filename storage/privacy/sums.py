@@ -11,9 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.privacy.database import TIMEOUT_S, Person, PrivateDatabase, unavailable
 from storage.rollups.compaction import compact
-from storage.rollups.contents import merge_users
+from storage.rollups.contents import merge_users, user_row, user_sums
 from storage.rollups.distinct import SIZE, hash_of
-from storage.rollups.measures import USER_MEASURES
 from storage.rollups.tables import USERS
 from storage.rollups.tally import UserKey, UserSums
 from storage.rollups.transactions import Stale, change, changing_engine
@@ -41,14 +40,11 @@ async def clean_sums(
 async def _clean(engine: AsyncEngine, person: Person, sessions: Iterable[tuple[str, int]]) -> int:
     async with change(engine) as connection:
         theirs = person.conditions(USERS, "user_id")
-        keys = (USERS.c.tenant_id, USERS.c.day, USERS.c.team)
-        query = select(*keys, *[USERS.c[name] for name in USER_MEASURES]).where(*theirs)
-        rows = (await connection.execute(query)).all()
+        rows = (await connection.execute(select(USERS).where(*theirs))).all()
         nobodys: dict[UserKey, UserSums] = {}
-        for tenant, day, team, *sums in rows:
-            mine = UserSums()  # the sessions are gone from the calls too
-            mine.sums = list(sums)
-            nobodys.setdefault((tenant, day, team, NOBODY), UserSums()).merge(mine)
+        for (tenant, day, team, _), sums in map(user_sums, rows):
+            sums.sessions, sums.pairs = set(), set()  # gone from the calls too
+            nobodys.setdefault((tenant, day, team, NOBODY), UserSums()).merge(sums)
         await (await merge_users(connection, nobodys)).write(connection)
         await connection.execute(delete(USERS).where(*theirs))
         for tenant, day in sessions:
@@ -59,10 +55,9 @@ async def _clean(engine: AsyncEngine, person: Person, sessions: Iterable[tuple[s
 async def _forget_sessions(connection: AsyncConnection, person: Person, tenant: str, day: int) -> None:
     gone = {hash_of(tenant, id_) for id_ in person.ids}
     same_day = (USERS.c.tenant_id == tenant, USERS.c.day == day)
-    query = select(USERS.c.team, USERS.c.user_id, USERS.c.sessions).where(*same_day)
-    for team, user, words in (await connection.execute(query)).all():
-        found = [bytes(words)[at : at + SIZE] for at in range(0, len(words), SIZE)]
-        left = [one for one in found if one not in gone]
-        if len(left) < len(found):
-            row = (*same_day, USERS.c.team == team, USERS.c.user_id == user)
-            await connection.execute(update(USERS).where(*row).values(sessions=b"".join(left)))
+    for key, sums in map(user_sums, (await connection.execute(select(USERS).where(*same_day))).all()):
+        if sums.sessions & gone:
+            sums.sessions -= gone
+            sums.pairs = {pair for pair in sums.pairs if pair[:SIZE] not in gone}
+            row = (*same_day, USERS.c.team == key[2], USERS.c.user_id == key[3])
+            await connection.execute(update(USERS).where(*row).values(user_row(key, sums)))

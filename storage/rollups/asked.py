@@ -52,6 +52,18 @@ class Asked(msgspec.Struct, frozen=True):
         return by_day and self.dimensions <= set(USER_DIMENSIONS)
 
     @property
+    def fits_user_groups(self) -> bool:
+        """Whether rows by user and UTC day tell users and sessions by the groups that are noted there."""
+        by_day = self.bucket is None or (self.bucket is Bucket.DAY and self.offsets.is_utc)
+        known = {*DIMENSIONS, Dimension.USER}
+        return by_day and self.dimensions <= known and Dimension.USER not in self.group_by
+
+    @property
+    def counts_from_sums(self) -> bool:
+        """Whether different users and sessions are told by the sums by user."""
+        return self.fits_user_days or self.fits_user_groups
+
+    @property
     def source(self) -> Source:
         """Where its sums are."""
         if self.dimensions <= set(DIMENSIONS):

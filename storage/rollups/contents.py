@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.rollups.delta import decoded
 from storage.rollups.dimensions import DIMENSIONS, Group, group_id
-from storage.rollups.distinct import kept
+from storage.rollups.distinct import SIZE, kept, kept_pairs, parts
 from storage.rollups.histogram import packed, unpacked
 from storage.rollups.measures import LARGEST, MEASURES, USER_MEASURES
 from storage.rollups.tables import DELTAS, GROUPS, HISTOGRAMS, USERS, period_of
@@ -140,32 +140,44 @@ async def merge_users(connection: AsyncConnection, users: Mapping[UserKey, UserS
     wanted: dict[tuple[str, int], list[str]] = defaultdict(list)
     for tenant, day, _, user in users:
         wanted[tenant, day].append(user)
-    there: dict[UserKey, Row[Any]] = {}
-    keys = (USERS.c.tenant_id, USERS.c.day, USERS.c.team, USERS.c.user_id)
+    there: dict[UserKey, UserSums] = {}
     for (tenant, day), names in wanted.items():
         for some in slices(names):
-            query = select(*keys, *[USERS.c[name] for name in USER_MEASURES], USERS.c.sessions).where(
+            query = select(USERS).where(
                 USERS.c.tenant_id == tenant, USERS.c.day == day, USERS.c.user_id.in_(some)
             )
-            there.update({tuple(row[:4]): row for row in (await connection.execute(query)).all()})
+            there.update(user_sums(row) for row in await connection.execute(query))
     merge = Merge(USERS)
     for key, sums in users.items():
         found = there.get(key)
-        row = user_row(key, sums, None if found is None else (found[4:-1], bytes(found[-1])))
-        (merge.inserts if found is None else merge.updates).append(row)
+        if found is not None:
+            found.merge(sums)
+        (merge.inserts if found is None else merge.updates).append(user_row(key, found or sums))
     return merge
 
 
-def user_row(
-    key: UserKey, sums: UserSums, before: tuple[Sequence[int], bytes] | None = None
-) -> dict[str, Any]:
-    """One row of the sums by user, with what was there ``before`` added."""
-    old, sessions = before or ([0] * len(USER_MEASURES), b"")
+def user_sums(row: Row[Any]) -> tuple[UserKey, UserSums]:
+    """A row of the sums by user."""
+    sums = UserSums()
+    sums.sums = [getattr(row, name) for name in USER_MEASURES]
+    sums.sessions, sums.groups = parts(bytes(row.sessions)), parts(bytes(row.group_ids))
+    sums.pairs = parts(bytes(row.group_sessions), 2 * SIZE)
+    return (row.tenant_id, row.day, row.team, row.user_id), sums
+
+
+def user_row(key: UserKey, sums: UserSums) -> dict[str, Any]:
+    """Inverse of :func:`user_sums`."""
     tenant, day, team, user = key
-    added = [min(a + b, LARGEST) for a, b in zip(old, sums.sums, strict=True)]
-    values = dict(zip(USER_MEASURES, added, strict=True))
-    row = {"tenant_id": tenant, "day": day, "team": team, "user_id": user, **values}
-    return row | {"sessions": kept(sessions, sums.sessions)}
+    return {
+        "tenant_id": tenant,
+        "day": day,
+        "team": team,
+        "user_id": user,
+        **{name: min(value, LARGEST) for name, value in zip(USER_MEASURES, sums.sums, strict=True)},
+        "sessions": kept(b"", sums.sessions),
+        "group_ids": b"".join(sorted(sums.groups)),
+        "group_sessions": kept_pairs(sums.pairs),
+    }
 
 
 async def know_groups(connection: AsyncConnection, groups: Iterable[Group]) -> None:

@@ -65,6 +65,9 @@ class UserLine(msgspec.Struct, array_like=True, gc=False):
     sums: list[int]
     """In the order of ``USER_MEASURES``."""
     sessions: list[str]
+    groups: list[tuple[int, list[int]]] = []
+    """Which of the delta's groups the calls are of, each with the places of its sessions in ``sessions``. Empty in deltas
+    from before this was noted."""
 
 
 class Delta(msgspec.Struct, array_like=True):
@@ -112,9 +115,11 @@ _NO_DOUBT: Final = [0] * (len(USER_MEASURES) - _USER_COST - 1)
 class _Group:
     """Calls alike in everything but their numbers."""
 
-    __slots__ = ("durations", "rates", "sums", "ttfts")
+    __slots__ = ("durations", "number", "rates", "sums", "ttfts")
 
-    def __init__(self) -> None:
+    def __init__(self, number: int) -> None:
+        self.number = number
+        """Its place in the delta."""
         self.sums = [0] * len(MEASURES)
         self.durations: list[int] = []
         self.ttfts: list[int] = []
@@ -124,12 +129,13 @@ class _Group:
 class _User:
     """Calls of one user whose cost is known equally well."""
 
-    __slots__ = ("sessions", "sums")
+    __slots__ = ("groups", "sums")
 
     def __init__(self) -> None:
         self.sums = [0, 0, 0, 0, 0, 0, 0]
         """As ``USER_MEASURES`` begins; the rest follows from these and from how well the cost is known."""
-        self.sessions: set[str] = set()
+        self.groups: dict[int, set[str | None]] = {}
+        """The sessions (``None``, and empty: no session) by the group's number."""
 
 
 def delta_of(records: Iterable[CallRecord]) -> Delta:
@@ -147,13 +153,13 @@ def delta_of(records: Iterable[CallRecord]) -> Delta:
         )  # fmt: skip
         group = groups.get(alike)
         if group is None:
-            group = groups[alike] = _Group()
+            group = groups[alike] = _Group(len(groups))
         _add(group, record)
         theirs = (hour // 24, who.tenant, who.team, who.user, cost.status)
         user = users.get(theirs)
         if user is None:
             user = users[theirs] = _User()
-        _add_to_user(user, record)
+        _add_to_user(user, record, group.number)
         if is_routed(record):
             routes.add(record, hour // 24, alike[1:12])
     return Delta(
@@ -225,8 +231,8 @@ def _add_times(group: _Group, record: CallRecord, output: int) -> None:
         group.rates.append(bisect_left(EDGES, output * MILLI_PER_S // rest))
 
 
-def _add_to_user(user: _User, record: CallRecord) -> None:
-    usage, sums, session = record.usage, user.sums, record.who.session
+def _add_to_user(user: _User, record: CallRecord, group: int) -> None:
+    usage, sums = record.usage, user.sums
     sums[0] += 1
     if usage is not None:
         sums[1] += usage.input or 0
@@ -240,8 +246,11 @@ def _add_to_user(user: _User, record: CallRecord) -> None:
         if usage.reasoning:
             sums[5] += usage.reasoning
     sums[6] += record.cost.total or 0
-    if session:
-        user.sessions.add(session)
+    sessions = user.groups.get(group)
+    if sessions is None:
+        user.groups[group] = {record.who.session}
+    else:
+        sessions.add(record.who.session)
 
 
 def _group_line(alike: tuple[Any, ...], group: _Group) -> GroupLine:
@@ -269,7 +278,13 @@ def _group(told: tuple[Any, ...]) -> Group:
 
 def _user_line(theirs: tuple[Any, ...], user: _User) -> UserLine:
     day, tenant, team, name, priced = theirs
-    tenant, team, name, *sessions = _clean((tenant or DEFAULT_TENANT, team or "", name or "", *user.sessions))
+    ids = [*{session for sessions in user.groups.values() for session in sessions if session}]
+    place = {session: number for number, session in enumerate(ids)}
+    groups = [
+        (group, [place[session] for session in sessions if session])
+        for group, sessions in user.groups.items()
+    ]
+    tenant, team, name, *cleaned_ids = _clean((tenant or DEFAULT_TENANT, team or "", name or "", *ids))
     sums = user.sums + _NO_DOUBT
     doubt = _DOUBT.get(priced)
     if doubt is not None:
@@ -277,7 +292,7 @@ def _user_line(theirs: tuple[Any, ...], user: _User) -> UserLine:
         sums[_USER_PLACE[count]] = sums[_USER_CALLS]
         if cost is not None:
             sums[_USER_PLACE[cost]] = sums[_USER_COST]
-    return UserLine(day, tenant, team, name, sums, sessions)
+    return UserLine(day, tenant, team, name, sums, cleaned_ids, groups)
 
 
 def _clean(values: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -6,9 +6,7 @@ from sqlalchemy import and_, delete, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.rollups.compaction import fold, persistently
-from storage.rollups.contents import merge_users, waiting
-from storage.rollups.distinct import SIZE
-from storage.rollups.measures import USER_MEASURES
+from storage.rollups.contents import merge_users, user_sums, waiting
 from storage.rollups.tables import USERS
 from storage.rollups.tally import UserSums
 from storage.rollups.transactions import Stale, change, generation, snapshot
@@ -31,9 +29,7 @@ async def _rename(engine: AsyncEngine, tenant: str, user: str, name: str) -> int
         if any(key[0] == tenant and key[3] == user for key in (await waiting(connection)).tally.users):
             raise Stale
         for row in await connection.execute(select(USERS).where(same)):
-            sums = moved.setdefault((tenant, row.day, row.team, name), UserSums())
-            sums.sums = [getattr(row, measure) for measure in USER_MEASURES]
-            sums.sessions = {row.sessions[at : at + SIZE] for at in range(0, len(row.sessions), SIZE)}
+            moved[tenant, row.day, row.team, name] = user_sums(row)[1]
         merge = await merge_users(connection, moved)
     async with change(engine, before) as connection:
         await connection.execute(delete(USERS).where(same))

@@ -233,9 +233,15 @@ async def _add_users(connection: AsyncConnection, tally: Tally, where: Sequence[
     sums = [MEASURED[name].label(f"sum_{name}") for name in USER_MEASURES]
     for row in await connection.execute(select(*keys, *sums).where(*where).group_by(*keys)):
         tally.user((row[0], row[1], row[2], row[3])).sums = list(row[4:])
-    sessions = select(*keys, _C.session_id).where(*where, _C.session_id != "").distinct()
-    for row in await connection.execute(sessions):
-        tally.user((row[0], row[1], row[2], row[3])).sessions.add(hash_of(row[0], row[4]))
+    session = func.coalesce(_C.session_id, "").label("session")
+    own = [column_of(one).label(f"own_{number}") for number, one in enumerate(DIMENSIONS)]
+    for row in await connection.execute(select(*keys, session, *own).where(*where).distinct()):
+        user, group = tally.user((row[0], row[1], row[2], row[3])), tally.packed(tuple(row[5:]))
+        user.groups.add(group)
+        if row[4]:
+            hashed = hash_of(row[0], row[4])
+            user.sessions.add(hashed)
+            user.pairs.add(hashed + group)
 
 
 async def _add_routes(

@@ -32,7 +32,8 @@ def _summed(parts: Sequence[bytes]) -> NDArray[np.int64]:
 
 def different(parts: Sequence[bytes], below: int | None) -> Distinct:
     """How many different hashes there are. ``below``: the smallest of the largest hashes of full rows among them."""
-    hashes = np.unique(np.frombuffer(b"".join(parts), f">u{SIZE}"))
+    # In the machine's own order of bytes they are sorted several times as fast.
+    hashes = np.unique(np.frombuffer(b"".join(parts), f">u{SIZE}").astype(np.uint64))
     if below is None:
         return Distinct(len(hashes), True)
     seen = int(np.searchsorted(hashes, np.uint64(below)))

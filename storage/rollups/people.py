@@ -2,7 +2,8 @@
 
 Users are told exactly, by their names; sessions exactly as long as no row of the sums by user is full
 (:mod:`storage.rollups.distinct`). Where the sums by user cannot answer, and for parts of days, the calls are read.
-The database counts the users of its sums; those of deltas and calls are added unless it knows them.
+The database counts the users of its sums where tenant, team and user are all that is asked for; those of deltas and
+calls are added unless it knows them. For other dimensions the rows are narrowed here (:mod:`storage.rollups.narrowing`).
 """
 
 from __future__ import annotations
@@ -56,6 +57,16 @@ class Counting:
                 self._hashes[key].append(bytes.fromhex(words) if isinstance(words, str) else words)
                 if full is not None:
                     self._below[key] = int(full, 16)
+
+    def add(
+        self, mark: int | None, key: Group, users: Iterable[_User], hashes: bytes, below: int | None
+    ) -> None:
+        """Users, hashes of sessions, and the largest that was kept, if not all were."""
+        group = mark, key
+        self._new[group].update(users)
+        self._hashes[group].append(hashes)
+        if below is not None:
+            self._below[group] = min(below, self._below.get(group, below))
 
     def waiting(self, key: UserKey, sums: UserSums) -> None:
         """A line by user of a delta."""

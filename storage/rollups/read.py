@@ -6,7 +6,8 @@ parts of hours, at the ends of a period or where a day begins at half past, from
 
 What the sums by hour do not keep apart is answered elsewhere: questions about tenant, team and user alone from the sums
 by user and UTC day (parts of days from the calls), as far as those have the measures; everything else (keys, sessions,
-apps, prompts, exact outcomes, users with histograms or in another time zone) from every call of the period.
+apps, prompts, exact outcomes, users with histograms or in another time zone) from every call of the period. Different
+users and sessions are told by the sums by user under any filter of the sums by hour: their rows say which groups it was.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ from storage.rollups.selects import (
 from storage.rollups.tables import DAYS, HOURS
 from storage.rollups.tally import Tally
 from storage.rollups.transactions import snapshot
-from storage.rollups.zones import Range
+from storage.rollups.visits import Row, groups_that_pass, rows_with_sessions
+from storage.rollups.zones import DAY_MS, Range
 
 MOST_LINES: Final = 500_000
 """Groups times buckets of one answer: some hundred megabytes."""
@@ -69,17 +71,24 @@ class Reader:
     async def people(self, question: Question) -> list[People]:
         """How many users and sessions each group had; measures and histograms do not matter."""
         asked = prepare(question, self._now())
-        source = Source.USER_DAYS if asked.fits_user_days else Source.CALLS
+        source = Source.USER_DAYS if asked.counts_from_sums else Source.CALLS
         async with snapshot(self._engine) as connection:
-            plan = planned(asked, source, await state.numbers(connection))
-            counting, dialect = Counting(asked), connection.dialect
+            known = await state.numbers(connection)
+            plan, counting = planned(asked, source, known), Counting(asked)
+            if plan.days[0] < plan.days[1]:
+                if asked.fits_user_days:
+                    await _count_user_days(connection, counting, asked, plan.days)
+                elif not await _count_in_groups(connection, counting, asked, plan.days):
+                    plan = planned(asked, Source.CALLS, known)
             if plan.calls:
+                dialect = connection.dialect
                 users = people_of_calls(asked, plan.calls, dialect, CALLS.c.user_id)
                 sessions = people_of_calls(asked, plan.calls, dialect, CALLS.c.session_id)
                 counting.users(await _rows(connection, users))
                 counting.sessions(await _rows(connection, sessions))
-            if plan.days[0] < plan.days[1]:
-                await _count_user_days(connection, counting, asked, plan.days)
+            if asked.fits_user_days and plan.days[0] < plan.days[1]:
+                for some in slices(counting.names):
+                    counting.known(await _rows(connection, users_among(asked, plan.days, some)))
         return counting.people()
 
     async def audit(self) -> RollupAudit | None:
@@ -141,8 +150,36 @@ async def _count_user_days(
             counting.waiting(key, sums)
     counting.counted(await _rows(connection, users_counted(asked, days)))
     counting.hashes(await _rows(connection, sessions_of_users(asked, days, connection.dialect)))
-    for some in slices(counting.names):
-        counting.known(await _rows(connection, users_among(asked, days, some)))
+
+
+async def _count_in_groups(
+    connection: AsyncConnection, counting: Counting, asked: Asked, days: Range
+) -> bool:
+    """Whether the rows know their groups; if not, nothing was counted."""
+    from storage.rollups.narrowing import narrowed
+
+    fresh = (await waiting(connection)).tally
+    passing = await groups_that_pass(connection, asked.conditions, fresh, asked.group_by)
+    keys = list(dict.fromkeys(passing.values()))
+    place = {key: number for number, key in enumerate(keys)}
+    wanted = {number: place[key] for number, key in passing.items()}
+    by_day = asked.bucket is not None
+    rows = await rows_with_sessions(connection, asked.conditions, days, fresh, by_day=by_day)
+    marks: dict[int | None, list[Row]] = {}
+    for row in rows:
+        marks.setdefault(asked.mark(row.day * DAY_MS), []).append(row)
+    every = {}
+    for mark, own in marks.items():
+        last = {place: row.last for place, row in enumerate(own) if row.last is not None}
+        every[mark] = narrowed([row.groups for row in own], [row.pairs for row in own], wanted, last)
+    if None in every.values():
+        return False
+    for mark, found in every.items():
+        own = marks[mark]
+        for number, visits in (found or {}).items():
+            users = {(own[at].tenant, own[at].user) for at in visits.rows if own[at].user}
+            counting.add(mark, keys[number], users, visits.hashes, visits.below)
+    return True
 
 
 async def _sums(connection: AsyncConnection, query: Select[Any]) -> list[Any]:

@@ -59,7 +59,7 @@ def of_periods(asked: Asked, table: Table, ranges: Sequence[Range], dialect: Dia
         return table.c.tenant_id if dimension is Dimension.TENANT else GROUPS.c[dimension.value]
 
     sums = [cast(func.sum(table.c[name]), BigInteger) for name in asked.measures]
-    words = [_words(table.c[name.value], dialect) for name in asked.histograms]
+    words = [end_to_end(table.c[name.value], dialect) for name in asked.histograms]
     keys = _labelled([*marks, *map(column, asked.group_by)])
     query = select(*keys, *sums, *words).where(
         _within(period, ranges),
@@ -106,11 +106,19 @@ def _users(asked: Asked, days: Range) -> Select[Any]:
 def sessions_of_users(asked: Asked, days: Range, dialect: Dialect) -> Select[Any]:
     """Hashes of sessions; the last column is, in hexadecimal, the smallest of the largest hashes of full rows."""
     keys, where = _of_users(asked, days)
+    return (
+        select(*keys, end_to_end(USERS.c.sessions, dialect), last_of_full(dialect))
+        .where(*where)
+        .group_by(*keys)
+    )
+
+
+def last_of_full(dialect: Dialect) -> ColumnElement[Any]:
+    """In hexadecimal, the smallest of the largest hashes of those rows that have as many sessions as are kept."""
     column = USERS.c.sessions
     last = func.substr(column, (KEPT - 1) * SIZE + 1, SIZE)
     text = func.hex(last) if dialect.name == "sqlite" else func.encode(last, "hex")
-    full = func.min(case((func.length(column) >= KEPT * SIZE, text)))
-    return select(*keys, _words(column, dialect), full).where(*where).group_by(*keys)
+    return func.min(case((func.length(column) >= KEPT * SIZE, text)))
 
 
 def people_of_calls(
@@ -176,8 +184,8 @@ def _local_day(unit: ColumnElement[Any], minutes: int, unit_ms: int, offsets: Of
     return cast((unit * minutes + ahead) // _MINUTES_A_DAY, Integer)
 
 
-def _words(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any]:
-    """The words of a group's histograms, one behind the other; as hexadecimal text in SQLite."""
+def end_to_end(column: ColumnElement[Any], dialect: Dialect) -> ColumnElement[Any]:
+    """The words of a group, one behind the other; as hexadecimal text in SQLite."""
     if dialect.name == "sqlite":
         return func.group_concat(func.hex(column), "")
     return func.string_agg(column, literal(b"", LargeBinary))

@@ -63,8 +63,11 @@ USERS: Final = Table(
     Column("user_id", Text, primary_key=True),
     *_sums(USER_MEASURES),
     Column("sessions", LargeBinary, nullable=False),
+    Column("group_ids", LargeBinary, nullable=False),
+    Column("group_sessions", LargeBinary, nullable=False),
 )
-"""Every call is in one of these rows; the team and the user are empty where none was named."""
+"""Every call is in one of these rows; the team and the user are empty where none was named. ``group_ids``: the groups
+its calls belong to; ``group_sessions``: its sessions, each with those of its groups (:mod:`storage.rollups.distinct`)."""
 ROUTES: Final = Table(
     "rollup_routes",
     _metadata,

@@ -8,8 +8,8 @@ from operator import add
 from typing import Final
 
 from storage.rollups.delta import Delta, GroupLine, UserLine
-from storage.rollups.dimensions import Group
-from storage.rollups.distinct import hash_of
+from storage.rollups.dimensions import Group, packed_id
+from storage.rollups.distinct import UNKNOWN_GROUP, hash_of
 from storage.rollups.measures import MEASURES, USER_MEASURES
 from storage.rollups.routes import RouteKey
 
@@ -54,28 +54,41 @@ class Line:
 
 
 class UserSums:
-    """The sums of one user on one day, and the hashes of the sessions."""
+    """The sums of one user on one day, the hashes of the sessions, and the groups."""
 
-    __slots__ = ("sessions", "sums")
+    __slots__ = ("groups", "pairs", "sessions", "sums")
 
     def __init__(self) -> None:
         self.sums = [0] * len(USER_MEASURES)
         self.sessions: set[bytes] = set()
+        self.groups: set[bytes] = set()
+        """Their numbers, packed; so are the next ones."""
+        self.pairs: set[bytes] = set()
+        """A session's hash with one of its groups."""
 
-    def add(self, delta: UserLine) -> None:
-        """Add a line of a delta."""
+    def add(self, delta: UserLine, groups: Sequence[bytes]) -> None:
+        """Add a line of a delta; ``groups``: those of the delta."""
         self.sums = [*map(add, self.sums, delta.sums)]
-        self.sessions.update(hash_of(delta.tenant, session) for session in delta.sessions)
+        hashes = [hash_of(delta.tenant, session) for session in delta.sessions]
+        self.sessions.update(hashes)
+        for number, sessions in delta.groups:
+            self.groups.add(groups[number])
+            self.pairs.update([hashes[place] + groups[number] for place in sessions])
+        if not delta.groups:
+            self.groups.add(UNKNOWN_GROUP)
 
     def merge(self, other: UserSums) -> None:
         """Add another one's."""
         self.sums = [*map(add, self.sums, other.sums)]
         self.sessions |= other.sessions
+        self.groups |= other.groups
+        self.pairs |= other.pairs
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, UserSums):
             return NotImplemented
-        return self.sums == other.sums and self.sessions == other.sessions
+        same = self.sums == other.sums and self.sessions == other.sessions
+        return same and self.groups == other.groups and self.pairs == other.pairs
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -94,15 +107,24 @@ class Tally:
         self.users: dict[UserKey, UserSums] = {}
         self.routes: dict[RouteKey, list[int]] = {}
         """In the order of ``ROUTE_MEASURES``."""
+        self._packed: dict[Group, bytes] = {}
 
     def add(self, delta: Delta) -> None:
         """Add a delta."""
         for one in delta.groups:
             self.line(one.hour, one.group).add(one)
+        groups = [self.packed(one.group) for one in delta.groups]
         for user in delta.users:
-            self.user((user.tenant, user.day, user.team, user.user)).add(user)
+            self.user((user.tenant, user.day, user.team, user.user)).add(user, groups)
         for route in delta.routes:
             self.route((route.day, route.group, route.reason, route.band), route.sums)
+
+    def packed(self, group: Group) -> bytes:
+        """A group's number as it is kept by user, worked out once."""
+        found = self._packed.get(group)
+        if found is None:
+            found = self._packed[group] = packed_id(group)
+        return found
 
     def line(self, hour: int, group: Group) -> Line:
         """The line of a group in an hour, to be added to."""

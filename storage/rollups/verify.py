@@ -2,7 +2,8 @@
 
 The database adds up the calls by itself (:mod:`storage.rollups.from_calls`), in the same snapshot in which the rollups
 are read, so calls may arrive meanwhile. Days of which calls may have been deleted are left out. By user it is the sums
-of all users of a team that are compared: a user whose name was erased from the calls changes no sum.
+of all users of a team that are compared: a user whose name was erased from the calls changes no sum. The groups and
+sessions of each named user are compared besides; not where they are not known, in rows from before they were kept.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.rollups import state
-from storage.rollups.contents import lines_between, waiting
-from storage.rollups.distinct import KEPT, SIZE
+from storage.rollups.contents import lines_between, user_sums, waiting
+from storage.rollups.distinct import KEPT, UNKNOWN_GROUP, kept_pairs
 from storage.rollups.from_calls import tally_between
 from storage.rollups.held import date_of, days_between, first_held
 from storage.rollups.measures import MEASURES, USER_MEASURES
@@ -92,10 +93,8 @@ async def verify_day(engine: AsyncEngine, day: int) -> tuple[int, list[Differenc
 async def _users(connection: AsyncConnection, day: int, new: Tally) -> dict[UserKey, UserSums]:
     found = Tally()
     for row in await connection.execute(select(USERS).where(USERS.c.day == day)):
-        stored = found.user((row.tenant_id, row.day, row.team, row.user_id))
-        stored.sums = [getattr(row, name) for name in USER_MEASURES]
-        hashes = bytes(row.sessions)
-        stored.sessions = {hashes[at : at + SIZE] for at in range(0, len(hashes), SIZE)}
+        key, sums = user_sums(row)
+        found.users[key] = sums
     for key, sums in new.users.items():
         found.user(key).merge(sums)
     return found.users
@@ -140,7 +139,21 @@ def _compare_users(
         differences.compare(USER_MEASURES, one.sums, other.sums)
         if sorted(one.sessions)[:KEPT] != sorted(other.sessions)[:KEPT]:
             differences.add("sessions", len(one.sessions), len(other.sessions))
+        if UNKNOWN_GROUP not in other.groups:
+            _compare_groups(differences, one, other)
+    for whose in rows.keys() & rollups.keys():
+        one, other = rows[whose], rollups[whose]
+        # Whoever's name is being taken out of the calls is nobody there first.
+        if whose[-1] and UNKNOWN_GROUP not in other.groups:
+            _compare_groups(differences, one, other)
     return differences.found
+
+
+def _compare_groups(differences: _Differences, one: UserSums, other: UserSums) -> None:
+    if one.groups != other.groups:
+        differences.add("group_ids", len(one.groups), len(other.groups))
+    if kept_pairs(one.pairs) != kept_pairs(other.pairs):
+        differences.add("group_sessions", len(one.pairs), len(other.pairs))
 
 
 def _compare_routes(

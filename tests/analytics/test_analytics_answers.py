@@ -116,16 +116,17 @@ async def test_models_side_by_side_with_what_was_said_of_them(database: str) -> 
     assert filtered["models"][0]["quality"] is None
 
 
-async def test_people_of_a_long_period_are_counted_by_tenant_team_and_user_alone(database: str) -> None:
+async def test_people_of_a_long_period_are_counted_by_what_the_sums_know(database: str) -> None:
     await written(database, [call(60 * 24 * 50, who={"user": "ada"}), call(who={"user": "eve"})])
     async with analytics(database) as ask:
         assert (await ask(period="90d", team="search"))["people"]["users"] == 2
-        assert (await ask(period="90d", provider="openai"))["people"] is None
+        assert (await ask(period="90d", provider="openai"))["people"]["users"] == 2
         assert (await ask(period="30d", provider="openai"))["people"]["users"] == 1
-        for path in ("/sessions", "/users"):
-            error = (await ask(path, status=400, period="90d", provider="openai"))["error"]
+        assert (await ask("/users", period="90d", provider="openai"))["active"]["period"] == 2
+        for path in ("", "/sessions", "/users"):
+            error = (await ask(path, status=400, period="90d", app="x", provider="openai"))["error"]
             assert (error["code"], error["param"]) == ("range_too_long", "period")
-            assert error["message"].startswith("provider together with users: ")
+            assert error["message"].startswith("app: ")
 
 
 async def test_a_period_and_its_models_are_cut_into_groups(database: str) -> None:

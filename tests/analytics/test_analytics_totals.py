@@ -159,7 +159,8 @@ async def by_endpoint(ask: Asker, asked: dict[str, Any], groups: str) -> dict[st
     found["models, groups"] = both(await ask("/models", group_by=groups, limit=3, **asked), "models")
     users = await ask("/users", limit=2, **asked)
     found["users"] = known(users["total"])
-    found["users, each"] = both(users, "top")
+    if users["top"] is not None:
+        found["users, each"] = both(users, "top")
     found["sessions"] = known((await ask("/sessions", **asked))["total"])
     health = await ask("/health-score", by=groups.partition(",")[0], limit=200, **asked)
     found["health"] = known(health["overall"])

@@ -11,9 +11,15 @@ from hypothesis import strategies as st
 from rig.analytics import DATABASE_TESTS, NOW, analytics
 from rig.ledger import STARTED_MS, record
 from rig.rollups import DAY_MS, emptied, engine_of, written
+from sqlalchemy import delete, update
 
 from gateway.api.viewer import Viewer
+from storage.queries.calls import CALLS
 from storage.rollups.compaction import compact
+from storage.rollups.distinct import UNKNOWN_GROUP
+from storage.rollups.rebuild import rebuild
+from storage.rollups.tables import USERS
+from storage.rollups.verify import verify
 from telemetry.record import CallRecord
 
 Visit = tuple[int, str, str]
@@ -24,9 +30,8 @@ def call(days_ago: int, tenant: str = "acme", user: str | None = "ada", **who: A
     return record(ms=STARTED_MS - days_ago * DAY_MS - 1000, who={"tenant": tenant, "user": user, **who})
 
 
-visits = st.lists(
-    st.tuples(st.integers(0, 45), st.sampled_from(["acme", "beta"]), st.sampled_from("abcdef")), max_size=40
-)
+visit = st.tuples(st.integers(0, 45), st.sampled_from(["acme", "beta"]), st.sampled_from("abcdef"))
+visits = st.lists(visit, max_size=40)
 
 
 def expected(seen: list[Visit], length: int) -> dict[str, Any]:
@@ -82,10 +87,65 @@ async def test_users_are_counted_as_one_by_one(
     wanted = expected(folded + waiting, int(period[:-1]))
     async with analytics(database) as ask:
         assert told(await ask("/users", period=period)) == wanted
-        # The same from the calls: the filter holds for all, and sums by user do not know it.
+        # The filter holds for all. The first is told by the groups noted by user, the second by the calls.
         assert told(await ask("/users", period=period, environment="")) == wanted
+        assert told(await ask("/users", period=period, app="")) == wanted
         acme = expected([visit for visit in folded + waiting if visit[1] == "acme"], int(period[:-1]))
         assert told(await ask("/users", period=period, tenant="acme")) == acme
+
+
+@DATABASE_TESTS
+@given(
+    folded=st.lists(st.tuples(visit, st.sampled_from(["chat", "mail"])), max_size=30),
+    waiting=st.lists(st.tuples(visit, st.sampled_from(["chat", "mail"])), max_size=20),
+    old=st.lists(visit, max_size=4),
+)
+async def test_users_of_a_feature_are_counted_as_one_by_one(
+    database: str, folded: list[tuple[Visit, str]], waiting: list[tuple[Visit, str]], old: list[Visit]
+) -> None:
+    long_ago = [((ago + 70, tenant, user), "chat") for ago, tenant, user in old]
+    await emptied(database)
+    await written(database, [call(*one, feature=feature) for one, feature in folded + long_ago])
+    async with engine_of(database) as engine:
+        await compact(engine, NOW)
+    await written(database, [call(*one, feature=feature) for one, feature in waiting])
+    every = folded + long_ago + waiting
+    async with analytics(database) as ask:
+        for feature in ("chat", "mail"):
+            if not any(of == feature for _, of in every):
+                continue
+            found = await ask("/users", period="30d", feature=feature)
+            assert told(found) == expected([one for one, of in every if of == feature], 30)
+            acme = await ask("/users", period="30d", feature=feature, tenant="acme")
+            mine = [one for one, of in every if of == feature and one[1] == "acme"]
+            assert told(acme) == expected(mine, 30)
+            inside = [one for one, of in every if of == feature and one[0] < 30]
+            assert found["total"]["calls"] == len(inside)
+            assert (found["top"], found["other"]) == (None, None)
+            assert found["top_missing"]
+            people = (await ask(period="30d", feature=feature))["people"]
+            assert people["users"] == len({one[1:] for one in inside})
+
+
+async def test_rows_that_do_not_know_their_groups_leave_it_to_the_calls_until_they_are_rebuilt(
+    database: str,
+) -> None:
+    await written(database, [call(2, feature="chat"), call(1, user="eve", feature="mail")])
+    async with engine_of(database) as engine:
+        await compact(engine, NOW)
+        async with engine.begin() as connection:
+            await connection.execute(update(USERS).values(group_ids=UNKNOWN_GROUP, group_sessions=b""))
+        assert (await verify(engine)).differences == ()
+        async with analytics(database) as ask:
+            before = await ask("/users", period="30d", feature="chat")
+            glance = await ask(period="30d", feature="chat")
+        assert (before["active"]["period"], glance["people"]["users"]) == (1, 1)
+        await rebuild(engine)
+        async with engine.begin() as connection:
+            await connection.execute(delete(CALLS))
+        async with analytics(database) as ask:
+            assert await ask("/users", period="30d", feature="chat") == before
+            assert (await ask(period="30d", feature="chat"))["people"] == glance["people"]
 
 
 async def test_cohorts_say_null_where_the_day_has_not_come(sqlite: str) -> None:

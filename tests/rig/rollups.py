@@ -20,10 +20,8 @@ from pricing.usage import Usage
 from storage.address import parse
 from storage.quality.tables import DAILY, FEEDBACK, JUDGED, OUTCOMES
 from storage.queries.calls import CALLS
-from storage.rollups.contents import lines_between, waiting
-from storage.rollups.distinct import SIZE
+from storage.rollups.contents import lines_between, user_sums, waiting
 from storage.rollups.from_calls import tally_between
-from storage.rollups.measures import USER_MEASURES
 from storage.rollups.route_rows import routes_of_day
 from storage.rollups.tables import DAYS, DELTAS, GROUPS, HOURS, ROUTES, STATE, USERS
 from storage.rollups.tally import Tally
@@ -175,9 +173,8 @@ async def in_rollups(engine: AsyncEngine) -> Tally:
     async with snapshot(engine) as connection:
         tally.hours = await lines_between(connection, HOURS, 0, FOREVER // HOUR_MS)
         for row in await connection.execute(select(USERS)):
-            sums = tally.user((row.tenant_id, row.day, row.team, row.user_id))
-            sums.sums = [getattr(row, name) for name in USER_MEASURES]
-            sums.sessions = {row.sessions[at : at + SIZE] for at in range(0, len(row.sessions), SIZE)}
+            key, sums = user_sums(row)
+            tally.users[key] = sums
         days = (await connection.execute(select(ROUTES.c.day).distinct())).scalars().all()
         for day in days:
             tally.routes |= await routes_of_day(connection, day)

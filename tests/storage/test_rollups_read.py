@@ -27,6 +27,7 @@ from storage.rollups.distinct import Distinct
 from storage.rollups.measures import MEASURES, PLACE, USER_MEASURES
 from storage.rollups.question import Bucket, HistogramName, Question, QuestionError, Source, Totals
 from storage.rollups.read import Reader
+from storage.rollups.verify import verify
 from storage.rows import started_ms
 from telemetry.record import CallRecord
 
@@ -337,3 +338,24 @@ async def test_very_many_sessions_are_told_within_a_few_percent(database: str) -
     assert before.sessions == Distinct(9000, True)
     assert not after.sessions.exact
     assert abs(after.sessions.count - 9001) < 9001 * 0.07
+
+
+async def test_very_many_sessions_of_a_feature_too(database: str) -> None:
+    calls = [
+        record(number, who={"session": f"s{number // 2}", "feature": "chat" if number % 3 else "mail"})
+        for number in range(9000)
+    ]
+    real = len({call.who.session for call in calls if call.who.feature == "mail"})
+    midnight = NOW.replace(hour=0, minute=0, second=0)
+    question = Question(since=midnight, where={Dimension.FEATURE: ("mail",)})
+    await written(database, *[calls[at : at + 500] for at in range(0, 9000, 500)])
+    async with engine_of(database) as engine:
+        (exact,) = await Reader(engine).people(
+            msgspec.structs.replace(question, since=midnight - timedelta(hours=1))
+        )
+        await compact(engine, NOW)
+        (told,) = await Reader(engine).people(question)
+        assert (await verify(engine)).differences == ()
+    assert exact.sessions.count == real
+    assert not told.sessions.exact
+    assert abs(told.sessions.count - real) < real * 0.12

@@ -122,10 +122,10 @@ async def test_one_figure_off_in_one_row_is_found(compacted: str, table: Any) ->
 async def test_one_figure_off_by_user_is_found(compacted: str) -> None:
     only = (USERS.c.day == FIRST_DAY) & (USERS.c.user_id == "u0")
     async with engine_of(compacted) as engine:
-        for name in (*USER_MEASURES, "sessions"):
+        for name in (*USER_MEASURES, "sessions", "group_ids", "group_sessions"):
             async with engine.begin() as connection:
                 right = (await connection.execute(select(USERS.c[name]).where(only))).scalar_one()
-                wrong = b"12345678" if name == "sessions" else right + 1
+                wrong = right + 1 if name in USER_MEASURES else b"12345678" * (1 + (name == "group_sessions"))
                 await connection.execute(update(USERS).where(only).values({name: wrong}))
             (found,) = (await verify(engine)).differences
             assert (found.table, found.measure) == ("rollup_users", name)

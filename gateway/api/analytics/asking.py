@@ -125,7 +125,7 @@ class Asking(Generic[Query]):
         (Users are summed by UTC day; parts of days would be read from the calls.) Raises as :meth:`totals`.
         """
         question = self._about_people()
-        self._check_length(question, reads_calls=self._reads_calls_for_people(question), people=True)
+        self._check_length(question, reads_calls=self._reads_calls_for_people(question))
         found = await self.deps.figures.people(question)
         return found[0] if found else People((), None, 0, Distinct(0, True))
 
@@ -139,7 +139,7 @@ class Asking(Generic[Query]):
         return self.question(("calls",), window=self.in_whole_days())
 
     def _reads_calls_for_people(self, question: Question) -> bool:
-        return not prepare(question, self.deps.now()).fits_user_days
+        return not prepare(question, self.deps.now()).counts_from_sums
 
     def in_whole_days(self) -> Window:
         """The period, made longer to whole UTC days where it is three days or more."""
@@ -168,14 +168,15 @@ class Asking(Generic[Query]):
         until = self.window.until if question.until is None else question.until
         return (until - question.since).days > MOST_DAYS_OF_CALLS
 
-    def _check_length(self, question: Question, *, reads_calls: bool, people: bool = False) -> None:
+    def _check_length(self, question: Question, *, reads_calls: bool) -> None:
         if not reads_calls or not self._is_long(question):
             return
         asked = {*question.group_by, *question.conditions}
-        of_users = people or (Dimension.USER in asked and asked <= {*DIMENSIONS, Dimension.USER})
-        odd = asked - set(USER_DIMENSIONS if of_users else DIMENSIONS)
-        names = ", ".join(sorted(NAME[dimension].value for dimension in odd))
-        names += " together with users" if of_users else ""
+        of_users = Dimension.USER in asked and asked <= {*DIMENSIONS, Dimension.USER}
+        known = USER_DIMENSIONS if of_users else (*DIMENSIONS, Dimension.USER)
+        names = ", ".join(sorted(NAME[dimension].value for dimension in asked - set(known)))
+        if of_users:
+            names = f"{names} together with users" if names else NAME[Dimension.USER].value
         message = f"{names}: every call is read for this, so the period is at most {MOST_DAYS_OF_CALLS} days."
         raise ApiError(400, "range_too_long", message, param="period")
 

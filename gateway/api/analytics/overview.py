@@ -109,8 +109,7 @@ class OverviewOut(BaseModel):
     change: ChangeOut | None
     speed: SpeedOut
     people: PeopleOut | None = Field(
-        description="null where every call of more than 31 days would have to be read: by other filters than tenant, "
-        "team and user."
+        description="null where every call of more than 31 days would have to be read: by filters the sums do not know."
     )
     models: list[ShareOfModelOut]
     other_models: TotalOut | None

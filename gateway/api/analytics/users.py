@@ -31,10 +31,11 @@ from gateway.api.analytics.query import DEFAULT_GROUPS, MOST_GROUPS, PeriodQuery
 from gateway.api.analytics.verdicts import utc_days
 from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
-from storage.queries.analytics.active import AGES, MONTH, Activity, Cohort, Span
+from storage.queries.analytics.activity import AGES, MONTH, Activity, Cohort, Span
 from storage.rollups.dimensions import Dimension
 
 MEASURES: Final = (*COUNTED, *TOKENS)
+NOT_BY_USER: Final = "what each user spent is kept by tenant, team and user alone; with user=NAME the calls of that one are read"
 _EPOCH: Final = date(1970, 1, 1)
 
 
@@ -117,7 +118,7 @@ class OtherUsersOut(TotalOut):
 
 
 class UsersOut(BaseModel):
-    """top and other add up to total."""
+    """top and other, where they are told, add up to total."""
 
     period: PeriodOut
     active: ActiveOut
@@ -126,7 +127,10 @@ class UsersOut(BaseModel):
     total: TotalOut
     previous: TotalOut | None = Field(description="The period before, as long.")
     change: ChangeOut | None
-    top: list[SpenderOut]
+    top: list[SpenderOut] | None = Field(
+        description="null where sums are not kept by user: under filters other than tenant, team and user."
+    )
+    top_missing: str | None = Field(description="Why top is null.")
     other: OtherUsersOut | None
 
 
@@ -152,8 +156,11 @@ class Users:
     async def show(self, request: web.Request) -> web.Response:
         """The users of a period."""
         asking = await understood(request, self._deps, UsersQuery)
+        plain = asking.question(MEASURES)
         question = asking.question(MEASURES, group_by=(Dimension.TENANT, Dimension.USER))
-        questions = [question]
+        # By user there are no sums of what the filters ask for: the calls are not read for that alone.
+        ranked = asking.reads_calls(plain) or not asking.reads_calls(question)
+        questions = [question if ranked else plain]
         if asking.query.compare:
             questions.append(asking.question(COUNTED, window=asking.window.previous()))
         totals, *earlier = await asking.totals(*questions)
@@ -171,7 +178,10 @@ class Users:
                 total=total_out(spent.total),
                 previous=None if previous is None else total_out(previous),
                 change=None if previous is None else change_out(spent.total, previous),
-                top=[_spender(key[0] or "", key[1], tally, spent.total) for key, tally in spent.groups],
+                top=[_spender(key[0] or "", key[1], tally, spent.total) for key, tally in spent.groups]
+                if ranked
+                else None,
+                top_missing=None if ranked else NOT_BY_USER,
                 other=None
                 if spent.other is None
                 else OtherUsersOut(

@@ -1,7 +1,8 @@
 """Who was there on which UTC day: active users, new ones, and those who come back.
 
-From the sums by user and day where they keep apart what is asked for (tenant, team, user), with what no compaction has
-folded yet; else from the calls. Users are told apart by tenant and name, so every number here is exact.
+From the sums by user and day, with what no compaction has folded yet: by the database where tenant, team and user are
+all that is asked for; under other filters of the sums by hour by the groups that are noted in those rows. All else is
+told by the calls. Users are told apart by tenant and name, so every number here is exact.
 """
 
 from __future__ import annotations
@@ -29,56 +30,18 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from storage.queries.analytics.activity import AGES, MONTH, WEEK, Activity, Cohort, Span
 from storage.queries.analytics.conditions import Conditions, of_calls, of_users
+from storage.queries.analytics.in_groups import active_in_groups
 from storage.queries.calls import CALLS
 from storage.rollups.contents import waiting
-from storage.rollups.dimensions import USER_DIMENSIONS, Dimension
+from storage.rollups.dimensions import DIMENSIONS, USER_DIMENSIONS, Dimension
 from storage.rollups.from_calls import between, second_of
 from storage.rollups.tables import USERS
 from storage.rollups.tally import UserKey
 from storage.rollups.zones import DAY_MS
 
-AGES: Final = (1, 7, 30)
-"""Days after the first one on which is looked who is there again."""
-WEEK: Final = 7
-MONTH: Final = 30
 _SECONDS: Final = DAY_MS // 1000
-
-
-class Cohort(msgspec.Struct):
-    """Users whose first day it was."""
-
-    day: int
-    """Since 1970, UTC."""
-    users: int = 0
-    back: dict[int, int] = {}
-    """Age in days -> how many were there again."""
-
-
-class Activity(msgspec.Struct, frozen=True):
-    """Numbers of different users."""
-
-    days: dict[int, int]
-    """On each day of the last 30 and of the period that had any."""
-    last_day: int
-    last_week: int
-    last_month: int
-    """On the last day, the last 7 and the last 30."""
-    period: int
-    cohorts: list[Cohort]
-    """By their first day within the period, where there is none before it."""
-
-
-class Span(msgspec.Struct, frozen=True):
-    """UTC days since 1970, ``first`` to ``last``, both included."""
-
-    first: int
-    last: int
-
-    @property
-    def reach(self) -> int:
-        """The first day that is looked at: that of the period, or of the last 30."""
-        return min(self.first, self.last - MONTH + 1)
 
 
 async def activity(connection: AsyncConnection, conditions: Conditions, span: Span) -> Activity:
@@ -86,6 +49,9 @@ async def activity(connection: AsyncConnection, conditions: Conditions, span: Sp
     if by_user_days(conditions):
         seen = await _from_user_days(connection, conditions, span)
     else:
+        found = await active_in_groups(connection, conditions, span) if by_groups(conditions) else None
+        if found is not None:
+            return found
         seen = _from_calls(connection.dialect, conditions, span)
     counted = (await connection.execute(_counted(seen.days, span))).one()
     by_day = await connection.execute(select(seen.days.c.day, func.count()).group_by(seen.days.c.day))
@@ -99,6 +65,11 @@ async def activity(connection: AsyncConnection, conditions: Conditions, span: Sp
 def by_user_days(conditions: Conditions) -> bool:
     """Whether the sums by user and day can tell."""
     return set(conditions) <= set(USER_DIMENSIONS)
+
+
+def by_groups(conditions: Conditions) -> bool:
+    """Whether they can tell by the groups that are noted in them."""
+    return set(conditions) <= {*DIMENSIONS, Dimension.USER}
 
 
 class _Seen(msgspec.Struct, frozen=True):

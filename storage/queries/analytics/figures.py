@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from storage.insights.advice import Adviser
-from storage.queries.analytics.active import Activity, Span, activity
+from storage.queries.analytics.active import activity
+from storage.queries.analytics.activity import Activity, Span
 from storage.queries.analytics.conditions import Conditions
 from storage.queries.analytics.minutes import Minute, minutes
 from storage.queries.analytics.routes import Routed, routed
