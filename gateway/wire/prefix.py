@@ -12,7 +12,11 @@ from gateway.wire.shapes import anything
 
 MOST = 262_144
 """Bytes of a prefix that are looked at."""
-_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]:,]|[^\s"{}\[\]:,]+', re.DOTALL)
+_TOKEN = re.compile(
+    # Nothing is given back once it is matched: each byte is looked at once, whatever the text.
+    rb'"(?:[^"\\]++|\\.)*+(?P<closed>")?|[{}\[\]:,]|[^\s"{}\[\]:,]++',
+    re.DOTALL,
+)
 
 
 def scalars(prefix: bytes, names: frozenset[bytes]) -> dict[bytes, object]:
@@ -28,6 +32,8 @@ def scalars(prefix: bytes, names: frozenset[bytes]) -> dict[bytes, object]:
     for match in _TOKEN.finditer(window):
         token = match.group()
         first = token[0]
+        if first == 0x22 and match["closed"] is None:  # a text that is cut off: there is nothing behind it
+            break
         if first in b"{[":
             depth += 1
             if depth == 1 and first != 0x7B:

@@ -143,3 +143,14 @@ def test_registry_remembers_a_bounded_number_of_paths() -> None:
     assert wire is WIRES.get("openai_chat")
     with pytest.raises(KeyError):
         WIRES.get("no such wire")
+
+
+@pytest.mark.parametrize("ends", ["", '"', "\\", '\\"', "\\\\", '\\\\"', "é"])
+def test_a_text_that_is_cut_off_ends_the_reading(ends: str) -> None:
+    """Quotes in it begin nothing: were each taken for a beginning, this would take minutes of the event loop."""
+    text = '{"a\\": \\"b\\", ' * 12_000
+    body = b'{"model":"m","user":"u","input":"%b%b' % (text.encode().replace(b'{"a', b"{a"), ends.encode())
+    found = prefix.scalars(body[: prefix.MOST], frozenset((b"model", b"user", b"input", b"a")))
+    closed = ends in ('"', '\\\\"') and len(body) <= prefix.MOST
+    assert {name: found[name] for name in (b"model", b"user")} == {b"model": "m", b"user": "u"}
+    assert (b"input" in found) is closed
