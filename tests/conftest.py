@@ -15,7 +15,7 @@ from storage.address import Address, parse
 from storage.migrate import migrate
 
 # One run of the suite is like the next; `--hypothesis-profile explore` looks where no run has looked.
-settings.register_profile("suite", derandomize=True, database=None, deadline=None)
+settings.register_profile("suite", derandomize=True, database=None, deadline=None, max_examples=50)
 settings.register_profile("explore", max_examples=1_000, deadline=None)
 settings.load_profile("suite")
 
