@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, Final
 
 from aiohttp import web
@@ -126,9 +127,10 @@ async def costs_of(asking: Asking[CostsQuery]) -> CostsOut:
     if query.compare:
         questions.append(asking.question(MEASURES, group_by=by, window=asking.window.previous()))
     history = history_question(asking) if query.forecast else None
-    if history is not None:
-        questions.append(history)
-    answers = await asking.totals(*questions)
+    if history is None:
+        answers, days = await asking.totals(*questions), None
+    else:  # what is foretold need not be of the same moment to the millisecond
+        answers, (days,) = await asyncio.gather(asking.totals(*questions), asking.totals(history))
     now = cut(answers[0].lines, query.limit)
     before = cut(answers[1].lines, len(answers[1].lines)) if query.compare else None
     return CostsOut(
@@ -141,7 +143,7 @@ async def costs_of(asking: Asking[CostsQuery]) -> CostsOut:
         other=_other(now),
         bucket=bucket.value,
         series=_series(now, grouped=bool(by)),
-        forecast=None if history is None else forecast_out(asking, answers[-1]),
+        forecast=None if days is None else forecast_out(asking, days),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from datetime import date, timedelta
 from typing import Final
@@ -163,10 +164,11 @@ class Users:
         questions = [question if ranked else plain]
         if asking.query.compare:
             questions.append(asking.question(COUNTED, window=asking.window.previous()))
-        totals, *earlier = await asking.totals(*questions)
         since, until = utc_days(asking)
         span = Span((since - _EPOCH).days, (until - _EPOCH).days - 1)
-        found = await self._deps.figures.activity(question.conditions, span)
+        (totals, *earlier), found = await asyncio.gather(
+            asking.totals(*questions), self._deps.figures.activity(question.conditions, span)
+        )
         spent = cut(totals.lines, asking.query.limit)
         previous = tally_of(earlier[0].lines) if earlier else None
         return json_response(
