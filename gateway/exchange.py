@@ -326,12 +326,15 @@ class Exchange:
             yield
             waiter = ticket.publish()
             yield
-        if waiter is not None and not waiter.done():
-            waiter.add_done_callback(lambda _: self._end(connection, body))
-        else:
+        if waiter is None or waiter.done():
             self._end(connection, body)
+            return
+        self.over = False  # deadlines count again, and whether the app is still there
+        connection.pause()
+        waiter.add_done_callback(lambda _: None if self.over else self._end(connection, body))
 
     def _end(self, connection: Connection, body: bytes) -> None:
+        self.over = True
         self._write(connection, body)
         self.gear.live.discard(self)
         self.connection = None

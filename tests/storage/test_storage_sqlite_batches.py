@@ -10,8 +10,13 @@ import pytest
 from rig.ledger import call_id, record
 
 from storage.address import parse
+from storage.rows import COMMON_COLUMNS
 from storage.targets.contract import RowRefused
 from storage.targets.sqlite import AT_ONCE, SqliteTarget
+
+
+def test_a_statement_has_no_more_parameters_than_any_sqlite_allows() -> None:
+    assert AT_ONCE * len(COMMON_COLUMNS) <= 999
 
 
 def kept(folder: Path) -> list[str]:

@@ -151,6 +151,7 @@ def test_a_text_that_is_cut_off_ends_the_reading(ends: str) -> None:
     text = '{"a\\": \\"b\\", ' * 12_000
     body = b'{"model":"m","user":"u","input":"%b%b' % (text.encode().replace(b'{"a', b"{a"), ends.encode())
     found = prefix.scalars(body[: prefix.MOST], frozenset((b"model", b"user", b"input", b"a")))
+    assert sum(1 for _ in prefix._TOKEN.finditer(body[: prefix.MOST])) < 20, "one text, looked at once"
     closed = ends in ('"', '\\\\"') and len(body) <= prefix.MOST
     assert {name: found[name] for name in (b"model", b"user")} == {b"model": "m", b"user": "u"}
     assert (b"input" in found) is closed
