@@ -175,7 +175,7 @@ class Progress:
         self.code: str | None = None
         """Of our own error, where the app was told one that belongs into the record."""
         self.read_whole = False
-        """The app went away, but the provider's answer was read to its end all the same."""
+        """The app did not get it all, but the provider's answer was read to its end all the same."""
         self.status: int | None = None
         """Status the app saw or is about to see."""
         self.request_bytes = 0

@@ -344,7 +344,9 @@ class Exchange:
         self.client.end(close=close)
 
     def _break_off(self) -> None:
-        """A defect of ours kept the end from being written."""
+        """A defect of ours kept the end of a whole answer from being written."""
+        self.progress.read_whole = True
+        self.ticket.salvage(Outcome.GATEWAY_ERROR, self.tap)
         self._fail(Outcome.GATEWAY_ERROR)
         self.client.cut()
 

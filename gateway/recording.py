@@ -198,6 +198,17 @@ def opening_record(call: Call) -> CallRecord:
     )
 
 
+def broken_record(call: Call, progress: Progress, outcome: Outcome) -> CallRecord:
+    """The record of a call of which nothing else can be made: whose it was, how it ended and how long it took."""
+    spent = int(max(0.0, progress.finished_at - progress.started_at) * MICROS)
+    return msgspec.structs.replace(
+        opening_record(call),
+        outcome=outcome,
+        timing=Timing(call.started_ns, spent),
+        answer=Answer(progress.status, error_type=outcome.error_type),
+    )
+
+
 def record_of_refusal(
     call_id: str,
     started_ns: int,

@@ -6,8 +6,8 @@ import asyncio
 from typing import Final
 
 from gateway.call import Call, Progress
-from gateway.gear import Counter, Gear
-from gateway.recording import NO_READING, cost_headers
+from gateway.gear import Gear
+from gateway.recording import NO_READING, broken_record, cost_headers
 from gateway.wire.contract import Reading
 from gateway.wire.tap import Tap
 from telemetry.outcome import Outcome
@@ -30,6 +30,7 @@ class Ticket:
         "_progress",
         "_reading",
         "_record",
+        "_settled",
         "_tap",
         "_with_cost",
         "cost_lines",
@@ -37,15 +38,18 @@ class Ticket:
         "left",
     )
 
+    _outcome: Outcome
+    """How it ended; there from the first stage on."""
+
     def __init__(self, gear: Gear, call: Call, progress: Progress) -> None:
         self._gear = gear
         self._call = call
         self._progress = progress
         self._tap: Tap | None = None
-        self._outcome = _COMPLETED
         self._reading = NO_READING
         self._record: CallRecord | None = None
         self._counts = False
+        self._settled = False  # the sink has the record, or a count under way will give it one
         self._with_cost = False
         self.issued = False
         """The record is published, or about to be."""
@@ -58,13 +62,17 @@ class Ticket:
         """Make the record and append it to the spool, once.
 
         ``with_cost``: the response head is still to come and tells the cost. The last byte must wait for the
-        future, if there is one.
+        future, if there is one. A defect in a stage is counted, and costs what that stage would have found out.
         """
         if self.issued:
             return None
-        self.read(outcome, tap, with_cost=with_cost)
-        self.weigh()
-        return self.publish()
+        try:
+            self.read(outcome, tap, with_cost=with_cost)
+            self.weigh()
+            return self.publish()
+        except Exception as error:  # how the call ends must not depend on what we make of it
+            self._gear.defect(error)
+            return self.salvage(outcome, tap)
 
     # ---- the stages of it
 
@@ -103,24 +111,31 @@ class Ticket:
 
     def publish(self) -> asyncio.Future[None] | None:
         """Append it to the spool; the last byte must wait for the future, if there is one."""
-        counter, record = self._gear.counter, self._record
+        record = self._record
         if record is None:
-            assert counter is not None
-            return self._count_first(counter)
+            return self._count_first()
         if self._reading.job is not None and self._gear.job_ended is not None:
             job = self._gear.job_ended(self._call, self._reading)
             if job is not None:
                 self._gear.sink.closed(job)
+        self._settled = True  # even if the sink fails now: it may have the record already
         return self._gear.sink.closed(record)
 
-    def _count_first(self, counter: Counter) -> asyncio.Future[None]:
+    def _count_first(self) -> asyncio.Future[None]:
         """The provider told too little: our own count comes before the record, and the record before the end."""
+        counter = self._gear.counter
+        assert counter is not None
         published: asyncio.Future[None] = self._gear.loop.create_future()
 
         def counted(found: asyncio.Future[Reading]) -> None:
-            self._counts, self._reading = False, found.result()
-            self.weigh()
-            waiter = self.publish()
+            self._settled = False
+            try:
+                self._counts, self._reading = False, found.result()
+                self.weigh()
+                waiter = self.publish()
+            except Exception as error:  # as in issue()
+                self._gear.defect(error)
+                waiter = self.salvage(self._outcome, self._tap)
             if waiter is None:
                 published.set_result(None)
             else:
@@ -128,4 +143,33 @@ class Ticket:
 
         estimated = counter.estimate(self._call, self._progress, self._outcome, self._reading, self._tap)
         estimated.add_done_callback(counted)
+        self._settled = True
         return published
+
+    # ---- a stage has broken off
+
+    def salvage(self, outcome: Outcome, tap: Tap | None) -> asyncio.Future[None] | None:
+        """Publish what is known by now, unless the record is out already; like :meth:`publish` it is for once.
+
+        What was reported of usage is priced; where nothing is known, or nothing can be made of it, the call is unpriced.
+        """
+        if self._settled:
+            return None
+        self.issued = self._settled = True
+        gear, call, progress = self._gear, self._call, self._progress
+        progress.finished_at = progress.finished_at or gear.clock()
+        if self.left:
+            progress.read_whole |= outcome is _COMPLETED or outcome is _PROVIDER_ERROR
+            outcome = _CANCELLED
+        try:
+            reading = self._reading
+            if reading is NO_READING and tap is not None:
+                tap.end()
+                reading = tap.reading()
+            if reading.failed and outcome is _COMPLETED:
+                outcome = _PROVIDER_ERROR
+            record = gear.weigh(call, progress, outcome, reading)
+        except Exception as error:  # the same again, perhaps: who, when and how it ended is known anyhow
+            gear.defect(error)
+            record = broken_record(call, progress, outcome)
+        return gear.sink.closed(record)
