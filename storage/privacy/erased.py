@@ -36,6 +36,8 @@ SHARE: Final = f"SELECT pg_advisory_xact_lock_shared({LOCK_KEY})"
 """For those who write, in PostgreSQL."""
 FOR_EVER_MS: Final = 2**62
 """``until_ms`` of those who opted out."""
+MOST_SEEN: Final = 10_000
+"""Texts of which one look remembers what it found."""
 _SALT_BYTES: Final = 16
 
 
@@ -66,6 +68,7 @@ class Erased:
         self._heard = heard
         self._version = -1
         self._known: list[Erasure] = []
+        self._last: Look | None = None
 
     def in_sqlite(self, db: SqliteConnection, records: Sequence[CallRecord]) -> Sequence[CallRecord]:
         """The records as they may be written; the very same if nobody in them was erased. After BEGIN IMMEDIATE."""
@@ -91,18 +94,28 @@ class Erased:
         ((version,),) = await tx.fetch(VERSION)
         if version != self._version:
             self._take(version, await tx.fetch(ALL))
-        return Look(self._known, self._clock()) if self._known else None
+        return self._look()
 
     def _take(self, version: int, rows: Iterable[Sequence[Any]]) -> None:
         if self._version >= 0:
             self._heard()
         self._known = erasures(rows)
         self._version = version
+        self._last = None
+
+    def _look(self) -> Look | None:
+        """The last look, as long as a new one would find the same; ``None``: nobody."""
+        if not self._known:
+            return None
+        now_s = self._clock()
+        if self._last is None or not self._last.is_good(now_s):
+            self._last = Look(self._known, now_s)
+        return self._last
 
     def _spared(self, records: Sequence[CallRecord]) -> Sequence[CallRecord]:
-        if not self._known:
+        look = self._look()
+        if look is None:
             return records
-        look = Look(self._known, self._clock())
         spared = [
             anonymised(record, lambda text, of=record.who.tenant: look.is_erased(of, text))  # type: ignore[misc]
             for record in records
@@ -112,21 +125,31 @@ class Erased:
 
 
 class Look:
-    """One look at who was erased; every text is digested once."""
+    """One look at who was erased; a text is digested once, unless :data:`MOST_SEEN` others came meanwhile."""
 
     def __init__(self, known: Iterable[Erasure], now_s: float | None = None) -> None:
-        now_s = time.time() if now_s is None else now_s
+        now_ms = (time.time() if now_s is None else now_s) * 1000
         self._by_salt: dict[bytes, set[tuple[str | None, str]]] = {}
+        self._from_ms, self._until_ms = 0, FOR_EVER_MS
         for one in known:
-            if one.until_ms > now_s * 1000:
+            if one.until_ms > now_ms:
                 self._by_salt.setdefault(one.salt, set()).add((one.tenant, one.digest))
+                self._until_ms = min(self._until_ms, one.until_ms)
+            else:
+                self._from_ms = max(self._from_ms, one.until_ms)
         self._seen: dict[tuple[str | None, str], bool] = {}
+
+    def is_good(self, now_s: float) -> bool:
+        """Would a look now find the same people? Also after a clock was put back."""
+        return self._from_ms <= now_s * 1000 < self._until_ms
 
     def is_erased(self, tenant: str | None, text: str) -> bool:
         """Is this the id of somebody who was erased?"""
         key = (tenant or DEFAULT_TENANT, text)
         found = self._seen.get(key)
         if found is None:
+            if len(self._seen) >= MOST_SEEN:
+                self._seen.clear()
             found = self._seen[key] = self._find(*key)
         return found
 
