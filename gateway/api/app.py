@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 
 from aiohttp import web
@@ -24,7 +23,7 @@ from gateway.api.guard import Guard, admins_only
 from gateway.api.integrity import Integrity
 from gateway.api.keys import Keys
 from gateway.api.metrics import Metrics
-from gateway.api.openapi import document
+from gateway.api.openapi import Described
 from gateway.api.optouts import OptOuts
 from gateway.api.outcomes import Outcomes
 from gateway.api.probes import Probes
@@ -61,7 +60,7 @@ def api_app(deps: ApiDeps) -> web.Application:
     """Serves ``/``, ``/healthz``, ``/readyz`` and everything below ``/api/``."""
 
     async def openapi(request: web.Request) -> web.Response:
-        return web.Response(body=body, content_type="application/json")
+        return web.Response(body=await described.body(), content_type="application/json")
 
     endpoints = [
         *Probes(deps).endpoints(),
@@ -81,7 +80,7 @@ def api_app(deps: ApiDeps) -> web.Application:
     apps = [endpoint.path for endpoint in endpoints if endpoint.apps]
     guard = Guard(deps.admin_token, loopback=deps.loopback, tokens=deps.tokens, apps=apps)
     app = web.Application(middlewares=[errors_as_json, guard.middleware])
-    body = json.dumps(document(endpoints, deps.version)).encode()
+    described = Described(endpoints, deps.version)
     for endpoint in endpoints:
         handler = endpoint.handler
         if endpoint.admin:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
+import json
 import re
 from collections.abc import Iterable
 from typing import Any, Final, Literal
@@ -28,6 +30,25 @@ _ERRORS: Final = {
 
 _JSON: Final = "application/json"
 _KEPT: Final = ("type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "maxItems")
+
+
+class Described:
+    """The document as it is sent. Made when it is first asked for, in a thread: it takes a tenth of a second and more,
+    which calls would have to wait for at every start."""
+
+    def __init__(self, endpoints: Iterable[Endpoint], version: str) -> None:
+        self._endpoints = tuple(endpoints)
+        self._version = version
+        self._body: bytes | None = None
+
+    async def body(self) -> bytes:
+        """JSON. Two that are the first at once both make it."""
+        if self._body is None:
+            self._body = await asyncio.to_thread(self._make)
+        return self._body
+
+    def _make(self) -> bytes:
+        return json.dumps(document(self._endpoints, self._version)).encode()
 
 
 def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
