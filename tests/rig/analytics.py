@@ -11,14 +11,13 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, Phase, settings
 from rig.ledger import STARTED_MS
+from rig.prices import shipped_prices
 
 from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.feed import Feed
 from gateway.api.app import ApiDeps, Health, api_app
 from gateway.api.export import open_exports
 from gateway.api.viewer import Viewer
-from gateway.prices import price_book
-from gateway.settings.sections import Pricing
 from storage.address import parse
 from storage.engine import reading_engine, writing_engine
 from storage.quality.facts import facts_of
@@ -81,7 +80,7 @@ async def analytics(
     exports = open_exports(url, Path())
     given = ApiDeps(
         store=store,
-        book=lambda: price_book(Pricing()),
+        book=shipped_prices,
         price_as=lambda name: name,
         pending=lambda id_: None,
         health=Health,

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from aiohttp import web
+from rig.prices import shipped_prices
 
 from gateway.admission import Admission, Lender
 from gateway.background import BackgroundJobs
@@ -36,7 +37,6 @@ from gateway.targets import ProviderTargets
 from gateway.turns import Turns
 from gateway.upstream import Pool
 from gateway.wire.registry import WIRES
-from pricing.book import PriceBook
 from storage.budgets.model import Budget
 from storage.budgets.scopes import Scopes
 from telemetry.record import CallRecord
@@ -169,7 +169,7 @@ class Core:
     async def __aenter__(self) -> Core:
         loop = asyncio.get_running_loop()
         self.pool = Pool(loop, self.clock, idle_seconds=30)
-        scale = Scale(PriceBook.load(), self.defects.append)
+        scale = Scale(shipped_prices(), self.defects.append)
         self.estimator = Estimator(loop, self.defects.append)
         self.admission = Admission(scale.book, self.clock, self.estimator.prompt_tokens, strict=self._strict)
         self.admission.adopt(Scopes(self._budgets))

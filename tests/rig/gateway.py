@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from rig.migrated import with_tables
+
 from gateway.app import Gateway, running
 from gateway.settings import Settings, load
 
@@ -29,6 +31,7 @@ async def gateway(
     providers: tuple[str, ...] = ("openai", "anthropic", "gemini"),
     **sections: Any,
 ) -> AsyncIterator[Gateway]:
-    """A running gateway; ``gateway.url``, ``gateway.port``, ``gateway.ledger.stats()``."""
+    """A running gateway; ``gateway.url``, ``gateway.port``, ``gateway.ledger.stats()``. A SQLite file has its tables."""
+    with_tables(data_dir)
     async with running(settings_for(data_dir, base_url, providers, **sections)) as started:
         yield started

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rig.prices import shipped_prices
+
 from gateway.admission import Admission
 from gateway.call import Call
 from gateway.errors import Refusal
@@ -22,7 +24,6 @@ from gateway.settings import load
 from gateway.targets import ProviderTargets
 from gateway.wire.contract import AskFields
 from gateway.wire.registry import WIRES
-from pricing.book import PriceBook
 from pricing.cost import Cost, CostSource, CostStatus
 from pricing.usage import Usage
 from storage.address import parse
@@ -87,7 +88,7 @@ class Worker:
         self._target = open_target(
             address, migrate=Migrate.MANUAL, timeout_s=10, power_safe=False, companions=(self.companion,)
         )
-        self.admission = Admission(PriceBook.load(), lambda: self.seconds, drawn=self.companion.drawn)
+        self.admission = Admission(shipped_prices(), lambda: self.seconds, drawn=self.companion.drawn)
         self.leasing = Leasing(
             self.db, name, self.admission, lambda: self.seconds, self.now_ms, lambda holders: []
         )

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import psutil
+from rig.migrated import with_tables
 
 DEADLINE = 30.0
 """Seconds after which a test that waits for something has failed; never reached by a test that passes."""
@@ -168,7 +169,8 @@ def serving(
     environ: Mapping[str, str] | None = None,
     port: int | None = None,
 ) -> Iterator[ServeProcess]:
-    """A gateway in ``folder``; ``extra`` is added to its settings file."""
+    """A gateway in ``folder``, whose database has its tables; ``extra`` is added to its settings file."""
+    with_tables(folder / "weighbridge-data")
     (folder / "weighbridge.toml").write_text(toml_for(base_url, free_port() if port is None else port, extra))
     running = ServeProcess(folder, environ or {}, *options)
     try:
