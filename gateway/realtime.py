@@ -16,10 +16,11 @@ from gateway.call import Call, Progress, RequestHead
 from gateway.deadlines import overdue
 from gateway.errors import Code, Refusal, error_body, reason_of
 from gateway.gear import Client, Deadlines, Gear
-from gateway.recording import opening_record
+from gateway.recording import NO_READING, opening_record
 from gateway.relay import RAW, own_response, response_head
+from gateway.ticket import read_off, weighed
 from gateway.upstream import Connection
-from gateway.wire.contract import Exchanged, Reader, Reading
+from gateway.wire.contract import Exchanged, Reader
 from gateway.wire.websocket import Messages
 from telemetry.outcome import Outcome
 
@@ -332,8 +333,8 @@ class Tunnel(asyncio.Protocol):
         gear.live.discard(self)
         self._early.clear()
         self._progress.finished_at = gear.clock()
-        reading = self._reader.reading() if self._reader is not None else Reading()
-        gear.sink.closed(gear.weigh(self.call, self._progress, outcome, reading))
+        reading = NO_READING if self._reader is None else read_off(gear, self._reader.reading)
+        gear.sink.closed(weighed(gear, self.call, self._progress, outcome, reading))
         if self._asking is not None:
             self._asking.abort()
         if self._far is not None and not self._far.is_closing():

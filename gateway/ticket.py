@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from gateway.call import Call, Progress
@@ -161,15 +162,32 @@ class Ticket:
         if self.left:
             progress.read_whole |= outcome is _COMPLETED or outcome is _PROVIDER_ERROR
             outcome = _CANCELLED
-        try:
-            reading = self._reading
-            if reading is NO_READING and tap is not None:
-                tap.end()
-                reading = tap.reading()
-            if reading.failed and outcome is _COMPLETED:
-                outcome = _PROVIDER_ERROR
-            record = gear.weigh(call, progress, outcome, reading)
-        except Exception as error:  # the same again, perhaps: who, when and how it ended is known anyhow
-            gear.defect(error)
-            record = broken_record(call, progress, outcome)
-        return gear.sink.closed(record)
+        reading = self._reading
+        if reading is NO_READING and tap is not None:
+            reading = read_off(gear, lambda: _said_to(tap))
+        if reading.failed and outcome is _COMPLETED:
+            outcome = _PROVIDER_ERROR
+        return gear.sink.closed(weighed(gear, call, progress, outcome, reading))
+
+
+def _said_to(tap: Tap) -> Reading:
+    tap.end()
+    return tap.reading()
+
+
+def read_off(gear: Gear, read: Callable[[], Reading]) -> Reading:
+    """What was reported of usage, as ``read`` tells; nothing where it cannot. Never raises."""
+    try:
+        return read()
+    except Exception as error:  # a tap only looks on
+        gear.defect(error)
+        return NO_READING
+
+
+def weighed(gear: Gear, call: Call, progress: Progress, outcome: Outcome, reading: Reading) -> CallRecord:
+    """The record; where it cannot be made, who, when and how it ended is known anyhow. Never raises."""
+    try:
+        return gear.weigh(call, progress, outcome, reading)
+    except Exception as error:  # as in Ticket.issue()
+        gear.defect(error)
+        return broken_record(call, progress, outcome)
