@@ -115,6 +115,7 @@ class AppConnection(RequestHandler):
     def end(self, *, close: bool) -> None:
         if self._done is not None and not self._done.done():
             self._done.set_result(not close)
+        self.resume_upload()  # nobody waits for the rest of the body any more
 
     def cut(self) -> None:
         self.leave()
@@ -142,7 +143,6 @@ class AppConnection(RequestHandler):
         if exchange is not None:
             exchange.client_gone()
         self.end(close=True)
-        self.resume_upload()
 
     def pause_writing(self) -> None:
         super().pause_writing()

@@ -387,3 +387,14 @@ async def test_apps_too_slow_with_a_head_or_a_body_are_cut(core: Core, upstream:
     core.advance(61)
     await body.closed()
     assert upstream.requests == []
+
+
+async def test_an_app_that_is_answered_while_it_uploads_is_let_go(lane: LaneKind) -> None:
+    """Its upload was held up until there is a connection, and there will be none."""
+    with Unreachable() as base:
+        async with Core(base, lane, limits=Limits(1000, 1 << 30, 16384)) as core:
+            client = await RawClient.open(core.port)
+            client.request("POST", CHAT, body=b"x" * 300_000)
+            assert (await client.answer()).status == 502
+            await client.closed()
+            assert (await core.record()).outcome is Outcome.CONNECT_FAILED
