@@ -15,10 +15,12 @@ from gateway.admission import Waiting
 from gateway.call import Call, Progress
 from gateway.deadlines import overdue
 from gateway.draining import GONE
-from gateway.errors import Code, Refusal, error_body, reason_of
+from gateway.errors import Code, Refusal, error_body
 from gateway.gear import Client, Deadlines, Gear
 from gateway.holding import HOLD_BYTES, Hold
 from gateway.looking_on import hides_usage, is_streamed, tap_of
+from gateway.mishap import attended, stumbled
+from gateway.reaching import reached
 from gateway.recording import opening_record
 from gateway.relay import Framing, chunk, framed, own_response, response_head
 from gateway.ticket import Ticket
@@ -121,7 +123,7 @@ class Exchange:
             self._attempt()
         else:
             self.gear.live.add(self)
-            self.connecting = self.gear.loop.create_task(self._wait(waiting))
+            self.connecting = self.gear.loop.create_task(attended(self, self._wait, waiting))
 
     def _open(self) -> None:
         self.gear.sink.opened(opening_record(self.call))
@@ -145,30 +147,25 @@ class Exchange:
             self._end_with(Outcome.REFUSED, refusal.status, refusal.code, refusal.message)
 
     def _attempt(self) -> None:
-        connection = self.gear.pool.take(self.call.target.origin)
-        if connection is not None:
-            self._send(connection)
-        else:
-            self.connecting = self.gear.loop.create_task(self._connect())
+        try:
+            connection = self.gear.pool.take(self.call.target.origin)
+            if connection is not None:
+                self._send(connection)
+            else:
+                self.connecting = self.gear.loop.create_task(attended(self, self._connect))
+        except Exception as error:  # nobody else would end a call that never came to its provider
+            stumbled(self, error)
 
     async def _connect(self) -> None:
-        since = self.gear.clock()
-        failure: Exception | None = None
-        try:
-            connection = await self.gear.pool.connect(self.call.target.origin, self.deadlines.connect)
-        except (OSError, TimeoutError) as error:
-            failure = error
-        finally:
-            self.connecting = None
-            self.progress.waited += self.gear.clock() - since
-        if failure is not None:
+        found = await reached(self.gear, self.call, self.progress, self.deadlines.connect)
+        self.connecting = None
+        if isinstance(found, str):
             if not self.over:
-                why = f"could not be reached ({reason_of(failure)})"
-                self._give_up(Outcome.CONNECT_FAILED, 502, Code.CONNECT_FAILED, why)
+                self._give_up(Outcome.CONNECT_FAILED, 502, Code.CONNECT_FAILED, found)
         elif self.over:
-            self.gear.pool.put(connection)
+            self.gear.pool.put(found)
         else:
-            self._send(connection)
+            self._send(found)
 
     def _send(self, connection: Connection) -> None:
         progress = self.progress
@@ -347,8 +344,7 @@ class Exchange:
         """A defect of ours kept the end of a whole answer from being written."""
         self.progress.read_whole = True
         self.ticket.salvage(Outcome.GATEWAY_ERROR, self.tap)
-        self._fail(Outcome.GATEWAY_ERROR)
-        self.client.cut()
+        self.cut(Outcome.GATEWAY_ERROR)
 
     def _release_held(self) -> None:
         """The answer takes too long to be held until it is whole, or will never be."""
@@ -438,31 +434,34 @@ class Exchange:
         """The key it was made with is no longer good: it ends here, and what it took is billed."""
         if not self.over:
             message = f"The gateway key was revoked or has expired. Weighbridge call {self.call.id}."
-            self._stop(Outcome.REVOKED, 401, Code.KEY_REVOKED, message)
+            self.stop(Outcome.REVOKED, 401, Code.KEY_REVOKED, message)
 
     def _give_up(self, outcome: Outcome, status: int, code: Code, what: str) -> None:
         """End a call that the provider does not complete."""
         target = self.call.target
         whose = f"{target.provider.title} ({target.authority.decode()})"
-        self._stop(outcome, status, code, f"{whose} {what}. Weighbridge call {self.call.id}.")
+        self.stop(outcome, status, code, f"{whose} {what}. Weighbridge call {self.call.id}.")
 
-    def _stop(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
+    def stop(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
         """Our error if the app has seen nothing yet, else a visible cut."""
         if self._hold is not None and self._hold.pieces:
             self._release_held()
         if self.head_sent:
-            self._fail(outcome)
-            self.client.cut()
+            self.cut(outcome)
         else:
             self._end_with(outcome, status, code, message)
+
+    def cut(self, outcome: Outcome) -> None:
+        self._fail(outcome)
+        self.client.cut()
 
     def _end_with(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
         """Answer with our own error; nothing has been written yet."""
         self.progress.status = status
         if outcome is Outcome.REFUSED or outcome is Outcome.REVOKED:
             self.progress.code = code
-        body = error_body(self.call.target.wire, status, code, message)
         waiter = self._fail(outcome)
+        body = error_body(self.call.target.wire, status, code, message)
         close = self.close_client or not self.call.whole
         answer = own_response(status, body, self._extra_headers(), close=close)
         if waiter is not None:

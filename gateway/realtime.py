@@ -14,8 +14,10 @@ from typing import Final, Protocol
 from gateway.admission import FREE, Admitted, Waiting
 from gateway.call import Call, Progress, RequestHead
 from gateway.deadlines import overdue
-from gateway.errors import Code, Refusal, error_body, reason_of
+from gateway.errors import Code, Refusal, error_body
 from gateway.gear import Client, Deadlines, Gear
+from gateway.mishap import attended
+from gateway.reaching import reached
 from gateway.recording import NO_READING, opening_record
 from gateway.relay import RAW, own_response, response_head
 from gateway.ticket import read_off, weighed
@@ -80,7 +82,7 @@ class Tunnel(asyncio.Protocol):
         side: Side,
         admitted: Admitted = FREE,
     ) -> None:
-        self._gear = gear
+        self.gear = gear
         self.call = call
         self._progress = progress
         self._deadlines = deadlines
@@ -96,7 +98,7 @@ class Tunnel(asyncio.Protocol):
         self._reader: Reader | None = None
         self._admitted = admitted
         self._own = self._lines(admitted.notes)
-        self._over = False
+        self.over = False
         self._idle_since = gear.clock()
         self._blocked_since = 0.0
         """When the app stopped reading; 0.0: it reads."""
@@ -108,12 +110,12 @@ class Tunnel(asyncio.Protocol):
         Raises :class:`gateway.errors.Refusal`, and then has taken nothing over.
         """
         if self._admitted.waiting is None:
-            self._gear.sink.opened(opening_record(self.call))
-        self._gear.live.add(self)
+            self.gear.sink.opened(opening_record(self.call))
+        self.gear.live.add(self)
         self._app = app
         app.set_protocol(self)
         app.resume_reading()
-        self._task = self._gear.loop.create_task(self._connect())
+        self._task = self.gear.loop.create_task(attended(self, self._connect))
         if early:
             self.data_received(early)
 
@@ -124,32 +126,28 @@ class Tunnel(asyncio.Protocol):
         """Wait for the decision; a refusal is answered."""
         decided = await waiting()
         refusal, self._own = decided.refusal, self._lines(decided.notes)
-        if refusal is None and not self._over:
+        if refusal is None and not self.over:
             try:
-                self._gear.sink.opened(opening_record(self.call))
+                self.gear.sink.opened(opening_record(self.call))
             except Refusal as refused:
                 refusal = refused
-        if refusal is not None and not self._over:
+        if refusal is not None and not self.over:
             self._own += refusal.header_lines
             self._progress.code = refusal.code
             self._tell(Outcome.REFUSED, refusal.status, refusal.code, refusal.message)
-        return not self._over
+        return not self.over
 
     async def _connect(self) -> None:
         waiting = self._admitted.waiting
         if waiting is not None and not await self._may_go(waiting):
             return
-        progress, since = self._progress, self._gear.clock()
-        try:
-            connection = await self._gear.pool.connect(self.call.target.origin, self._deadlines.connect)
-        except (OSError, TimeoutError) as error:
-            progress.waited += self._gear.clock() - since
-            why = f"could not be reached ({reason_of(error)})"
-            self._refuse(Outcome.CONNECT_FAILED, 502, Code.CONNECT_FAILED, why)
+        progress = self._progress
+        connection = await reached(self.gear, self.call, progress, self._deadlines.connect)
+        if isinstance(connection, str):
+            self._refuse(Outcome.CONNECT_FAILED, 502, Code.CONNECT_FAILED, connection)
             return
-        progress.sent_at = progress.uploaded_at = self._gear.clock()
-        progress.waited += progress.sent_at - since
-        if self._over:
+        progress.sent_at = progress.uploaded_at = self.gear.clock()
+        if self.over:
             connection.abort()
             return
         self._asking = connection
@@ -160,10 +158,10 @@ class Tunnel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._progress.request_bytes += len(data)
-        self._idle_since = self._gear.clock()
+        self._idle_since = self.gear.clock()
         if self._far is not None:
             self._pass_up(data)
-        elif not self._over:
+        elif not self.over:
             self._early += data
             if len(self._early) > MOST_EARLY:
                 self.upstream_paused()
@@ -174,7 +172,7 @@ class Tunnel(asyncio.Protocol):
         self._side.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        self._blocked_since = self._gear.clock()
+        self._blocked_since = self.gear.clock()
         if self._asking is not None:
             self._asking.pause()
         elif self._far is not None and not self._far.is_closing():
@@ -182,7 +180,7 @@ class Tunnel(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._blocked_since = 0.0
-        self._idle_since = self._gear.clock()
+        self._idle_since = self.gear.clock()
         if self._asking is not None:
             self._asking.resume()
         elif self._far is not None and not self._far.is_closing():
@@ -199,7 +197,7 @@ class Tunnel(asyncio.Protocol):
     # ---- gateway.upstream.Receiver: the provider's answer to the request
 
     def upstream_read(self, connection: Connection, data: bytes) -> None:
-        now = self._gear.clock()
+        now = self.gear.clock()
         progress, status = self._progress, connection.status
         progress.last_read_at = self._idle_since = now
         if not status:
@@ -237,7 +235,7 @@ class Tunnel(asyncio.Protocol):
         transport = connection.transport
         assert transport is not None
         connection.receiver = self._asking = None
-        self._gear.pool.forget(connection)
+        self.gear.pool.forget(connection)
         transport.set_protocol(Far(self))
         self._far = transport
         self._reader = self._reader_of(connection)
@@ -252,9 +250,9 @@ class Tunnel(asyncio.Protocol):
     # ---- the provider's side, once it has agreed
 
     def provider_sent(self, data: bytes) -> None:
-        if self._over:
+        if self.over:
             return
-        self._progress.last_read_at = self._idle_since = self._gear.clock()
+        self._progress.last_read_at = self._idle_since = self.gear.clock()
         self._down(data)
         for message in self._answered.feed(data):
             self._read(message)
@@ -278,28 +276,18 @@ class Tunnel(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """Enforce the deadlines; called by the sweeper."""
         verdict = overdue(self._progress, self._deadlines, self._blocked_since, self._idle_since, now)
-        if verdict is None:
-            return
-        outcome, what = verdict
-        if self._progress.first_byte_at:
-            self._end(outcome)
-        else:
+        if verdict is not None:
+            outcome, what = verdict
             self._refuse(outcome, 504, Code.TIMEOUT, what)
 
     def shut_down(self) -> None:
         """The drain time is over."""
-        if self._progress.first_byte_at:
-            self._end(Outcome.SHUTDOWN)
-        else:
-            why = "was interrupted: the gateway is shutting down"
-            self._refuse(Outcome.SHUTDOWN, 503, Code.SHUTTING_DOWN, why)
+        why = "was interrupted: the gateway is shutting down"
+        self._refuse(Outcome.SHUTDOWN, 503, Code.SHUTTING_DOWN, why)
 
     def revoke(self) -> None:
         """The key it was made with is no longer good."""
-        if self._progress.first_byte_at:
-            self._end(Outcome.REVOKED)
-        else:
-            self._tell(Outcome.REVOKED, 401, Code.KEY_REVOKED, "The gateway key was revoked or has expired.")
+        self.stop(Outcome.REVOKED, 401, Code.KEY_REVOKED, "The gateway key was revoked or has expired.")
 
     # ---- the end
 
@@ -311,13 +299,23 @@ class Tunnel(asyncio.Protocol):
         return _COMPLETED if self._asked.closed or self._answered.closed else otherwise
 
     def _refuse(self, outcome: Outcome, status: int, code: Code, what: str) -> None:
-        """The provider could not be had: our own error, as nothing was agreed yet."""
+        """End what the provider does not complete."""
         title = self.call.target.provider.title
-        self._tell(outcome, status, code, f"{title} {what}. Weighbridge call {self.call.id}.")
+        self.stop(outcome, status, code, f"{title} {what}. Weighbridge call {self.call.id}.")
+
+    def stop(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
+        """Our error if the provider has not answered yet, else a visible cut."""
+        if self._progress.first_byte_at:
+            self._end(outcome)
+        else:
+            self._tell(outcome, status, code, message)
+
+    def cut(self, outcome: Outcome) -> None:
+        self._end(outcome)
 
     def _tell(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
         """Answer the app's request with our own error."""
-        if self._over:
+        if self.over:
             return
         self._progress.status = status
         body = error_body(self.call.target.wire, status, code, message)
@@ -326,10 +324,10 @@ class Tunnel(asyncio.Protocol):
 
     def _end(self, outcome: Outcome) -> None:
         """Record it, once, and let go of both sides."""
-        if self._over:
+        if self.over:
             return
-        self._over = True
-        gear = self._gear
+        self.over = True
+        gear = self.gear
         gear.live.discard(self)
         self._early.clear()
         self._progress.finished_at = gear.clock()
@@ -368,4 +366,4 @@ class Tunnel(asyncio.Protocol):
         try:
             reader.event(b"", message)
         except Exception as error:  # a tap only looks on
-            self._gear.defect(error)
+            self.gear.defect(error)
