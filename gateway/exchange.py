@@ -8,7 +8,6 @@ bytes to the app.
 from __future__ import annotations
 
 import asyncio
-from types import TracebackType
 from typing import Final, Self
 
 from gateway.admission import Waiting
@@ -97,17 +96,12 @@ class Exchange:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if not self.ticket.issued and not self._drain_until:
             if isinstance(error, Exception):
                 self.gear.defect(error)
-            self._fail(
-                Outcome.CANCELLED
-                if error is None or isinstance(error, asyncio.CancelledError)
-                else Outcome.GATEWAY_ERROR
-            )
+            left = error is None or isinstance(error, asyncio.CancelledError)
+            self._fail(_CANCELLED if left else Outcome.GATEWAY_ERROR)
 
     def dispatch(self, held: bytes, waiting: Waiting | None = None) -> Steps:
         """Put the call on record as opened and send it, once ``waiting`` (if given) has decided that it may go.
@@ -287,21 +281,23 @@ class Exchange:
         """Write what this read brought of an answer that is not whole yet, unless it is held back."""
         if self.over:
             return
-        if self._hold is not None:
-            self._hold.pieces.append(body)
-            if self.progress.response_bytes <= HOLD_BYTES:
-                return
-            body = self._unhold()
-        self._write(connection, body)
-        if connection.paused and not self._blocked_since:
-            connection.resume()
+        try:
+            if self._hold is not None:
+                self._hold.pieces.append(body)
+                if self.progress.response_bytes <= HOLD_BYTES:
+                    return
+                body = self._unhold()
+            self._write(connection, body)
+            if connection.paused and not self._blocked_since:
+                connection.resume()
+        except Exception as error:  # what calls back when the record is safe would only log it
+            stumbled(self, error)
 
     def _write(self, connection: Connection, body: bytes) -> None:
         if not self.head_sent:
+            extra = self._extra_headers()
+            head = response_head(connection.head, self.framing, extra, close=self.close_client)
             self.head_sent = True
-            head = response_head(
-                connection.head, self.framing, self._extra_headers(), close=self.close_client
-            )
             self.client.write(head + body)
         elif body:
             self.client.write(body)
@@ -332,13 +328,16 @@ class Exchange:
 
     def _end(self, connection: Connection, body: bytes) -> None:
         self.over = True
-        self._write(connection, body)
-        self.gear.live.discard(self)
-        self.connection = None
-        unread_upload = not self.call.whole and not connection.keep
-        close = self.close_client or unread_upload or connection.junk
-        connection.release()
-        self.client.end(close=close)
+        try:
+            self._write(connection, body)
+            self.gear.live.discard(self)
+            unread_upload = not self.call.whole and not connection.keep
+            close = self.close_client or unread_upload or connection.junk
+            connection.release()
+            self.connection = None
+            self.client.end(close=close)
+        except Exception as error:  # as in _deliver
+            stumbled(self, error)
 
     def _break_off(self) -> None:
         """A defect of ours kept the end of a whole answer from being written."""
@@ -369,9 +368,8 @@ class Exchange:
             rest = self.filter.end()
             self.client.write(chunk(rest) if self.framing is Framing.CHUNKED else rest)
         if error is not None:
-            self._give_up(
-                Outcome.PROTOCOL_ERROR, 502, Code.PROTOCOL_ERROR, "answered with something that is not HTTP"
-            )
+            what = "answered with something that is not HTTP"
+            self._give_up(Outcome.PROTOCOL_ERROR, 502, Code.PROTOCOL_ERROR, what)
         elif self.progress.first_byte_at or connection.status:
             self._give_up(Outcome.TRUNCATED, 502, Code.RESET, "cut its answer short")
         elif self.call.whole and self.progress.attempts == 1 and connection.was_stale:
@@ -426,9 +424,8 @@ class Exchange:
     def shut_down(self) -> None:
         """The drain time is over."""
         if not self.over:
-            self._give_up(
-                Outcome.SHUTDOWN, 503, Code.SHUTTING_DOWN, "was interrupted: the gateway is shutting down"
-            )
+            what = "was interrupted: the gateway is shutting down"
+            self._give_up(Outcome.SHUTDOWN, 503, Code.SHUTTING_DOWN, what)
 
     def revoke(self) -> None:
         """The key it was made with is no longer good: it ends here, and what it took is billed."""

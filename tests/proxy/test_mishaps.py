@@ -1,4 +1,5 @@
-"""A defect of ours on the way to the provider ends that call at once: one record, nothing reserved, and the app is told."""
+"""A defect of ours on the way to the provider, or back, ends that call at once: one record, nothing reserved, and the
+app is told."""
 
 from __future__ import annotations
 
@@ -7,10 +8,11 @@ from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
 import pytest
-from rig.bodies import openai_chat
+from rig.bodies import openai_chat, openai_events
 from rig.client import Answer, RawClient, call
 from rig.core import Core, LaneKind
-from rig.script import fin, hang, reply, steps
+from rig.http11 import chunk
+from rig.script import Script, fin, hang, raw, reply, sse, steps, wait
 from rig.upstream import ScriptedUpstream
 
 from gateway.exchange import Exchange
@@ -29,6 +31,7 @@ WEBSOCKET = (
     b"GET /openai/v1/realtime?model=gpt-realtime HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\n"
     b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 WATCHED = Budget(id="b", name="watched", limit=10**9)
 HARD = Budget(id="b", name="watched", limit=10**9, mode=Mode.HARD)
 """Nobody lends on it here: each call waits for the word that the database is not there, and then goes."""
@@ -272,3 +275,101 @@ async def test_a_websocket_that_does_not_come_to_its_provider(
     await core.turn()
     assert not core.pool._open
     assert not core.lane.connections
+
+
+# ---- on the way back, where the last bytes waited until the record was safe
+
+
+async def waiting_for_the_disk(
+    core: Core, client: RawClient, answer: Script, upstream: ScriptedUpstream
+) -> None:
+    """Make a call whose record is there, while its last bytes wait."""
+    core.ledger.waiter = asyncio.get_running_loop().create_future()
+    upstream.play(answer)
+    client.request("POST", CHAT, json=ASK)
+    await core.record()
+    await core.turn()
+    assert core.live
+
+
+async def answered(core: Core) -> None:
+    """Its one record stands, nothing is left of it, and the defect was counted, once."""
+    await core.turn()
+    assert [record.outcome for record in core.records] == [Outcome.COMPLETED]
+    assert [str(defect) for defect in core.defects] == ["a defect"]
+    core.defects.clear()
+    assert not core.live
+    assert core.admission.holding == 0
+    assert not core.pool._open
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_the_end_of_an_answer_breaks(
+    core: Core, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, streamed: bool
+) -> None:
+    client = await RawClient.open(core.port)
+    answer = sse(openai_events()) if streamed else reply(json=openai_chat())
+    await waiting_for_the_disk(core, client, answer, upstream)
+    received = bytes(client.received)
+    monkeypatch.setattr(Exchange, "_write", breaks)
+    core.ledger.waiter.set_result(None)
+    await client.closed()
+    assert client.received == received
+    await answered(core)
+
+
+async def test_what_breaks_behind_the_last_byte_takes_nothing_back(
+    core: Core, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await RawClient.open(core.port)
+    await waiting_for_the_disk(core, client, reply(json=openai_chat()), upstream)
+    monkeypatch.setattr(Connection, "release", breaks)
+    core.ledger.waiter.set_result(None)
+    assert (await client.answer()).json() == openai_chat()
+    await client.closed()
+    await answered(core)
+
+
+@pytest.mark.parametrize("begun", [False, True])
+async def test_the_last_word_of_a_stream_breaks(
+    core: Core, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, begun: bool
+) -> None:
+    """It may come long before the end of the answer; where nothing was sent yet, the app is told."""
+    first, *others = openai_events()
+    go = asyncio.Event()
+    opening = STREAM_HEAD + chunk(first)
+    rest = b"".join([chunk(event) for event in others])
+    upstream.play(
+        steps(raw(opening), wait(go), raw(rest), hang()) if begun else steps(raw(opening + rest), hang())
+    )
+    core.ledger.waiter = asyncio.get_running_loop().create_future()
+    client = await RawClient.open(core.port)
+    client.request("POST", CHAT, json={**ASK, "stream": True})
+    if begun:
+        await client.until(first)
+        go.set()
+    await core.record()
+    await core.turn()
+    monkeypatch.setattr(Exchange, "_write", breaks)
+    core.ledger.waiter.set_result(None)
+    if begun:
+        await client.closed()
+        assert client.received.endswith(first + b"\r\n")
+    else:
+        is_told(await client.answer())
+    await answered(core)
+
+
+async def test_the_end_of_an_answer_breaks_once_its_tokens_are_counted(
+    upstream: ScriptedUpstream, lane: LaneKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.exchange.response_head", breaks)
+    async with Core(upstream.base, lane, counts=True, budgets=[WATCHED]) as core:
+        unreported = {name: value for name, value in openai_chat().items() if name != "usage"}
+        upstream.play(reply(json=unreported))
+        client = await RawClient.open(core.port)
+        client.request("POST", CHAT, json=ASK)
+        await client.closed()
+        assert client.received == b""
+        assert core.records[0].cost.status is CostStatus.ESTIMATED
+        await answered(core)
