@@ -417,9 +417,15 @@ async def test_a_key_may_make_so_many_calls_a_minute(
     "limits", [{"calls_per_minute": 1}, {"concurrent": 1}, {"tokens_per_minute": 20_000}]
 )
 async def test_polls_and_listings_use_up_no_limit_of_a_key(
-    upstream: ScriptedUpstream, lane: LaneKind, tmp_path: Path, limits: dict[str, int]
+    upstream: ScriptedUpstream,
+    lane: LaneKind,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limits: dict[str, int],
 ) -> None:
     """Neither do they need what is left of one, nor do they leave less of it."""
+    now = 1_763_700_010 * 10**9
+    monkeypatch.setattr("gateway.proxy.time.time_ns", lambda: now)  # no minute ends in between
     gate = asyncio.Semaphore(0)
     polled = reply(json={"object": "response", "status": "in_progress", "id": "resp_1"})
     upstream.default = polled
