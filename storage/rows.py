@@ -85,8 +85,8 @@ USAGE_COLUMNS = {
     "cache_write_1h": "cache_write_1h_tokens",
     "reasoning": "reasoning_tokens",
     "input_audio": "input_audio_tokens",
-    "cache_audio_read": "cache_audio_read_tokens",
     "output_audio": "output_audio_tokens",
+    "cache_audio_read": "cache_audio_read_tokens",
     "input_image": "input_image_tokens",
     "cache_image_read": "cache_image_read_tokens",
     "output_image": "output_image_tokens",
@@ -131,11 +131,10 @@ RARE = (
     *("attempt_reason", "route_policy", "route_reason", "route_confidence_ppm"),
     *("baseline_model", "experiment", "variant", "baseline_nano"),
     *("error_type", "error_code"),
-    *list(USAGE_COLUMNS.values())[6:],
-    *("trace_state", "link_trace_id", "link_span_id"),
+    *list(USAGE_COLUMNS.values())[8:],
+    *TRACE_COLUMNS.values(),
 )
-"""Columns that most rows leave empty. They come last, so that a row can be written without them: in the standard
-library's SQLite driver an empty value costs three times as much as a number."""
+"""Columns that many rows leave empty. They come last, so that a row can be written without those it leaves empty."""
 
 
 def _common(columns: dict[str, str]) -> dict[str, str]:
@@ -165,7 +164,6 @@ COMMON_COLUMNS: tuple[str, ...] = (
     *_common(ANSWER_COLUMNS).values(),
     *_common(USAGE_COLUMNS).values(),
     *_common(COST_COLUMNS).values(),
-    *_common(TRACE_COLUMNS).values(),
 )
 COLUMNS: tuple[str, ...] = (
     *COMMON_COLUMNS,
@@ -175,8 +173,9 @@ COLUMNS: tuple[str, ...] = (
     *_rare(ROUTE_COLUMNS).values(),
     *_rare(ANSWER_COLUMNS).values(),
     *_rare(USAGE_COLUMNS).values(),
-    *_rare(TRACE_COLUMNS).values(),
+    *TRACE_COLUMNS.values(),
 )
+RARE_COLUMNS = COLUMNS[len(COMMON_COLUMNS) :]
 
 LATER_COLUMNS: tuple[str, ...] = (
     "repriced_nano",
@@ -187,7 +186,7 @@ LATER_COLUMNS: tuple[str, ...] = (
 """Columns that are empty when a row is written and filled by jobs."""
 
 Row = tuple[Any, ...]
-NOTHING_RARE: Row = (None,) * (len(COLUMNS) - len(COMMON_COLUMNS))
+NOTHING_RARE: Row = (None,) * len(RARE_COLUMNS)
 
 # One call in C takes all fields of a part.
 _who: Callable[[Who], Row] = operator.attrgetter(*_common(WHO_COLUMNS))
@@ -203,8 +202,7 @@ _rare_answer: Callable[[Answer], Row] = operator.attrgetter(*_rare(ANSWER_COLUMN
 _rare_usage: Callable[[Usage], Row] = operator.attrgetter(*_rare(USAGE_COLUMNS))
 _NO_USAGE = (None,) * len(_common(USAGE_COLUMNS))
 _NO_RARE_USAGE = (None,) * len(_rare(USAGE_COLUMNS))
-_NO_TRACE = (None,) * len(_common(TRACE_COLUMNS))
-_NO_RARE_TRACE = (None,) * len(_rare(TRACE_COLUMNS))
+_NO_TRACE = (None,) * len(TRACE_COLUMNS)
 _json = msgspec.json.Encoder().encode
 
 
@@ -297,14 +295,13 @@ def row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
         *answer,
         *(_NO_USAGE if usage is None else _usage(usage)),
         *_cost(cost),
-        *(_NO_TRACE if trace is None else _trace(trace)),
         _json(_also(record)).decode() if record.also else None,
         record.baseline_nano,
         *_rare_who(who),
         *_rare_route(record.route),
         *rare_answer,
         *(_NO_RARE_USAGE if usage is None else _rare_usage(usage)),
-        *(_NO_RARE_TRACE if trace is None else _rare_trace(trace)),
+        *(_NO_TRACE if trace is None else _trace(trace)),
     )
 
 
@@ -340,11 +337,6 @@ def _trace(trace: Trace) -> Row:
         f"{trace.client_span_id:016x}",
         f"{parent:016x}" if parent else None,
         trace.sampled,
-    )
-
-
-def _rare_trace(trace: Trace) -> Row:
-    return (
         trace.state,
         f"{trace.link_trace_id:032x}" if trace.link_trace_id else None,
         f"{trace.link_span_id:016x}" if trace.link_span_id else None,

@@ -6,13 +6,12 @@ import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from itertools import chain, groupby
 from pathlib import Path
 
 from storage.address import Address
 from storage.mend import encode_anyhow, storable
 from storage.privacy.erased import Erased
-from storage.rows import COLUMNS, COMMON_COLUMNS, NOTHING_RARE, Row, RowError, as_text, rows_of
+from storage.rows import Row, RowError, as_text, rows_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
 from storage.sqlite_file import connect
 from storage.targets.contract import (
@@ -24,25 +23,9 @@ from storage.targets.contract import (
     SchemaBehind,
     SchemaTooNew,
 )
+from storage.targets.sqlite_rows import insert
 from telemetry.record import CallRecord
 
-AT_ONCE = 16
-"""Rows of one statement. Each statement lets go of Python's lock and takes it again, in turn with the loop that serves
-calls. Sixteen short rows have fewer parameters (976) than any SQLite allows (999), and more win nothing."""
-
-
-def _insert_of(columns: Sequence[str], rows: int = 1) -> str:
-    values = f"({', '.join('?' * len(columns))})"
-    return (
-        f"INSERT INTO {TABLE} ({', '.join(columns)}) VALUES {', '.join([values] * rows)}"
-        " ON CONFLICT (id) DO NOTHING"
-    )
-
-
-_INSERT = _insert_of(COLUMNS)
-_INSERT_COMMON = _insert_of(COMMON_COLUMNS)
-_INSERT_SOME_COMMON = _insert_of(COMMON_COLUMNS, AT_ONCE)
-_COMMON = len(COMMON_COLUMNS)
 _BURY = f"INSERT INTO {DEAD_TABLE} (id, buried_at, reason, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _ASK_AT_ONCE = 500
 
@@ -147,7 +130,7 @@ class SqliteTarget:
     ) -> Sequence[CallRecord]:
         """Insert, and say which were new. The write lock is held, so what is not there now will not appear."""
         db.execute("SAVEPOINT batch")
-        if _insert(db, rows) == len(rows):
+        if insert(db, rows) == len(rows):
             return records
         db.execute("ROLLBACK TO batch")
         known: set[str] = set()
@@ -159,7 +142,7 @@ class SqliteTarget:
         for index, record in enumerate(records):
             if record.id not in known:
                 fresh.setdefault(record.id, index)
-        _insert(db, [rows[index] for index in fresh.values()])
+        insert(db, [rows[index] for index in fresh.values()])
         return [records[index] for index in fresh.values()]
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
@@ -204,28 +187,6 @@ class SqliteTarget:
         if self._db is not None:
             self._db.close()
             self._db = None
-
-
-def _insert(db: sqlite3.Connection, rows: list[Row]) -> int:
-    """Insert in order, runs of rows without rare values by the shorter statement; returns how many were new."""
-    count = 0
-    for common, run in groupby(rows, _is_common):
-        if common:
-            count += _insert_common(db, [row[:_COMMON] for row in run])
-        else:
-            count += db.executemany(_INSERT, list(run)).rowcount
-    return count
-
-
-def _insert_common(db: sqlite3.Connection, rows: list[Row]) -> int:
-    whole = len(rows) - len(rows) % AT_ONCE
-    parts = (rows[at : at + AT_ONCE] for at in range(0, whole, AT_ONCE))
-    count = sum(db.execute(_INSERT_SOME_COMMON, [*chain.from_iterable(part)]).rowcount for part in parts)
-    return count + (db.executemany(_INSERT_COMMON, rows[whole:]).rowcount if whole < len(rows) else 0)
-
-
-def _is_common(row: Row) -> bool:
-    return row[_COMMON:] == NOTHING_RARE
 
 
 def _version(db: sqlite3.Connection) -> str | None:

@@ -7,16 +7,29 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rig.ledger import call_id, record
 
+from pricing.usage import Usage
 from storage.address import parse
-from storage.rows import COMMON_COLUMNS
+from storage.rows import COLUMNS, COMMON_COLUMNS, as_text, row
 from storage.targets.contract import RowRefused
-from storage.targets.sqlite import AT_ONCE, SqliteTarget
+from storage.targets.sqlite import SqliteTarget
+from storage.targets.sqlite_rows import MOST_PARAMETERS
 
-
-def test_a_statement_has_no_more_parameters_than_any_sqlite_allows() -> None:
-    assert AT_ONCE * len(COMMON_COLUMNS) <= 999
+AT_ONCE = MOST_PARAMETERS // len(COMMON_COLUMNS)
+RARE_PARTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "who": st.sampled_from([{"agent": "a"}, {"prompt_id": "p", "prompt_version": "2"}, {"team": None}]),
+        "route": st.sampled_from([{"policy": "cheap", "reason": "r"}, {"confidence_ppm": 1, "variant": "b"}]),
+        "answer": st.sampled_from([{"error_type": "429"}, {"error_type": "500", "error_code": "x"}]),
+        "usage": st.sampled_from([None, Usage(1, 2, input_audio=0), Usage(1, citation=3, pages=4)]),
+        "trace": st.none(),
+        "baseline_nano": st.integers(0, 9),
+    },
+)
 
 
 def kept(folder: Path) -> list[str]:
@@ -39,6 +52,36 @@ def test_every_row_of_a_batch_is_there_once(target: SqliteTarget, tmp_path: Path
     more = [record(number) for number in range(count // 2, count + AT_ONCE)]
     assert target.write([*more, *more]) == AT_ONCE, "old ones and doubles among new ones"
     assert kept(tmp_path) == sorted(call_id(number) for number in range(count + AT_ONCE))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shapes")
+
+
+@given(parts=st.lists(RARE_PARTS, min_size=1, max_size=3 * AT_ONCE))
+def test_rows_of_every_shape_are_kept_as_they_are(shared: Path, parts: list[dict[str, object]]) -> None:
+    records = [record(number, **each) for number, each in enumerate(parts)]
+    target = SqliteTarget(parse(None, shared))
+    target.connect()
+    assert target.write(records) == len(records)
+    found = rows_in(shared)
+    target._connected().execute("DELETE FROM model_requests")
+    target.close()
+    assert found == [row(one, as_text) for one in records]
+
+
+def rows_in(folder: Path) -> list[tuple[object, ...]]:
+    with contextlib.closing(sqlite3.connect(parse(None, folder).dsn)) as db:
+        return db.execute(f"SELECT {', '.join(COLUMNS)} FROM model_requests ORDER BY id").fetchall()
+
+
+def test_alike_rows_keep_their_order(target: SqliteTarget, tmp_path: Path) -> None:
+    records = [record(number, trace=None) for number in (5, 3, *range(10, 10 + 2 * AT_ONCE), 4)]
+    target.write(records)
+    with contextlib.closing(sqlite3.connect(parse(None, tmp_path).dsn)) as db:
+        found = [one for (one,) in db.execute("SELECT id FROM model_requests ORDER BY seq")]
+    assert found == [one.id for one in records]
 
 
 def test_a_row_that_is_refused_takes_its_batch_back(target: SqliteTarget, tmp_path: Path) -> None:
