@@ -85,6 +85,7 @@ class Exchange:
         """Nothing that happens from now on changes how it ends."""
         self._hold: Hold | None = None
         self._idle_since = 0.0
+        """When the app began to read again."""
         self._blocked_since = 0.0
         self._drain_until = 0.0
         """The app has gone; until then the answer is read on."""
@@ -212,34 +213,44 @@ class Exchange:
     def upstream_read(self, connection: Connection, data: bytes) -> None:
         if self.over:
             return
-        now = self.gear.clock()
-        progress = self.progress
-        progress.last_read_at = self._idle_since = now
-        if not connection.status:
+        progress, tap, pieces = self.progress, self.tap, connection.pieces
+        progress.last_read_at = self.gear.clock()
+        if (
+            len(pieces) == 1
+            and self.head_sent
+            and tap is not None
+            and not (connection.complete or connection.paused)
+            and self.framing is _RAW
+            and tap.later(pieces[0])
+        ):  # the next token of a stream: most reads are
+            progress.response_bytes += len(pieces[0])
+            self.client.write(data)
             return
         rest = data
         if not progress.first_byte_at:
-            progress.first_byte_at = now
+            if not connection.status:
+                return
+            progress.first_byte_at = progress.last_read_at
             rest = connection.raw[connection.body_at :]
             connection.raw = b""
             self._start_answer(connection)
             if self.over:
                 return
-        tap = self.tap
-        pieces = connection.pieces
+            tap = self.tap
+        said = False
         if pieces:
+            piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            progress.response_bytes += len(piece)
             if not progress.first_chunk_at:
-                progress.first_chunk_at = now
-            for piece in pieces:
-                progress.response_bytes += len(piece)
-                if tap is not None:
-                    tap.feed(piece)
+                progress.first_chunk_at = progress.last_read_at
+            if tap is not None:
+                said = tap.feed(piece)
         body = (
             rest if self.framing is _RAW else framed(self.framing, pieces, connection.complete, self.filter)
         )
         if connection.complete:
             self._finish(connection, body)
-        elif tap is not None and tap.finished:
+        elif said and tap is not None:
             waiter = self.ticket.issue(_ended(connection), tap, with_cost=not self.head_sent)
             if waiter is not None and not waiter.done():
                 connection.pause()
@@ -247,7 +258,7 @@ class Exchange:
             else:
                 self._deliver(connection, body)
         elif self.head_sent and not connection.paused:
-            if body:  # in the middle of a stream: most reads are
+            if body:
                 self.client.write(body)
         else:
             self._deliver(connection, body)
@@ -411,7 +422,8 @@ class Exchange:
         if self._drain_until and now > self._drain_until:
             self._fail(_CANCELLED)
             return
-        verdict = overdue(self.progress, self.deadlines, self._blocked_since, self._idle_since, now)
+        idle_since = max(self.progress.last_read_at, self._idle_since)
+        verdict = overdue(self.progress, self.deadlines, self._blocked_since, idle_since, now)
         if verdict is None:
             return
         outcome, what = verdict

@@ -60,11 +60,13 @@ class Connection(asyncio.Protocol):
         "_head_only",
         "_parser",
         "_skip_heads",
+        "_whole",
         "body_at",
         "complete",
         "head",
         "junk",
         "keep",
+        "on_body",
         "origin",
         "paused",
         "pieces",
@@ -85,6 +87,10 @@ class Connection(asyncio.Protocol):
         self.receiver: Receiver | None = None
         self.served = 0
         """Answers this connection has completed before the current one."""
+        self.pieces: list[bytes] = []
+        """De-chunked body bytes of this read."""
+        self.on_body = self.pieces.append
+        """What the parser calls for each of them: no function of ours stands in between."""
         self._parser = httptools.HttpResponseParser(self)
         self._head_only = False
         self.paused = False
@@ -95,8 +101,7 @@ class Connection(asyncio.Protocol):
         self.status = 0
         """0 until the response head is complete."""
         self.head = _NO_HEAD
-        self.pieces: list[bytes] = []
-        """De-chunked body bytes of this read."""
+        self.pieces.clear()
         self.raw = b""
         """Bytes read while the response head was incomplete."""
         self.body_at = -1
@@ -104,6 +109,8 @@ class Connection(asyncio.Protocol):
         self.until_close = False
         """The body ends where the connection does."""
         self.complete = False
+        self._whole = 0
+        """How many pieces of this read belong to the answer, once it is complete."""
         self.keep = False
         self.junk = False
         """The provider sent more than its answer: nobody must read on from there."""
@@ -171,10 +178,11 @@ class Connection(asyncio.Protocol):
         if receiver is None:  # bytes nobody asked for: the connection cannot be trusted again
             self.abort()
             return
-        self.pieces.clear()
         reading_head = self.body_at < 0
         if reading_head:
             self.raw = self.raw + data if self.raw else data.lstrip(b"\r\n")
+        else:
+            self.pieces.clear()
         broken: httptools.HttpParserError | None = None
         try:
             self._parser.feed_data(data)
@@ -183,14 +191,31 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError as error:
             if not (self.complete and self.junk):
                 broken = error
-        if reading_head and not self.status and len(self.raw) > HEAD_BYTES:
-            broken = httptools.HttpParserError("the head has no end")
-        elif reading_head and self.status and not self._read_head():
-            broken = httptools.HttpParserError("the head's lines do not end in CRLF")
-        if broken is None or self.status:  # what was good before it broke still goes to the app
+        if self.complete:
+            del self.pieces[self._whole :]
+            self._whole = 0
+        if reading_head:
+            broken = self._head_trouble() or broken
+        if broken is not None:
+            self._break_off(receiver, data, broken)
+        else:
             receiver.upstream_read(self, data)
-        if broken is not None and self.receiver is receiver:
+
+    def _break_off(self, receiver: Receiver, data: bytes, broken: httptools.HttpParserError) -> None:
+        """What was good before it broke still goes to the app."""
+        if self.status:
+            receiver.upstream_read(self, data)
+        if self.receiver is receiver:
             receiver.upstream_broken(self, broken)
+
+    def _head_trouble(self) -> httptools.HttpParserError | None:
+        if self.status:
+            return (
+                None
+                if self._read_head()
+                else httptools.HttpParserError("the head's lines do not end in CRLF")
+            )
+        return httptools.HttpParserError("the head has no end") if len(self.raw) > HEAD_BYTES else None
 
     def _read_head(self) -> bool:
         """The head is whole: find its end and see how the body is delimited. False if the end is not to be found."""
@@ -250,15 +275,12 @@ class Connection(asyncio.Protocol):
         if self._head_only:
             self.complete = True
 
-    def on_body(self, body: bytes) -> None:
-        if not self.complete:
-            self.pieces.append(body)
-
     def on_message_complete(self) -> None:
         if self.status == 0:
             self._skip_heads += 1
-        else:
+        elif not self.complete:
             self.complete = True
+            self._whole = len(self.pieces)
 
 
 class Pool:

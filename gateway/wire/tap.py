@@ -23,6 +23,10 @@ from gateway.wire.text import Text
 
 MOST_ERRORS = 16
 """After so many failures a tap stops looking."""
+MOST_WAITING = 24
+SHORT = 1024
+"""So many pieces, of so many bytes each, wait at most: looking at them together costs a fraction."""
+_EVENT_END = b"\n\n"
 
 
 class TapLimits(msgspec.Struct, frozen=True):
@@ -95,10 +99,13 @@ class Tap:
         "_call",
         "_dropped",
         "_frames",
+        "_last",
         "_limits",
         "_reader",
+        "_skims",
         "_take",
         "_text",
+        "_waiting",
         "_wire",
         "blind",
         "errors",
@@ -123,6 +130,11 @@ class Tap:
         self._frames: Frames = _UNREAD
         self._dropped = 0
         self._take = _UNREAD.feed
+        self._skims = b""
+        """What the last event of this stream contains; empty: every piece is read as it passes."""
+        self._last = b""
+        """The same, while what has been read ends with an event."""
+        self._waiting: list[bytes] = []
         room = 0 if limits.keep_text else limits.sample
         self.sample = Sample(wire, call, content_type, content_encoding, room)
         try:
@@ -144,6 +156,8 @@ class Tap:
                 return
             if inflate is not None:
                 self._take = inflate.feed
+        elif self._frames.__class__ is SseFrames:
+            self._skims = self._wire.last_event
 
     @property
     def finished(self) -> bool:
@@ -170,8 +184,27 @@ class Tap:
         """Some of the text was beyond the cap."""
         return self._text is not None and self._text.cut
 
-    def feed(self, data: bytes) -> None:
-        """Raises nothing."""
+    def later(self, data: bytes) -> bool:
+        """Leave whole events that are not the last for later, if that may be; whether it may. Raises nothing."""
+        last = self._last
+        if not last or len(data) > SHORT or not data.endswith(_EVENT_END) or data.rfind(last) >= 0:
+            return False
+        self._waiting.append(data)
+        if len(self._waiting) >= MOST_WAITING:
+            self._catch_up()
+        return True
+
+    def _catch_up(self) -> None:
+        data = b"".join(self._waiting)
+        self._waiting.clear()
+        self.feed(data)
+
+    def feed(self, data: bytes) -> bool:
+        """The next part of the body; whether the answer's own terminal event has been seen. Raises nothing."""
+        if self._waiting:
+            self._catch_up()
+        if self._skims:
+            self._last = self._skims if data.endswith(_EVENT_END) else b""
         sample = self.sample
         if sample.room > 0:
             piece = data[: sample.room]
@@ -186,9 +219,13 @@ class Tap:
             self._fail(Blind.ENCODING)
         except Exception:  # noqa: BLE001
             self._fail(Blind.ERRORS)
+        reader = self._reader
+        return reader is not None and reader.finished
 
     def end(self) -> None:
         """The body is over, complete or not. Raises nothing; a second call does nothing."""
+        if self._waiting:
+            self._catch_up()
         self._take = _UNREAD.feed
         frames = self._frames
         try:
