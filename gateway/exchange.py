@@ -17,7 +17,7 @@ from gateway.draining import GONE
 from gateway.errors import Code, Refusal, error_body
 from gateway.gear import Client, Deadlines, Gear
 from gateway.holding import HOLD_BYTES, Hold
-from gateway.looking_on import hides_usage, is_streamed, tap_of
+from gateway.looking_on import hides_usage, is_streamed, look, tap_of
 from gateway.mishap import attended, stumbled
 from gateway.reaching import reached
 from gateway.recording import opening_record
@@ -237,14 +237,7 @@ class Exchange:
             if self.over:
                 return
             tap = self.tap
-        said = False
-        if pieces:
-            piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-            progress.response_bytes += len(piece)
-            if not progress.first_chunk_at:
-                progress.first_chunk_at = progress.last_read_at
-            if tap is not None:
-                said = tap.feed(piece)
+        said = bool(pieces) and look(pieces, connection.complete, progress, tap)
         body = (
             rest if self.framing is _RAW else framed(self.framing, pieces, connection.complete, self.filter)
         )

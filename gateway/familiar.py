@@ -26,8 +26,8 @@ class Familiar(msgspec.Struct, frozen=True, gc=False):
     after: bytes
     head: RequestHead
 
-    def again(self, raw: bytes) -> RequestHead | None:
-        """The head at the beginning of ``raw`` if it is this one with whatever length; ``None`` if it is not."""
+    def again(self, raw: bytes) -> tuple[RequestHead, int] | None:
+        """The head at the beginning of ``raw`` and where it ends, if it is this one with whatever length."""
         before = self.before
         if not raw.startswith(before):
             return None
@@ -39,7 +39,7 @@ class Familiar(msgspec.Struct, frozen=True, gc=False):
         if not digits.isdigit():
             return None
         head = self.head
-        return RequestHead(
+        found = RequestHead(
             head.method,
             head.target,
             head.scan,
@@ -50,6 +50,7 @@ class Familiar(msgspec.Struct, frozen=True, gc=False):
             head.peer,
             head.recall,
         )
+        return found, stop + len(self.after)
 
 
 def familiar(raw: bytes, end: int, head: RequestHead) -> Familiar | None:

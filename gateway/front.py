@@ -146,7 +146,8 @@ class FrontConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         state = self._state
         if state is _HEAD or state is _BODY:
-            self._read(data)
+            if self._familiar is None or self._raw or state is _BODY or not self._take_again(data):
+                self._read(data)
         elif state is _CARRIED:
             self._pending.append(data)
             self._pause()
@@ -168,6 +169,21 @@ class FrontConnection(asyncio.Protocol):
             self._exchange.client_resumed()
 
     # ---- reading a request
+
+    def _take_again(self, data: bytes) -> bool:
+        """Take a request that is here whole and differs from an earlier one in its body alone: that one was parsed."""
+        assert self._familiar is not None
+        again = self._familiar.again(data)
+        if again is None:
+            return False
+        head, body_at = again
+        if len(data) - body_at != head.content_length:
+            return False
+        self._strange = 0
+        self._whole = self._running = True
+        self._state = _CARRIED
+        self._lane.proxy.begin(head, data[body_at:], self, self._begun)
+        return True
 
     def _read(self, data: bytes) -> None:
         if self._state is _HEAD:
@@ -211,8 +227,9 @@ class FrontConnection(asyncio.Protocol):
         """Make the head of what was read; false if that ended the matter."""
         raw = self._raw
         if self._familiar is not None:
-            self._head = self._familiar.again(raw)
-            if self._head is not None:
+            again = self._familiar.again(raw)
+            if again is not None:
+                self._head = again[0]
                 self._strange = 0
                 return True
         end = raw.find(b"\r\n\r\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.call import Call
+from gateway.call import Call, Progress
 from gateway.gear import Gear
 from gateway.headers import AnswerHead
 from gateway.upstream import Connection
@@ -39,6 +39,21 @@ def tap_of(wire: Wire, call: Call, connection: Connection, gear: Gear) -> Tap:
         head.content_encoding,
         gear.tap_limits if call.capture is None else gear.capture_limits,
     )
+
+
+def look(pieces: list[bytes], complete: bool, progress: Progress, tap: Tap | None) -> bool:
+    """Count a part of the answer and let the tap see it; whether the answer's own terminal event has been seen."""
+    data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    progress.response_bytes += len(data)
+    first = not progress.first_chunk_at
+    if first:
+        progress.first_chunk_at = progress.last_read_at
+    if tap is None:
+        return False
+    if first and complete:
+        tap.whole(data)
+        return False
+    return tap.feed(data)
 
 
 def is_streamed(call: Call, head: AnswerHead) -> bool:

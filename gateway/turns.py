@@ -24,23 +24,25 @@ class Turns:
     def __init__(self, loop: asyncio.AbstractEventLoop, defect: Callable[[BaseException], None]) -> None:
         self._loop = loop
         self._defect = defect
-        self._waiting: list[tuple[Steps, Callable[[], None]]] = []
+        self._waiting: dict[Steps, Callable[[], None]] = {}
 
     def join(self, steps: Steps, broken: Callable[[], None]) -> None:
         """Take ``steps`` at the end of this turn; ``broken`` is called if a defect ends them early."""
-        self._waiting.append((steps, broken))
-        if len(self._waiting) == 1:
+        if not self._waiting:
             self._loop.call_soon(self._run)
+        self._waiting[steps] = broken
 
     def _run(self) -> None:
-        going, self._waiting = self._waiting, []
+        broken, self._waiting = self._waiting, {}
+        over, going = _OVER, list(broken)
         while going:
-            staying = []
-            for one in going:
+            staying: list[Steps] = []
+            stays = staying.append
+            for steps in going:
                 try:
-                    if next(one[0], _OVER) is not _OVER:
-                        staying.append(one)
+                    if next(steps, over) is not over:
+                        stays(steps)
                 except Exception as error:  # noqa: BLE001 (one call's defect must not end the others')
                     self._defect(error)
-                    self._loop.call_soon(one[1])  # may stumble too, and by itself
+                    self._loop.call_soon(broken[steps])  # may stumble too, and by itself
             going = staying

@@ -333,7 +333,8 @@ def round_exact(exact: list[int], size: int) -> tuple[int, list[int]]:
     total, rest = divmod(sum(exact), size)
     if rest and (rest * 2 > size or (rest * 2 == size and total & 1)):
         total += 1
-    parts = [amount // size for amount in exact]
+    new, made, read, written, other = exact
+    parts = [new // size, made // size, read // size, written // size, other // size]
     if sum(parts) != total:
         return total, share_out(total, exact, size)
     return total, parts

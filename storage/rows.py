@@ -127,10 +127,12 @@ TRACE_COLUMNS = {
 }
 
 RARE = (
-    *("agent", "parent_agent", "prompt_id", "prompt_version"),
+    *("project", "feature", "session_id", "environment", "agent", "parent_agent", "app", "key_id"),
+    *("prompt_id", "prompt_version"),
     *("attempt_reason", "route_policy", "route_reason", "route_confidence_ppm"),
     *("baseline_model", "experiment", "variant", "baseline_nano"),
     *("error_type", "error_code"),
+    *("cache_write_5m_tokens", "cache_write_1h_tokens"),
     *list(USAGE_COLUMNS.values())[8:],
     *TRACE_COLUMNS.values(),
 )
@@ -150,7 +152,6 @@ COMMON_COLUMNS: tuple[str, ...] = (
     "started_at",
     "tenant_id",
     "outcome",
-    "tags",
     "attribute_sources",
     "finish_reasons",
     "usage_source",
@@ -167,6 +168,7 @@ COMMON_COLUMNS: tuple[str, ...] = (
 )
 COLUMNS: tuple[str, ...] = (
     *COMMON_COLUMNS,
+    "tags",
     "usage_also",
     "baseline_nano",
     *_rare(WHO_COLUMNS).values(),
@@ -216,14 +218,25 @@ def started_ms(call_id: str) -> int:
     The partition key comes from here and from nowhere else: the same id always lands in the same partition,
     so that the primary key (id, started_at) is unique on the id alone.
     """
-    try:
-        if len(call_id) == 36 and call_id[8] == "-" and call_id[14] == "7":
-            return int(call_id[:8] + call_id[9:13], 16)
-    except ValueError:
-        pass
+    if len(call_id) == 36:
+        ms = _ms_of(call_id[:15])
+        if ms is not None:
+            return ms
     raise RowError("the call id is not a UUIDv7")
 
 
+@lru_cache(maxsize=1024)
+def _ms_of(beginning: str) -> int | None:
+    """Asked for more than once for each call, and calls come many to the millisecond."""
+    try:
+        if beginning[8] == "-" and beginning[14] == "7":
+            return int(beginning[:8] + beginning[9:13], 16)
+    except ValueError:
+        pass
+    return None
+
+
+@lru_cache(maxsize=1024)
 def as_datetime(ms: int) -> datetime:
     """The aware UTC time PostgreSQL takes; raises :class:`RowError` beyond the year 9999."""
     try:
@@ -232,6 +245,7 @@ def as_datetime(ms: int) -> datetime:
         raise RowError("the time within the call id is out of range") from error
 
 
+@lru_cache(maxsize=1024)
 def as_text(ms: int) -> str:
     """The same time as SQLite keeps it: ``2026-11-20 12:00:00.123000`` (UTC), which sorts as text."""
     return f"{_second(ms // 1000)}.{ms % 1000:03d}000"
@@ -261,17 +275,21 @@ def _mended_row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
 
 
 def row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
-    """The row of ``record`` in the order of :data:`COLUMNS`.
+    """The row of ``record`` in the order of :data:`COLUMNS`. (``_value_`` of an enum takes a quarter of the time of ``value``.)
 
     ``time_of`` is :func:`as_text` or :func:`as_datetime`. Raises :class:`RowError`, and ``ValueError`` for text
     that not every database takes (NUL, lone surrogates), so that both keep the same.
     """
     who, what, usage, cost, trace = record.who, record.what, record.usage, record.cost, record.trace
-    whose, answer, rare_answer = _who(who), _answer(record.answer), _rare_answer(record.answer)
+    whose, rarely = _who(who), _rare_who(who)
+    answer, rare_answer = _answer(record.answer), _rare_answer(record.answer)
     reasons = record.answer.finish_reasons
     _check(
         "".join(
-            filter(None, (*whose, who.tenant, what.model, what.path, *answer[:3], *rare_answer, *reasons))
+            filter(
+                None,
+                (*whose, *rarely, who.tenant, what.model, what.path, *answer[:3], *rare_answer, *reasons),
+            )
         )
     )
     if who.tags:
@@ -280,14 +298,13 @@ def row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
         record.id,
         time_of(started_ms(record.id)),
         who.tenant or DEFAULT_TENANT,
-        record.outcome.value,
-        _object(who.tags),
+        record.outcome._value_,
         _object(who.sources),
         _json(reasons).decode() if reasons else None,
-        record.usage_source.value,
+        record.usage_source._value_,
         record.usage_raw,
-        cost.status.value,
-        cost.source.value,
+        cost.status._value_,
+        cost.source._value_,
         *whose,
         *_what(what),
         *_route(record.route),
@@ -295,9 +312,10 @@ def row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
         *answer,
         *(_NO_USAGE if usage is None else _usage(usage)),
         *_cost(cost),
+        _object(who.tags),
         _json(_also(record)).decode() if record.also else None,
         record.baseline_nano,
-        *_rare_who(who),
+        *rarely,
         *_rare_route(record.route),
         *rare_answer,
         *(_NO_RARE_USAGE if usage is None else _rare_usage(usage)),

@@ -20,6 +20,10 @@ MOST_TOKENS = 2**31
 MOST_ANSWERS = 128
 
 
+_NO_RAW = msgspec.Raw(b"")
+"""Stands for a member that the body does not have."""
+
+
 class Asked(msgspec.Struct):
     """Members of a request body, whatever their type; nested ones are decoded only when needed."""
 
@@ -35,12 +39,14 @@ class Asked(msgspec.Struct):
     service_tier: object = None
     session_id: object = None
     prompt_cache_key: object = None
-    metadata: msgspec.Raw = msgspec.Raw(b"")
-    stream_options: msgspec.Raw = msgspec.Raw(b"")
-    conversation: msgspec.Raw = msgspec.Raw(b"")
+    metadata: msgspec.Raw = _NO_RAW
+    stream_options: msgspec.Raw = _NO_RAW
+    conversation: msgspec.Raw = _NO_RAW
 
 
 _ASKED = Shape(Asked)
+_NO_LIMITS = (None, None, None)
+_NOTHING_SAID: tuple[tuple[tuple[str, str], ...], None, None] = ((), None, None)
 _PREFIX_NAMES = frozenset(
     b"model stream max_tokens max_completion_tokens max_output_tokens n best_of".split()
     + b"user safety_identifier service_tier session_id".split()
@@ -63,26 +69,28 @@ def of_body(body: bytes, *, model: str | None = None, stream: bool | None = None
     asked = _ASKED.read(body)
     if asked is None:
         asked = _from_part(body)
-    tags, session, user = _metadata(asked.metadata)
-    limit = first_count(asked.max_completion_tokens, asked.max_output_tokens, asked.max_tokens)
+    metadata, options, talk = asked.metadata, asked.stream_options, asked.conversation
+    tags, session, user = _NOTHING_SAID if metadata is _NO_RAW else _metadata(metadata)
+    tier, named, n, best_of = asked.service_tier, asked.session_id, asked.n, asked.best_of
+    limits = asked.max_completion_tokens, asked.max_output_tokens, asked.max_tokens
     return AskFields(
         model or text(asked.model),
         asked.stream is True if stream is None else stream,
-        limit,
+        None if limits == _NO_LIMITS else first_count(*limits),
         text(asked.user) or text(asked.safety_identifier) or user,
-        text(asked.session_id) or session,
+        session if named is None else text(named) or session,
         tags,
-        text(asked.service_tier, 64),
-        _wants_usage(asked.stream_options),
-        _conversation(asked.conversation),
-        answers(asked.n, asked.best_of),
+        None if tier is None else text(tier, 64),
+        options is not _NO_RAW and _wants_usage(options),
+        None if talk is _NO_RAW else _conversation(talk),
+        1 if n is None and best_of is None else answers(n, best_of),
     )
 
 
 def first_count(*values: object) -> int | None:
     """The first value that is a sensible token limit."""
     for value in values:
-        if type(value) is int and 0 <= value <= MOST_TOKENS:
+        if value is not None and type(value) is int and 0 <= value <= MOST_TOKENS:
             return value
     return None
 

@@ -83,6 +83,8 @@ class Shape(Generic[T]):
 
 def text(value: object, limit: int = 256) -> str | None:
     """A short text that every store accepts; numbers become text; anything else is ``None``."""
+    if value is None:
+        return None
     if type(value) is str:
         if len(value) <= limit and value.isascii() and value.isprintable():
             return value or None

@@ -93,15 +93,19 @@ _UNREAD = Unread()
 
 
 class Tap:
-    """Reads one answer. ``feed`` takes de-chunked body bytes as they come, still content-encoded."""
+    """Reads one answer. ``feed`` takes de-chunked body bytes as they come, still content-encoded, or ``whole`` all of them."""
 
     __slots__ = (
         "_call",
+        "_content_encoding",
+        "_content_type",
         "_dropped",
         "_frames",
+        "_kept",
         "_last",
         "_limits",
         "_reader",
+        "_room",
         "_skims",
         "_take",
         "_text",
@@ -109,7 +113,6 @@ class Tap:
         "_wire",
         "blind",
         "errors",
-        "sample",
     )
 
     def __init__(
@@ -122,6 +125,8 @@ class Tap:
     ) -> None:
         self._wire = wire
         self._call = call
+        self._content_type = content_type
+        self._content_encoding = content_encoding
         self._limits = limits
         self.blind: Blind | None = None
         self.errors = 0
@@ -129,35 +134,50 @@ class Tap:
         self._text: Text | None = None
         self._frames: Frames = _UNREAD
         self._dropped = 0
-        self._take = _UNREAD.feed
+        self._take: Callable[[bytes], None] = self._begin
         self._skims = b""
         """What the last event of this stream contains; empty: every piece is read as it passes."""
         self._last = b""
         """The same, while what has been read ends with an event."""
         self._waiting: list[bytes] = []
-        room = 0 if limits.keep_text else limits.sample
-        self.sample = Sample(wire, call, content_type, content_encoding, room)
-        try:
-            self._open(content_type, content_encoding)
-        except Exception:  # noqa: BLE001
-            self._fail(Blind.ERRORS)
+        self._kept: list[bytes] = []
+        self._room = 0 if limits.keep_text else limits.sample
+        """Bytes of the answer that may still be kept."""
 
-    def _open(self, content_type: str, content_encoding: str) -> None:
+    def _begin(self, data: bytes) -> None:
+        """The first piece: now it takes a reader, and whatever cuts the body up for it."""
+        self._take = _UNREAD.feed
+        kind = self._content_type.partition(";")[0].strip().lower()
+        self._frames = frames = self._framing(self._read_by(), kind)
+        if self._content_encoding:
+            inflate = inflater(self._content_encoding, frames.feed)
+            self._take = frames.feed if inflate is None else inflate.feed
+        else:
+            self._take = frames.feed
+            if frames.__class__ is SseFrames:
+                self._skims = self._wire.last_event
+                self._last = self._skims if data.endswith(_EVENT_END) else b""
+        self._take(data)
+
+    def _read_by(self) -> Reader:
         self._reader = reader = self._wire.reader(self._call)
         if self._limits.keep_text:
             reader.text = self._text = Text(self._limits.keep_text)
-        self._frames = self._framing(reader, content_type.partition(";")[0].strip().lower())
-        self._take = self._frames.feed
-        if content_encoding:
-            try:
-                inflate = inflater(content_encoding, self._frames.feed)
-            except EncodingError:
-                self._fail(Blind.ENCODING)
-                return
-            if inflate is not None:
-                self._take = inflate.feed
-        elif self._frames.__class__ is SseFrames:
-            self._skims = self._wire.last_event
+        return reader
+
+    @property
+    def sample(self) -> Sample:
+        """The answer's first bytes."""
+        kept = self._kept
+        return Sample(
+            self._wire,
+            self._call,
+            self._content_type,
+            self._content_encoding,
+            self._room,
+            kept,
+            sum(map(len, kept)),
+        )
 
     @property
     def finished(self) -> bool:
@@ -172,7 +192,7 @@ class Tap:
     @property
     def sample_is_whole(self) -> bool:
         """Was the whole answer small enough to be kept?"""
-        return self.sample.room >= 0
+        return self._room >= 0
 
     @property
     def text(self) -> str:
@@ -205,12 +225,8 @@ class Tap:
             self._catch_up()
         if self._skims:
             self._last = self._skims if data.endswith(_EVENT_END) else b""
-        sample = self.sample
-        if sample.room > 0:
-            piece = data[: sample.room]
-            sample.pieces.append(piece)
-            sample.size += len(piece)
-            sample.room -= len(data)
+        if self._room > 0:
+            self._keep(data)
         try:
             self._take(data)
         except ExpansionError:
@@ -222,6 +238,31 @@ class Tap:
         reader = self._reader
         return reader is not None and reader.finished
 
+    def whole(self, body: bytes) -> None:
+        """All of a body at once. Raises nothing."""
+        limits = self._limits
+        if (
+            self._content_type not in _JSON
+            or self._content_encoding
+            or self._wire.json_stream
+            or len(body) > limits.document
+        ):
+            self.feed(body)
+            return
+        if self._room > 0:
+            self._keep(body)
+        self._take = _UNREAD.feed
+        try:
+            self._read_by()
+        except Exception:  # noqa: BLE001
+            self._fail(Blind.ERRORS)
+        else:
+            self._document(body)
+
+    def _keep(self, data: bytes) -> None:
+        self._kept.append(data[: self._room])
+        self._room -= len(data)
+
     def end(self) -> None:
         """The body is over, complete or not. Raises nothing; a second call does nothing."""
         if self._waiting:
@@ -229,6 +270,8 @@ class Tap:
         self._take = _UNREAD.feed
         frames = self._frames
         try:
+            if self._reader is None and not self.errors:  # there was no body
+                self._read_by()
             frames.end()
         except Exception:  # noqa: BLE001
             self._fail(Blind.ERRORS)
@@ -263,7 +306,7 @@ class Tap:
     def _document(self, body: bytes) -> None:
         """A whole body; one that turns out to be a stream in disguise is read as that."""
         assert self._reader is not None
-        start = body[:64].lstrip()
+        start = body if body.startswith(b"{") else body[:64].lstrip()
         frames: Frames | None = None
         if start.startswith((b"data:", b"event:")):
             frames = SseFrames(self._reader, self._event, self._limits.event)
@@ -351,6 +394,8 @@ def text_of(sample: Sample, most: int) -> tuple[str, bool]:
 
 
 _ENOUGH = 6
+_JSON = frozenset(("application/json", "application/json; charset=utf-8"))
+"""What nearly every answer that is no stream calls itself."""
 _LINES = frozenset(
     f"application/{name}"
     for name in ("x-ndjson", "ndjson", "jsonl", "jsonlines", "x-jsonlines", "stream+json", "json-seq")

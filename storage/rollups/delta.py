@@ -84,7 +84,6 @@ _decoder = msgspec.msgpack.Decoder(Delta)
 _COMMON: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "reasoning")
 _RARE: Final = tuple(name for name in TOKEN_FIELDS if name not in _COMMON)
 _rare: Callable[[Usage], tuple[int | None, ...]] = operator.attrgetter(*_RARE)
-_NOTHING_RARE: Final = (None,) * len(_RARE)
 _RARE_PLACES: Final = tuple(PLACE[TOKEN_FIELDS[name]] for name in _RARE)
 _CALLS, _STREAMS, _HITS = PLACE["calls"], PLACE["streams"], PLACE["cache_hits"]
 _INPUT, _OUTPUT, _READ, _WRITE, _REASONING = (
@@ -188,7 +187,7 @@ def _add(group: _Group, record: CallRecord) -> None:
         if usage.reasoning:
             sums[_REASONING] += usage.reasoning
         rare = _rare(usage)
-        if rare != _NOTHING_RARE:
+        if any(rare):
             for place, count in zip(_RARE_PLACES, rare, strict=True):
                 sums[place] += count or 0
     total = cost.total

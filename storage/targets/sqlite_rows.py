@@ -14,12 +14,14 @@ from functools import lru_cache
 from itertools import chain, compress
 from typing import Final
 
-from storage.rows import COMMON_COLUMNS, NOTHING_RARE, RARE_COLUMNS, Row
+from storage.rows import COLUMNS, COMMON_COLUMNS, NOTHING_RARE, RARE_COLUMNS, Row
 from storage.schema import TABLE
 
 MOST_PARAMETERS: Final = 999
 """Of one statement, in any SQLite."""
 _COMMON: Final = len(COMMON_COLUMNS)
+FEW: Final = MOST_PARAMETERS // len(COLUMNS)
+"""Fewer rows than one statement takes of any shape go in one by one."""
 
 Shape = tuple[bool, ...]
 """Which of :data:`storage.rows.RARE_COLUMNS` are filled; empty: none."""
@@ -48,18 +50,26 @@ _statements = lru_cache(maxsize=64)(_Statements)
 
 
 def insert(db: sqlite3.Connection, rows: Sequence[Row]) -> int:
-    """Insert within the transaction that is open; returns how many were new. Rows of one shape keep their order."""
+    """Insert within the transaction that is open; returns how many were new.
+
+    A few rows keep their order; of more, those of one shape do.
+    """
+    if len(rows) < FEW:
+        short = [_short(row) for row in rows]
+        return sum(db.execute(_statements(shape).one, row).rowcount for shape, row in short)
     by_shape: dict[Shape, list[Row]] = {}
     for row in rows:
-        rare = row[_COMMON:]
-        if rare == NOTHING_RARE:
-            shape: Shape = ()
-            short = row[:_COMMON]
-        else:
-            shape = tuple([value is not None for value in rare])
-            short = (*row[:_COMMON], *compress(rare, shape))
-        by_shape.setdefault(shape, []).append(short)
+        shape, filled = _short(row)
+        by_shape.setdefault(shape, []).append(filled)
     return sum(_insert_alike(db, _statements(shape), alike) for shape, alike in by_shape.items())
+
+
+def _short(row: Row) -> tuple[Shape, Row]:
+    rare = row[_COMMON:]
+    if rare == NOTHING_RARE:
+        return (), row[:_COMMON]
+    shape = tuple([value is not None for value in rare])
+    return shape, (*row[:_COMMON], *compress(rare, shape))
 
 
 def _insert_alike(db: sqlite3.Connection, statements: _Statements, rows: list[Row]) -> int:

@@ -56,8 +56,11 @@ def test_only_the_length_may_differ(
     lines: list[bytes], at: int, spelling: bytes, first: int, second: int, body: bytes
 ) -> None:
     known = remembered(request(lines, at, spelling, b"%d" % first))
-    again = known.again(request(lines, at, spelling, b"%d" % second) + body)
-    assert again is not None
+    raw = request(lines, at, spelling, b"%d" % second)
+    found = known.again(raw + body)
+    assert found is not None
+    again, body_at = found
+    assert body_at == len(raw)
     assert again.content_length == second
     assert again.scan.forward == known.head.scan.forward
     assert again.recall is known.head.recall is not None
