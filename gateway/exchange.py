@@ -113,6 +113,7 @@ class Exchange:
         if held:
             self._backlog.append(chunk(held) if self.call.chunked else held)
         if waiting is None:
+            yield
             self._open()
             yield
             self._attempt()

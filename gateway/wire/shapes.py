@@ -86,7 +86,7 @@ def text(value: object, limit: int = 256) -> str | None:
     if value is None:
         return None
     if type(value) is str:
-        if len(value) <= limit and value.isascii() and value.isprintable():
+        if value.isprintable() and len(value) <= limit:  # neither NUL nor a lone surrogate is
             return value or None
         short = value[:limit]
         if not short.isascii() or "\x00" in short:
