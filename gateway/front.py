@@ -397,7 +397,11 @@ class FrontConnection(asyncio.Protocol):
             return
         unread = not self._whole
         odd = self._odd
-        self._reset()
+        if self._head is None and not self._raw:  # nothing of it was parsed
+            self._whole = self._running = False
+            self._exchange = None
+        else:
+            self._reset()
         if not close and not odd and not unread:
             self._state = _HEAD
             self._served = True

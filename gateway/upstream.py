@@ -153,14 +153,15 @@ class Connection(asyncio.Protocol):
         self.served += 1
         if self.paused:
             self.resume()
-        usable = self.keep and not self.until_close and not self.junk and self.transport is not None
+        transport = self.transport
+        if not self.keep or self.until_close or self.junk or transport is None or transport.is_closing():
+            self._reset()
+            self.abort()
+            return
         if self._head_only:
             self._parser = httptools.HttpResponseParser(self)
         self._reset()
-        if usable and not self.transport.is_closing():  # type: ignore[union-attr]
-            self.pool.put(self)
-        else:
-            self.abort()
+        self.pool.put(self)
 
     def abort(self) -> None:
         """Close at once, telling nobody."""
