@@ -104,24 +104,17 @@ class Exchange:
             left = error is None or isinstance(error, asyncio.CancelledError)
             self._fail(_CANCELLED if left else Outcome.GATEWAY_ERROR)
 
-    def dispatch(self, held: bytes, waiting: Waiting | None = None) -> Steps:
-        """Put the call on record as opened and send it, once ``waiting`` (if given) has decided that it may go.
+    def hold_back(self, held: bytes) -> None:
+        """The first part of a body that is not whole yet: it goes up behind the request head."""
+        self._backlog.append(chunk(held) if self.call.chunked else held)
 
-        ``held`` is the first part of a body that is not whole yet. Raises :class:`Refusal` when the call cannot
-        be accounted for.
-        """
-        if held:
-            self._backlog.append(chunk(held) if self.call.chunked else held)
-        if waiting is None:
-            yield
-            self._open()
-            yield
-            self._attempt()
-        else:
-            self.gear.live.add(self)
-            self.connecting = self.gear.loop.create_task(attended(self, self._wait, waiting))
+    def wait(self, waiting: Waiting) -> None:
+        """Go on record and out once ``waiting`` has decided that it may."""
+        self.gear.live.add(self)
+        self.connecting = self.gear.loop.create_task(attended(self, self._wait, waiting))
 
-    def _open(self) -> None:
+    def open(self) -> None:
+        """Put the call on record as opened. Raises :class:`Refusal` when it cannot be accounted for."""
         self.gear.sink.opened(opening_record(self.call))
         self.gear.live.add(self)
 
@@ -133,16 +126,17 @@ class Exchange:
         refusal, self.notes = decided.refusal, decided.notes
         if refusal is None:
             try:
-                self._open()
+                self.open()
             except Refusal as refused:
                 refusal = refused
             else:
-                self._attempt()
+                self.attempt()
         if refusal is not None:
             self.notes += refusal.header_lines
             self._end_with(Outcome.REFUSED, refusal.status, refusal.code, refusal.message)
 
-    def _attempt(self) -> None:
+    def attempt(self) -> None:
+        """Send it to the provider."""
         try:
             connection = self.gear.pool.take(self.call.target.origin)
             if connection is not None:
@@ -379,7 +373,7 @@ class Exchange:
             self._give_up(Outcome.TRUNCATED, 502, Code.RESET, "cut its answer short")
         elif self.call.whole and self.progress.attempts == 1 and connection.was_stale:
             self.progress.attempt_reason = "stale_connection"
-            self._attempt()
+            self.attempt()
         else:
             self._give_up(Outcome.RESET, 502, Code.RESET, "closed the connection without an answer")
 

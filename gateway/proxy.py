@@ -33,6 +33,7 @@ from gateway.signing import OWN_LINES
 from gateway.turns import Steps, Turns
 from gateway.wire.contract import AskFields
 from storage.keys.model import Key
+from telemetry.outcome import Outcome
 from telemetry.propagation import format_traceparent
 from telemetry.record import Trace, Who
 from telemetry.sampling import Sampler, begin_trace
@@ -211,8 +212,17 @@ class Proxy:
                 self._gear, client, call, progress, self._targets.deadlines(target), close=not head.keep_alive
             )
             exchange.notes = admitted.notes
-            yield from exchange.dispatch(rest, admitted.waiting)
-        except Refusal as refusal:
+            if rest:
+                exchange.hold_back(rest)
+            if admitted.waiting is not None:
+                exchange.wait(admitted.waiting)
+            else:
+                yield
+                exchange.open()
+                yield
+                exchange.attempt()
+        except Exception as error:  # also a defect of ours: the app is told, and the call is on record
+            refusal = error if isinstance(error, Refusal) else self._failed(error)
             refused = Refused(started_ns, head, target, plan, call, ask)
             self._refuse(refusal, refused, progress, len(body), whole, client)
             begun(ENDED)
@@ -407,6 +417,11 @@ class Proxy:
 
     # ---- refusals
 
+    def _failed(self, error: Exception) -> Refusal:
+        """A defect of ours before the call went out."""
+        self._gear.defect(error)
+        return Refusal(500, Code.GATEWAY_ERROR, "The gateway failed on this call before it was sent.")
+
     def _refuse(
         self,
         refusal: Refusal,
@@ -437,6 +452,7 @@ class Proxy:
                 progress,
                 refusal.code,
                 self._gear.clock(),
+                Outcome.GATEWAY_ERROR if refusal.code is Code.GATEWAY_ERROR else Outcome.REFUSED,
             )
             self._gear.sink.closed(record)
             extra += b"x-weighbridge-request-id: %b\r\n" % record.id.encode("ascii")

@@ -220,17 +220,18 @@ def record_of_refusal(
     progress: Progress,
     code: str,
     now: float,
+    outcome: Outcome = Outcome.REFUSED,
 ) -> CallRecord:
-    """The record of a call that we refused."""
+    """The record of a call that we refused, or (``outcome``) failed on before it was sent."""
     spent = int((now - progress.started_at) * MICROS)
     return CallRecord(
         call_id,
-        Outcome.REFUSED,
+        outcome,
         who,
         what_of(method, target, ask, progress.request_bytes),
         route,
         Timing(started_ns, spent, None, None, None, spent),
-        Answer(progress.status, error_type=Outcome.REFUSED.error_type, error_code=code),
+        Answer(progress.status, error_type=outcome.error_type, error_code=code),
         None,
         UsageSource.NONE,
         NOT_BILLABLE,

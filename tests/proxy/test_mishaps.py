@@ -110,6 +110,30 @@ async def test_the_app_is_told_in_its_wires_shape(
     assert not upstream.requests
 
 
+@pytest.mark.parametrize(
+    "where",
+    [
+        "gateway.proxy.what_of",
+        "gateway.proxy.Proxy._call",
+        "gateway.proxy.Proxy._admit",
+        "gateway.proxy.Exchange",
+        "gateway.proxy.Exchange.open",
+        "gateway.targets.ProviderTargets.deadlines",
+    ],
+)
+@pytest.mark.parametrize("path", [CHAT, CLAUDE, GEMINI])
+async def test_a_defect_before_a_call_is_on_record_is_told_and_recorded(
+    core: Core, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, where: str, path: str
+) -> None:
+    monkeypatch.setattr(where, breaks)
+    answer = await call(core.port, "POST", path, json=ASK)
+    is_told(answer)
+    record = await last_record(core, opened=False)
+    assert answer.header("x-weighbridge-request-id") == record.id
+    assert record.answer.status == 500
+    assert not upstream.requests
+
+
 async def test_the_apps_connection_serves_the_next_call(
     core: Core, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
