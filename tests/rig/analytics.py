@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, Phase, settings
 from rig.ledger import STARTED_MS
 from rig.prices import shipped_prices
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.feed import Feed
@@ -68,7 +70,7 @@ async def analytics(
     feed: Feed | None = None,
 ) -> AsyncIterator[Asker]:
     """The API on the database at ``url``; ``viewers``: token -> who that is."""
-    engine = reading_engine(parse(url, Path()))
+    engine = _reading(url)
     store = await Store.open(url, data_dir=Path())
     deps = AnalyticsDeps(
         Figures(engine, lambda: now), QualityReader(engine), lambda: now, feed=feed or Feed(store)
@@ -97,6 +99,12 @@ async def analytics(
         await deps.close()
         await exports.close()
         await store.close()
+
+
+@functools.lru_cache(maxsize=2)
+def _reading(url: str) -> AsyncEngine:
+    """Without connections when it is not in use; knows the statements of the examples before."""
+    return reading_engine(parse(url, Path()))
 
 
 async def judged(url: str, opinions: Iterable[tuple[CallRecord, Opinion]]) -> None:

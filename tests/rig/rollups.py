@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -104,11 +105,19 @@ def records(draw: st.DrawFn) -> CallRecord:
 @asynccontextmanager
 async def engine_of(url: str) -> AsyncIterator[AsyncEngine]:
     """An engine that may change the rollups."""
-    engine = changing_engine(parse(url, Path()))
+    idle = _idle(url)
+    engine = idle.pop() if idle else changing_engine(parse(url, Path()))
     try:
         yield engine
     finally:
         await engine.dispose()
+        idle.append(engine)
+
+
+@functools.lru_cache(maxsize=2)
+def _idle(url: str) -> list[AsyncEngine]:
+    """Engines without connections that know the statements of the examples before: compiling them takes longest."""
+    return []
 
 
 def target_of(url: str) -> Target:
