@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
+from rig.ledger import config
 from rig.migrated import with_tables
 
 from gateway.api.app import ApiDeps, Health, api_app
@@ -18,7 +19,7 @@ from gateway.settings.sections import Pricing
 from pricing.book import PriceBook, PriceQuery
 from pricing.cost import NOT_BILLABLE, Cost
 from pricing.usage import Usage
-from storage.ledger import Ledger, LedgerConfig
+from storage.ledger import Ledger
 from storage.store import Store
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who
@@ -73,7 +74,7 @@ def keep(tmp_path: Path, store: Store) -> Callable[..., Awaitable[None]]:
     """Puts records into the store, through the ledger."""
 
     async def put(*records: CallRecord) -> None:
-        ledger = Ledger(LedgerConfig(data_dir=tmp_path))
+        ledger = Ledger(config(tmp_path))
         await ledger.start()
         for record in records:
             ledger.closed(record)

@@ -13,12 +13,12 @@ from typing import Any
 import aiohttp
 import pytest
 from rig.gateway import gateway
-from rig.ledger import call_id, record
+from rig.ledger import call_id, config, record
 from rig.migrated import with_tables
 
 from gateway.app import Gateway
 from gateway.attribution import hashed
-from storage.ledger import Ledger, LedgerConfig
+from storage.ledger import Ledger
 from telemetry.record import CallRecord
 
 ADMIN = {"Authorization": "Bearer the-admins-own-token"}
@@ -33,7 +33,7 @@ def call(number: int, key_id: str | None = None, **who: Any) -> CallRecord:
 
 
 async def keep(folder: Path, *records: CallRecord) -> None:
-    ledger = Ledger(LedgerConfig(data_dir=with_tables(folder)))
+    ledger = Ledger(config(with_tables(folder)))
     await ledger.start()
     for one in records:
         ledger.closed(one)

@@ -22,8 +22,9 @@ Session = aiohttp.ClientSession
 
 
 @pytest.fixture
-async def session(postgres: str, tmp_path: Path) -> AsyncIterator[Session]:
-    """On PostgreSQL, which takes less than SQLite does."""
+async def session(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Session]:
+    """On PostgreSQL, which takes less than SQLite does; nobody waits for the records of calls that never come."""
+    monkeypatch.setattr("gateway.api.known_calls.PAUSES", ())
     quality = {"store_traits": True, "store_comments": True}
     async with (
         gateway(tmp_path, "http://127.0.0.1:9", storage={"url": postgres}, quality=quality) as running,

@@ -20,6 +20,7 @@ import msgspec
 import pytest
 from alerts.facts import MadeUp, calls, rule
 from rig.gateway import gateway
+from rig.ledger import config
 from rig.migrated import with_tables
 
 from gateway.alerting.evaluate import Evaluator
@@ -37,7 +38,7 @@ from storage.budgets.model import DIMENSIONS
 from storage.contents.keep import keep
 from storage.contents.model import Content, Piece
 from storage.control import control_of
-from storage.ledger import Ledger, LedgerConfig
+from storage.ledger import Ledger
 from storage.privacy.erased import Erased
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who
@@ -151,7 +152,7 @@ def money(reader: dict[str, str]) -> set[str]:
 
 async def fill(folder: Path) -> None:
     """Calls, as the gateway writes them."""
-    ledger = Ledger(LedgerConfig(data_dir=with_tables(folder)))
+    ledger = Ledger(config(with_tables(folder)))
     await ledger.start()
     for row in ROWS:
         ledger.closed(row.record)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 from click.testing import CliRunner, Result
+from rig.ledger import config
 from rig.migrated import with_tables
 
 from gateway.api.app import ApiDeps, Health, api_app
@@ -17,7 +18,7 @@ from gateway.cli.group import main
 from gateway.prices import price_book
 from gateway.settings.sections import Pricing
 from pricing.book import PriceBook
-from storage.ledger import Ledger, LedgerConfig
+from storage.ledger import Ledger
 from storage.store import Store
 from telemetry.record import CallRecord
 
@@ -50,7 +51,7 @@ def put_records(*records: CallRecord) -> None:
     """Into the default store of the working directory."""
 
     async def put() -> None:
-        ledger = Ledger(LedgerConfig(data_dir=with_tables(Path("weighbridge-data"))))
+        ledger = Ledger(config(with_tables(Path("weighbridge-data"))))
         await ledger.start()
         for record in records:
             ledger.closed(record)

@@ -6,9 +6,10 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
+from rig.ledger import config
 from rig.ledger import record as any_record
 
-from storage.ledger import Ledger, LedgerConfig
+from storage.ledger import Ledger
 from storage.vitals import read
 
 from .conftest import Weighbridge, put_records
@@ -29,7 +30,7 @@ def test_a_running_worker_tells_its_figures_and_a_dead_one_is_seen(weighbridge: 
     put_records(any_record(1))
 
     async def run() -> None:
-        ledger = Ledger(LedgerConfig(data_dir=DATA))
+        ledger = Ledger(config(DATA))
         await ledger.start()
         ledger.opened(any_record(2))
         ledger.closed(any_record(3))

@@ -17,6 +17,7 @@ from rich.console import Console
 from rig.bodies import openai_chat
 from rig.client import call
 from rig.gateway import gateway
+from rig.ledger import config
 from rig.migrated import with_tables
 from rig.script import reply
 from rig.upstream import ScriptedUpstream
@@ -30,7 +31,7 @@ from gateway.cli.plain_table import Column, print_table
 from gateway.ids import call_id
 from pricing.cost import Cost, CostSource, CostStatus
 from storage.budgets.companion import BudgetCompanion
-from storage.ledger import Ledger, LedgerConfig
+from storage.ledger import Ledger
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, What, Who
 
@@ -61,7 +62,7 @@ def spend(*amounts: tuple[int | None, str]) -> None:
 
     async def put() -> None:
         data = with_tables(Path("weighbridge-data"))
-        ledger = Ledger(LedgerConfig(data_dir=data), companions=(BudgetCompanion(),))
+        ledger = Ledger(config(data), companions=(BudgetCompanion(),))
         await ledger.start()
         for nano, user in amounts:
             status = CostStatus.UNPRICED if nano is None else CostStatus.PRICED

@@ -158,8 +158,9 @@ async def test_content_is_in_its_table_and_nowhere_else(
 
 
 async def test_a_database_that_is_away_costs_contents_and_no_call(
-    upstream: ScriptedUpstream, tmp_path: Path
+    upstream: ScriptedUpstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gateway.app.FLUSH_SECONDS", 0.3)  # nothing can be written, however long it is tried
     upstream.default = reply(json=openai_chat(text=ANSWER))
     sections: dict[str, Any] = {
         "capture": {"content": "full", "queue_bytes": 65_536},
