@@ -6,10 +6,9 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
-from rig.ledger import config
 from rig.ledger import record as any_record
 
-from storage.ledger import Ledger
+from storage.ledger import Ledger, LedgerConfig
 from storage.vitals import read
 
 from .conftest import Weighbridge, put_records
@@ -30,7 +29,7 @@ def test_a_running_worker_tells_its_figures_and_a_dead_one_is_seen(weighbridge: 
     put_records(any_record(1))
 
     async def run() -> None:
-        ledger = Ledger(config(DATA))
+        ledger = Ledger(LedgerConfig(data_dir=DATA))
         await ledger.start()
         ledger.opened(any_record(2))
         ledger.closed(any_record(3))
