@@ -269,11 +269,11 @@ class Exchange:
             return
         head = connection.head
         self.tap = tap_of(wire, call, connection, self.gear)
-        if hides_usage(call, head):
+        if call.hides_usage and hides_usage(head):
             self.filter = UsageFilter()
             if not self.client.http10:
                 self.framing = Framing.CHUNKED
-        if not is_streamed(call, head) and not connection.complete:
+        if not connection.complete and not is_streamed(call, head):
             self._hold = Hold(self.gear.loop, self._release_held)
 
     def _deliver(self, connection: Connection, body: bytes) -> None:

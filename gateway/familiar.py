@@ -32,11 +32,9 @@ class Familiar(msgspec.Struct, frozen=True, gc=False):
         if not raw.startswith(before):
             return None
         start = len(before)
-        stop = raw.find(b"\r", start, start + _MOST_DIGITS)
-        if stop < 0 or not raw.startswith(self.after, stop):
-            return None
-        digits = raw[start:stop]
-        if not digits.isdigit():
+        digits, cr, _ = raw[start : start + _MOST_DIGITS].partition(b"\r")
+        stop = start + len(digits)
+        if not cr or not digits.isdigit() or not raw.startswith(self.after, stop):
             return None
         head = self.head
         found = RequestHead(

@@ -60,8 +60,6 @@ def is_streamed(call: Call, head: AnswerHead) -> bool:
     return call.ask.stream or head.content_type.startswith(STREAMED)
 
 
-def hides_usage(call: Call, head: AnswerHead) -> bool:
-    """Has the extra chunk that we asked for to be kept from the app?"""
-    return (
-        call.hides_usage and head.content_type.startswith("text/event-stream") and not head.content_encoding
-    )
+def hides_usage(head: AnswerHead) -> bool:
+    """Can the extra chunk that we asked for be kept from the app?"""
+    return head.content_type.startswith("text/event-stream") and not head.content_encoding
