@@ -13,6 +13,7 @@ from itertools import chain
 from typing import Any
 
 import msgspec
+from msgspec.structs import astuple
 
 from pricing.cost import Cost
 from pricing.usage import Usage
@@ -190,20 +191,26 @@ LATER_COLUMNS: tuple[str, ...] = (
 Row = tuple[Any, ...]
 NOTHING_RARE: Row = (None,) * len(RARE_COLUMNS)
 
-# One call in C takes all fields of a part.
-_who: Callable[[Who], Row] = operator.attrgetter(*_common(WHO_COLUMNS))
-_what: Callable[[What], Row] = operator.attrgetter(*_common(WHAT_COLUMNS))
-_route: Callable[[Route], Row] = operator.attrgetter(*_common(ROUTE_COLUMNS))
-_timing: Callable[[Timing], Row] = operator.attrgetter(*_common(TIMING_COLUMNS))
-_answer: Callable[[Answer], Row] = operator.attrgetter(*_common(ANSWER_COLUMNS))
-_usage: Callable[[Usage], Row] = operator.attrgetter(*_common(USAGE_COLUMNS))
-_cost: Callable[[Cost], Row] = operator.attrgetter(*_common(COST_COLUMNS))
-_rare_who: Callable[[Who], Row] = operator.attrgetter(*_rare(WHO_COLUMNS))
-_rare_route: Callable[[Route], Row] = operator.attrgetter(*_rare(ROUTE_COLUMNS))
-_rare_answer: Callable[[Answer], Row] = operator.attrgetter(*_rare(ANSWER_COLUMNS))
-_rare_usage: Callable[[Usage], Row] = operator.attrgetter(*_rare(USAGE_COLUMNS))
-_NO_USAGE = (None,) * len(_common(USAGE_COLUMNS))
-_NO_RARE_USAGE = (None,) * len(_rare(USAGE_COLUMNS))
+
+def _taking(part: type[msgspec.Struct], columns: dict[str, str]) -> Callable[[Row], Row]:
+    """Takes the fields of these columns out of all fields of a part: two calls in C, and no look-up of a name."""
+    fields = part.__struct_fields__
+    take: Callable[[Row], Row] = operator.itemgetter(*[fields.index(name) for name in columns])
+    return take
+
+
+_who = _taking(Who, _common(WHO_COLUMNS))
+_rare_who = _taking(Who, _rare(WHO_COLUMNS))
+_what = _taking(What, WHAT_COLUMNS)
+_route = _taking(Route, _common(ROUTE_COLUMNS))
+_rare_route = _taking(Route, _rare(ROUTE_COLUMNS))
+_timing = _taking(Timing, TIMING_COLUMNS)
+_answer = _taking(Answer, _common(ANSWER_COLUMNS))
+_rare_answer = _taking(Answer, _rare(ANSWER_COLUMNS))
+_usage = _taking(Usage, _common(USAGE_COLUMNS))
+_rare_usage = _taking(Usage, _rare(USAGE_COLUMNS))
+_cost = _taking(Cost, COST_COLUMNS)
+_NO_USAGE = (None,) * len(Usage.__struct_fields__)
 _NO_TRACE = (None,) * len(TRACE_COLUMNS)
 _json = msgspec.json.Encoder().encode
 
@@ -281,14 +288,25 @@ def row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
     that not every database takes (NUL, lone surrogates), so that both keep the same.
     """
     who, what, usage, cost, trace = record.who, record.what, record.usage, record.cost, record.trace
-    whose, rarely = _who(who), _rare_who(who)
-    answer, rare_answer = _answer(record.answer), _rare_answer(record.answer)
+    whose, answered, routed = astuple(who), astuple(record.answer), astuple(record.route)
+    used = _NO_USAGE if usage is None else astuple(usage)
+    rarely, answer, rare_answer = _rare_who(whose), _answer(answered), _rare_answer(answered)
+    common_who = _who(whose)
     reasons = record.answer.finish_reasons
     _check(
         "".join(
             filter(
                 None,
-                (*whose, *rarely, who.tenant, what.model, what.path, *answer[:3], *rare_answer, *reasons),
+                (
+                    *common_who,
+                    *rarely,
+                    who.tenant,
+                    what.model,
+                    what.path,
+                    *answer[:3],
+                    *rare_answer,
+                    *reasons,
+                ),
             )
         )
     )
@@ -305,20 +323,20 @@ def row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
         record.usage_raw,
         cost.status._value_,
         cost.source._value_,
-        *whose,
-        *_what(what),
-        *_route(record.route),
-        *_timing(record.timing),
+        *common_who,
+        *_what(astuple(what)),
+        *_route(routed),
+        *_timing(astuple(record.timing)),
         *answer,
-        *(_NO_USAGE if usage is None else _usage(usage)),
-        *_cost(cost),
+        *_usage(used),
+        *_cost(astuple(cost)),
         _object(who.tags),
         _json(_also(record)).decode() if record.also else None,
         record.baseline_nano,
         *rarely,
-        *_rare_route(record.route),
+        *_rare_route(routed),
         *rare_answer,
-        *(_NO_RARE_USAGE if usage is None else _rare_usage(usage)),
+        *_rare_usage(used),
         *(_NO_TRACE if trace is None else _trace(trace)),
     )
 

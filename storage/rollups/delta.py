@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from pricing.cost import CostStatus
 from pricing.usage import Usage
@@ -83,7 +84,9 @@ _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Delta)
 _COMMON: Final = ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "reasoning")
 _RARE: Final = tuple(name for name in TOKEN_FIELDS if name not in _COMMON)
-_rare: Callable[[Usage], tuple[int | None, ...]] = operator.attrgetter(*_RARE)
+_rare: Callable[[tuple[int | None, ...]], tuple[int | None, ...]] = operator.itemgetter(
+    *[Usage.__struct_fields__.index(name) for name in _RARE]
+)
 _RARE_PLACES: Final = tuple(PLACE[TOKEN_FIELDS[name]] for name in _RARE)
 _CALLS, _STREAMS, _HITS = PLACE["calls"], PLACE["streams"], PLACE["cache_hits"]
 _INPUT, _OUTPUT, _READ, _WRITE, _REASONING = (
@@ -186,7 +189,7 @@ def _add(group: _Group, record: CallRecord) -> None:
             sums[_WRITE] += usage.cache_write_1h
         if usage.reasoning:
             sums[_REASONING] += usage.reasoning
-        rare = _rare(usage)
+        rare = _rare(astuple(usage))
         if any(rare):
             for place, count in zip(_RARE_PLACES, rare, strict=True):
                 sums[place] += count or 0
