@@ -142,7 +142,7 @@ class Tap:
         self._waiting: list[bytes] = []
         self._kept: list[bytes] = []
         self._room = 0 if limits.keep_text else limits.sample
-        """Bytes of the answer that may still be kept."""
+        """Bytes of the answer that may still be kept; below zero: some were not."""
 
     def _begin(self, data: bytes) -> None:
         """The first piece: now it takes a reader, and whatever cuts the body up for it."""
@@ -225,7 +225,7 @@ class Tap:
             self._catch_up()
         if self._skims:
             self._last = self._skims if data.endswith(_EVENT_END) else b""
-        if self._room > 0:
+        if self._room >= 0:
             self._keep(data)
         try:
             self._take(data)
@@ -249,7 +249,7 @@ class Tap:
         ):
             self.feed(body)
             return
-        if self._room > 0:
+        if self._room >= 0:
             self._keep(body)
         self._take = _UNREAD.feed
         try:

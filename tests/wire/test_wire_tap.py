@@ -81,6 +81,15 @@ def test_what_waits_is_bounded_and_seen_when_the_answer_breaks_off() -> None:
         assert (reading.usage, reading.finish_reasons, tap.finished) == (Usage(1, 2), ("length",), False)
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_sample_knows_whether_it_is_the_whole_answer(more: int) -> None:
+    limits = TapLimits(sample=100)
+    for pieces in ([b" " * 100, b"x" * more], [b" " * (100 + more)], [b" " * 99, b"x" * (1 + more)]):
+        tap = tapped(CHAT, "application/json", pieces, limits=limits)
+        assert tap.sample_is_whole is not bool(more)
+        assert (tap.sample.size, tap.sample.room < 0) == (100, bool(more))
+
+
 def test_nothing_waits_behind_half_an_event() -> None:
     tap = Tap(CHAT, call(stream=True), SSE)
     tap.feed(b'data: {"id":"1"}\n\n')
