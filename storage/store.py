@@ -19,7 +19,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.address import Address, parse
 from storage.engine import reading_engine
-from storage.migrate import migrate as run_migration
 from storage.queries import calls
 from storage.queries.calls import MAX_LIMIT, CallFilter, CursorError
 from storage.queries.follow import Follower
@@ -82,8 +81,10 @@ class Store:
 
     async def migrate(self) -> None:
         """Bring the schema up to date; creates it where there is none."""
+        from storage.migrate import migrate
+
         try:
-            await asyncio.to_thread(run_migration, self._address)
+            await asyncio.to_thread(migrate, self._address)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise StoreUnavailable(f"the migration failed: {_name(error)}") from error
 

