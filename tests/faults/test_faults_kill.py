@@ -87,15 +87,19 @@ class Apps:
 
 
 async def _rows(folder: Path, url: str | None) -> list[tuple[Any, ...]]:
+    """Empty as long as all were killed before one had made the table."""
     query = f"SELECT {COLUMNS} FROM model_requests"
     if url is not None:
         connection = await asyncpg.connect(url)
         try:
             return [tuple(row) for row in await connection.fetch(query)]
+        except asyncpg.UndefinedTableError:
+            return []
         finally:
             await connection.close()
     with contextlib.closing(sqlite3.connect(folder / "weighbridge-data" / "weighbridge.db")) as db:
-        return db.execute(query).fetchall()
+        made = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'model_requests'").fetchone()
+        return db.execute(query).fetchall() if made else []
 
 
 def _kill(gateway: ServeProcess, chance: random.Random) -> bool:
