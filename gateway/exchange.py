@@ -211,8 +211,8 @@ class Exchange:
         progress, tap, pieces = self.progress, self.tap, connection.pieces
         progress.last_read_at = self.gear.clock()
         if (
-            len(pieces) == 1
-            and self.head_sent
+            self.head_sent
+            and len(pieces) == 1
             and tap is not None
             and not (connection.complete or connection.paused)
             and self.framing is _RAW

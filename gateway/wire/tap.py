@@ -23,8 +23,8 @@ from gateway.wire.text import Text
 
 MOST_ERRORS = 16
 """After so many failures a tap stops looking."""
-MOST_WAITING = 24
-SHORT = 1024
+MOST_WAITING = 12
+SHORT = 512
 """So many pieces, of so many bytes each, wait at most: looking at them together costs a fraction."""
 _EVENT_END = b"\n\n"
 
