@@ -1,7 +1,7 @@
 """Rows of ``model_requests`` into SQLite, as fast as the standard library's driver can.
 
 Two things cost there. An empty value is asked how it wants to be adapted, which takes five times as long as binding a number
-(PostgreSQL's driver knows nothing of it): so rows go in by shape, the columns that many rows leave empty only where they
+(PostgreSQL's driver does not): so rows go in by shape, the columns that many rows leave empty only where they
 are filled. And each statement lets go of Python's lock and takes it again, in turn with the loop that serves calls: so
 many rows go in by one statement.
 """
@@ -14,16 +14,14 @@ from functools import lru_cache
 from itertools import chain, compress
 from typing import Final
 
-from storage.rows import COMMON_COLUMNS, NOTHING_RARE, RARE_COLUMNS, Row
+from storage.rows import COLUMNS, COMMON_COLUMNS, NOTHING_RARE, RARE_COLUMNS, Row
 from storage.schema import TABLE
 
-MOST_PARAMETERS: Final = 4000
-"""Of one statement, where this SQLite allows it (any allows 999, most 32,766); more win nothing."""
-SOME: Final = 10
-"""Rows of the shorter statement that takes what is left of a longer one's."""
+MOST_PARAMETERS: Final = 999
+"""Of one statement, in any SQLite."""
 _COMMON: Final = len(COMMON_COLUMNS)
-FEW: Final = SOME
-"""Fewer rows go in one by one."""
+FEW: Final = MOST_PARAMETERS // len(COLUMNS)
+"""Fewer rows than one statement takes of any shape go in one by one."""
 
 Shape = tuple[bool, ...]
 """Which of :data:`storage.rows.RARE_COLUMNS` are filled; empty: none."""
@@ -32,11 +30,12 @@ Shape = tuple[bool, ...]
 class _Statements:
     """How rows of one shape are written."""
 
-    def __init__(self, shape: Shape, parameters: int) -> None:
+    def __init__(self, shape: Shape) -> None:
         columns = (*COMMON_COLUMNS, *compress(RARE_COLUMNS, shape))
+        self.at_once = MOST_PARAMETERS // len(columns)
+        """Rows that one statement takes."""
         self.one = _insert_of(columns, 1)
-        self.many = [(rows, _insert_of(columns, rows)) for rows in (parameters // len(columns), SOME)]
-        """Statements that take so many rows, the longest first."""
+        self.many = _insert_of(columns, self.at_once)
 
 
 def _insert_of(columns: Sequence[str], rows: int) -> str:
@@ -55,15 +54,14 @@ def insert(db: sqlite3.Connection, rows: Sequence[Row]) -> int:
 
     A few rows keep their order; of more, those of one shape do.
     """
-    most = min(MOST_PARAMETERS, db.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER))
     if len(rows) < FEW:
         short = [_short(row) for row in rows]
-        return sum(db.execute(_statements(shape, most).one, row).rowcount for shape, row in short)
+        return sum(db.execute(_statements(shape).one, row).rowcount for shape, row in short)
     by_shape: dict[Shape, list[Row]] = {}
     for row in rows:
         shape, filled = _short(row)
         by_shape.setdefault(shape, []).append(filled)
-    return sum(_insert_alike(db, _statements(shape, most), alike) for shape, alike in by_shape.items())
+    return sum(_insert_alike(db, _statements(shape), alike) for shape, alike in by_shape.items())
 
 
 def _short(row: Row) -> tuple[Shape, Row]:
@@ -75,11 +73,11 @@ def _short(row: Row) -> tuple[Shape, Row]:
 
 
 def _insert_alike(db: sqlite3.Connection, statements: _Statements, rows: list[Row]) -> int:
-    new = at = 0
-    for count, statement in statements.many:
-        while len(rows) - at >= count:
-            new += db.execute(statement, [*chain.from_iterable(rows[at : at + count])]).rowcount
-            at += count
-    if at < len(rows):
-        new += db.executemany(statements.one, rows[at:]).rowcount
+    count = statements.at_once
+    whole = len(rows) - len(rows) % count
+    new = 0
+    for at in range(0, whole, count):
+        new += db.execute(statements.many, [*chain.from_iterable(rows[at : at + count])]).rowcount
+    if whole < len(rows):
+        new += db.executemany(statements.one, rows[whole:]).rowcount
     return new

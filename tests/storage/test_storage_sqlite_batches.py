@@ -44,15 +44,6 @@ def target(tmp_path: Path) -> SqliteTarget:
     return made
 
 
-@pytest.mark.parametrize("allowed", [999, 2_000, 32_766])
-def test_a_statement_has_no_more_parameters_than_this_sqlite_allows(
-    target: SqliteTarget, tmp_path: Path, allowed: int
-) -> None:
-    target._connected().setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, allowed)
-    assert target.write([record(number) for number in range(200)]) == 200
-    assert len(kept(tmp_path)) == 200
-
-
 @pytest.mark.parametrize("count", [1, AT_ONCE - 1, AT_ONCE, AT_ONCE + 1, 3 * AT_ONCE, 3 * AT_ONCE + 5])
 def test_every_row_of_a_batch_is_there_once(target: SqliteTarget, tmp_path: Path, count: int) -> None:
     records = [record(number) for number in range(count)]
