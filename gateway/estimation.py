@@ -46,11 +46,16 @@ _LATER: Final = frozenset(("tools", "functions", "response_format"))
 class Estimator:
     """Made once per worker. Methods run on the event loop unless they say otherwise."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, defect: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        defect: Callable[[BaseException], None],
+        counter: TokenCounter | None = None,
+    ) -> None:
         self._loop = loop
         self._defect = defect
         self._thread: ThreadPoolExecutor | None = None
-        self._counter = TokenCounter()
+        self._counter = counter or TokenCounter()
         self._ratios = Ratios()
         self._turns = itertools.count(1)
         self._warm = False

@@ -12,6 +12,7 @@ from rig.bodies import data_event, named_event, openai_chat, openai_events
 from rig.client import RawClient, call
 from rig.core import Core, LaneKind
 from rig.script import fin, hang, reply, sse
+from rig.shipped import shipped_counter
 from rig.upstream import ScriptedUpstream
 
 from pricing.cost import CostStatus
@@ -47,15 +48,15 @@ STREAM = {**ASK, "stream": True}
 
 @pytest.fixture(scope="module")
 def counter() -> TokenCounter:
-    return TokenCounter()
+    made = shipped_counter()
+    made.count("warm", "gpt-4o")
+    return made
 
 
 @pytest.fixture
 async def core(upstream: ScriptedUpstream, lane: LaneKind, counter: TokenCounter) -> AsyncIterator[Core]:
     """A core that counts, its vocabulary loaded."""
-    counter.count("warm", "gpt-4o")
     async with Core(upstream.base, lane, counts=True, settings={"proxy": {"drain_seconds": 0}}) as running:
-        running.estimator._counter = counter
         yield running
 
 

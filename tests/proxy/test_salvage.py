@@ -11,6 +11,7 @@ from rig.bodies import anthropic_events, named_event, openai_chat, openai_events
 from rig.client import RawClient, call
 from rig.core import Core, LaneKind
 from rig.script import Script, chunked_end, hang, reply, sse, steps, wait
+from rig.shipped import shipped_counter
 from rig.upstream import ScriptedUpstream
 
 from gateway.background import BackgroundJobs
@@ -67,7 +68,7 @@ HEADERS: Defect = (("gateway.ticket.cost_headers",), breaks, PRICED)
 
 @pytest.fixture(scope="module")
 def counter() -> TokenCounter:
-    made = TokenCounter()
+    made = shipped_counter()
     made.count("warm", "gpt-4o")
     return made
 
@@ -75,7 +76,6 @@ def counter() -> TokenCounter:
 @pytest.fixture
 async def core(upstream: ScriptedUpstream, lane: LaneKind, counter: TokenCounter) -> AsyncIterator[Core]:
     async with Core(upstream.base, lane, counts=True, settings={"proxy": {"drain_seconds": 0}}) as running:
-        running.estimator._counter = counter
         yield running
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import HealthCheck, Phase, settings
 from rig.ledger import STARTED_MS
-from rig.prices import shipped_prices
+from rig.shipped import shipped_prices
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from gateway.api.analytics.deps import AnalyticsDeps

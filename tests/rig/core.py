@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from aiohttp import web
-from rig.prices import shipped_prices
+from rig.shipped import shipped_counter, shipped_prices
 
 from gateway.admission import Admission, Lender
 from gateway.background import BackgroundJobs
@@ -170,7 +170,7 @@ class Core:
         loop = asyncio.get_running_loop()
         self.pool = Pool(loop, self.clock, idle_seconds=30)
         scale = Scale(shipped_prices(), self.defects.append)
-        self.estimator = Estimator(loop, self.defects.append)
+        self.estimator = Estimator(loop, self.defects.append, shipped_counter())
         self.admission = Admission(scale.book, self.clock, self.estimator.prompt_tokens, strict=self._strict)
         self.admission.adopt(Scopes(self._budgets))
         if self._lender is not None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rig.prices import shipped_prices
+from rig.shipped import shipped_prices
 
 from gateway.admission import Admission
 from gateway.call import Call
