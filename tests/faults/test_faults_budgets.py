@@ -16,7 +16,6 @@ import pytest
 from rig.bodies import openai_chat
 from rig.client import RawClient
 from rig.connection import Peer, Seen
-from rig.postgres import running_server
 from rig.process import ServeProcess, free_port, serving
 from rig.script import reply
 from rig.upstream import ScriptedUpstream
@@ -58,12 +57,10 @@ async def _provider(peer: Peer, seen: Seen) -> None:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> object:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/budget.db"
-        return
-    with running_server() as server:
-        yield server.get_uri()
+        return f"sqlite:///{tmp_path}/budget.db"
+    return str(request.getfixturevalue("empty_postgres"))
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from rig.bodies import OPENAI_USAGE, openai_chat, openai_events
 from rig.client import RawClient
 from rig.connection import Peer, Seen
 from rig.house import House
-from rig.postgres import running_server
 from rig.process import free_port, serving
 from rig.rollups import engine_of
 from rig.script import reply, sse
@@ -40,12 +38,10 @@ CAPTURE = '[capture]\ncontent = "full"\n[quality]\nstore_comments = true\n'
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/calls.db"
-        return
-    with running_server() as server:
-        yield server.get_uri()
+        return f"sqlite:///{tmp_path}/calls.db"
+    return str(request.getfixturevalue("empty_postgres"))
 
 
 async def _provider(peer: Peer, seen: Seen) -> None:

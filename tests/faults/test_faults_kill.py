@@ -10,7 +10,6 @@ import random
 import signal
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ import pytest
 from rig.bodies import DONE, data_event, openai_chat, openai_events
 from rig.client import RawClient
 from rig.connection import Peer, Seen
-from rig.postgres import running_server
 from rig.process import ServeProcess, free_port, toml_for
 from rig.script import reply, sse
 from rig.upstream import ScriptedUpstream
@@ -176,14 +174,9 @@ async def _check(folder: Path, url: str | None, complete: set[int], asked: set[i
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest) -> Iterator[str | None]:
+def url(request: pytest.FixtureRequest) -> str | None:
     """The database's url; ``None`` for the file in the data folder."""
-    if request.param == "sqlite":
-        yield None
-        return
-    with running_server() as server:
-        server.psql("CREATE DATABASE weighed")
-        yield str(server.get_uri("weighed"))
+    return None if request.param == "sqlite" else str(request.getfixturevalue("empty_postgres"))
 
 
 async def test_killed_under_load(tmp_path: Path, url: str | None) -> None:

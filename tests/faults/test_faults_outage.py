@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 from rig.bodies import openai_chat
 from rig.client import RawClient
 from rig.dbwire import DatabaseWire, Trouble
-from rig.postgres import running_server
 from rig.process import ServeProcess, serving
 from rig.script import reply
 from rig.upstream import ScriptedUpstream
@@ -97,30 +97,26 @@ async def _suffer(
 
 
 @asynccontextmanager
-async def _postgres(folder: Path) -> AsyncIterator[tuple[DatabaseWire, str, Callable[[], Awaitable[int]]]]:
-    with running_server() as server:
-        server.psql("CREATE DATABASE weighed")
-        uri = str(server.get_uri("weighed"))
+async def _postgres(uri: str) -> AsyncIterator[tuple[DatabaseWire, str, Callable[[], Awaitable[int]]]]:
+    async def rows() -> int:
+        connection = await asyncpg.connect(uri)
+        try:
+            return int(await connection.fetchval("SELECT count(*) FROM model_requests"))
+        except asyncpg.UndefinedTableError:  # the trouble began before the tables were made
+            return 0
+        finally:
+            await connection.close()
 
-        async def rows() -> int:
-            connection = await asyncpg.connect(uri)
-            try:
-                return int(await connection.fetchval("SELECT count(*) FROM model_requests"))
-            except asyncpg.UndefinedTableError:  # the trouble began before the tables were made
-                return 0
-            finally:
-                await connection.close()
-
-        async with DatabaseWire(uri) as wire:
-            yield wire, f'url = "{wire.url("weighed")}"\n', rows
+    async with DatabaseWire(uri) as wire:
+        yield wire, wire.url(urlsplit(uri).path.removeprefix("/")), rows
 
 
-async def _with_postgres(folder: Path, trouble: Trouble, *, seconds: float, exact: bool) -> None:
+async def _with_postgres(folder: Path, uri: str, trouble: Trouble, *, seconds: float, exact: bool) -> None:
     async with (
         ScriptedUpstream(reply(json=openai_chat())) as upstream,
-        _postgres(folder) as (wire, url, rows),
+        _postgres(uri) as (wire, url, rows),
     ):
-        with serving(folder, upstream.base, environ={"WEIGHBRIDGE_STORAGE__URL": url[7:-2]}) as gateway:
+        with serving(folder, upstream.base, environ={"WEIGHBRIDGE_STORAGE__URL": url}) as gateway:
 
             async def begin() -> None:
                 await wire.become(trouble)
@@ -157,21 +153,25 @@ TROUBLES = [Trouble.REFUSED, Trouble.SILENT, Trouble.SLOW]
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.value)
-async def test_no_call_notices_a_database_in_trouble(tmp_path: Path, trouble: Trouble) -> None:
-    await _with_postgres(tmp_path, trouble, seconds=2, exact=False)
+async def test_no_call_notices_a_database_in_trouble(
+    tmp_path: Path, empty_postgres: str, trouble: Trouble
+) -> None:
+    await _with_postgres(tmp_path, empty_postgres, trouble, seconds=2, exact=False)
 
 
 async def test_no_call_notices_a_locked_file(tmp_path: Path) -> None:
     await _with_locked_file(tmp_path, seconds=2, exact=False)
 
 
-async def test_a_database_that_is_down_at_the_start_gets_every_row_later(tmp_path: Path) -> None:
+async def test_a_database_that_is_down_at_the_start_gets_every_row_later(
+    tmp_path: Path, empty_postgres: str
+) -> None:
     async with (
         ScriptedUpstream(reply(json=openai_chat())) as upstream,
-        _postgres(tmp_path) as (wire, url, rows),
+        _postgres(empty_postgres) as (wire, url, rows),
     ):
         await wire.become(Trouble.REFUSED)
-        with serving(tmp_path, upstream.base, environ={"WEIGHBRIDGE_STORAGE__URL": url[7:-2]}) as gateway:
+        with serving(tmp_path, upstream.base, environ={"WEIGHBRIDGE_STORAGE__URL": url}) as gateway:
             port = await asyncio.to_thread(gateway.started)
             calls = Calls(port)
             await calls.for_a_while(1.0)
@@ -189,8 +189,8 @@ async def test_a_database_that_is_down_at_the_start_gets_every_row_later(tmp_pat
 
 @pytest.mark.soak
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.value)
-async def test_a_minute_of_trouble(tmp_path: Path, trouble: Trouble) -> None:
-    await _with_postgres(tmp_path, trouble, seconds=60, exact=True)
+async def test_a_minute_of_trouble(tmp_path: Path, empty_postgres: str, trouble: Trouble) -> None:
+    await _with_postgres(tmp_path, empty_postgres, trouble, seconds=60, exact=True)
 
 
 @pytest.mark.soak
