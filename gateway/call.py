@@ -153,6 +153,7 @@ class Progress:
         "started_at",
         "status",
         "stuck_at",
+        "unanswered",
         "uploaded_at",
         "waited",
     )
@@ -178,5 +179,7 @@ class Progress:
         """The app did not get it all, but the provider's answer was read to its end all the same."""
         self.status: int | None = None
         """Status the app saw or is about to see."""
+        self.unanswered = False
+        """That status is ours: the provider has the request, may bill it, and did not even answer with an error."""
         self.request_bytes = 0
         self.response_bytes = 0

@@ -70,8 +70,10 @@ class Estimator:
         wire = call.target.wire
         if wire is None or wire.operation not in TEXTUAL or call.method != "POST" or not progress.sent_at:
             return False
-        status = progress.status if progress.first_byte_at else None
-        if (status is not None and status >= 400) or reading.invalid or not reading.billable:
+        status = progress.status
+        if status is not None and status >= 400 and not progress.unanswered:
+            return False
+        if reading.invalid or not reading.billable:
             return False
         if reading.charge is not None or outcome in _UNSENT:
             return False

@@ -161,9 +161,9 @@ class Exchange:
         progress = self.progress
         self.connection = connection
         progress.attempts += 1
-        if not progress.sent_at:
-            progress.sent_at = self.gear.clock()
         connection.send(self, self.call.request, head_only=self.call.method == "HEAD")
+        if not progress.sent_at:
+            progress.sent_at = connection.written_at
         if self.call.whole:
             progress.uploaded_at = progress.sent_at
         else:
@@ -454,9 +454,11 @@ class Exchange:
 
     def _end_with(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
         """Answer with our own error; nothing has been written yet."""
-        self.progress.status = status
+        progress = self.progress
+        progress.unanswered = progress.sent_at > 0 and (progress.status or 0) < 400
+        progress.status = status
         if outcome is Outcome.REFUSED or outcome is Outcome.REVOKED:
-            self.progress.code = code
+            progress.code = code
         waiter = self._fail(outcome)
         body = error_body(self.call.target.wire, status, code, message)
         close = self.close_client or not self.call.whole

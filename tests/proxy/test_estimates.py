@@ -11,7 +11,7 @@ import pytest
 from rig.bodies import data_event, named_event, openai_chat, openai_events
 from rig.client import RawClient, call
 from rig.core import Core, LaneKind
-from rig.script import fin, hang, reply, sse
+from rig.script import Script, body_read, chunked, fin, hang, head, raw, reply, rst, sse, steps
 from rig.shipped import shipped_counter
 from rig.upstream import ScriptedUpstream
 
@@ -147,6 +147,69 @@ async def test_a_long_stream_is_counted_from_its_beginning(core: Core, upstream:
     assert record.usage is not None
     assert record.usage.output is not None
     assert 400 < record.usage.output < 700, "480 words of one token each"
+
+
+JSON_HEAD = [("Content-Type", "application/json")]
+NO_ANSWER: list[tuple[str, object, Script, float, Outcome, int]] = [
+    ("no head", ASK, steps(body_read(), hang()), 601, Outcome.TIMEOUT, 504),
+    ("no head of a stream", STREAM, steps(body_read(), hang()), 601, Outcome.TIMEOUT, 504),
+    ("a head, held back", ASK, steps(body_read(), head(200, JSON_HEAD), chunked(b'{"a'), hang()), 301, Outcome.STALLED, 200),
+    ("reset", ASK, steps(body_read(), rst()), 0, Outcome.RESET, 502),
+    ("not HTTP", ASK, steps(body_read(), raw(b"what?\r\n\r\n")), 0, Outcome.PROTOCOL_ERROR, 502),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ask", "script", "after", "outcome", "status"), [r[1:] for r in NO_ANSWER], ids=[r[0] for r in NO_ANSWER]
+)
+async def test_a_request_that_was_sent_and_never_answered_may_be_billed(
+    core: Core,
+    upstream: ScriptedUpstream,
+    ask: object,
+    script: Script,
+    after: float,
+    outcome: Outcome,
+    status: int,
+) -> None:
+    """The provider works on it, and its bill will say so: at least the prompt is estimated, as where the app leaves."""
+    upstream.play(script)
+    client = await RawClient.open(core.port)
+    client.request("POST", CHAT, json=ask)
+    await upstream.seen(1)
+    if status == 200:
+        await client.until(b"\r\n\r\n")
+    if after:
+        core.advance(after)
+    assert (await client.answer()).status == status
+    record = await core.record()
+    assert (record.outcome, record.answer.status) == (outcome, status)
+    assert_estimated(record)
+
+
+async def test_a_shutdown_before_the_answer_may_be_billed(core: Core, upstream: ScriptedUpstream) -> None:
+    upstream.play(steps(body_read(), hang()))
+    client = await RawClient.open(core.port)
+    client.request("POST", CHAT, json=ASK)
+    await upstream.seen(1)
+    for exchange in list(core.live):
+        exchange.shut_down()
+    assert (await client.answer()).status == 503
+    record = await core.record()
+    assert record.outcome is Outcome.SHUTDOWN
+    assert_estimated(record)
+
+
+async def test_an_error_that_stalls_costs_nothing(core: Core, upstream: ScriptedUpstream) -> None:
+    upstream.play(steps(body_read(), head(500, JSON_HEAD), chunked(b'{"error'), hang()))
+    client = await RawClient.open(core.port)
+    client.request("POST", CHAT, json=ASK)
+    await client.until(b"\r\n\r\n")
+    core.advance(301)
+    await client.answer()
+    record = await core.record()
+    assert (record.outcome, record.answer.status) == (Outcome.STALLED, 500)
+    assert record.cost.status is CostStatus.NOT_BILLABLE
+    assert core.estimator.estimated == 0
 
 
 @pytest.mark.parametrize("status", [400, 429, 500])
