@@ -42,6 +42,8 @@ class Code(enum.StrEnum):
 
 LONGEST_RETRY_S: Final = 60
 """SDKs try again by themselves after so many seconds at most; where it takes longer, it is for the app to know."""
+KEY_ENDED: Final = "The gateway key was revoked or replaced, or has expired."
+"""In the course of a call."""
 
 
 class Refusal(Exception):  # noqa: N818 - a decision, not a defect

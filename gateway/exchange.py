@@ -14,7 +14,7 @@ from gateway.admission import Waiting
 from gateway.call import Call, Progress
 from gateway.deadlines import overdue
 from gateway.draining import GONE
-from gateway.errors import Code, Refusal, error_body
+from gateway.errors import KEY_ENDED, Code, Refusal, error_body
 from gateway.gear import Client, Deadlines, Gear
 from gateway.holding import HOLD_BYTES, Hold
 from gateway.looking_on import hides_usage, is_streamed, look, tap_of
@@ -428,9 +428,9 @@ class Exchange:
             self._give_up(Outcome.SHUTDOWN, 503, Code.SHUTTING_DOWN, what)
 
     def revoke(self) -> None:
-        """The key it was made with is no longer good: it ends here, and what it took is billed."""
+        """The key it was made with, or its secret, is no longer good: it ends here, and what it took is billed."""
         if not self.over:
-            message = f"The gateway key was revoked or has expired. Weighbridge call {self.call.id}."
+            message = f"{KEY_ENDED} Weighbridge call {self.call.id}."
             self.stop(Outcome.REVOKED, 401, Code.KEY_REVOKED, message)
 
     def _give_up(self, outcome: Outcome, status: int, code: Code, what: str) -> None:

@@ -62,7 +62,7 @@ class Running(Protocol):
     def shut_down(self) -> None: ...
 
     def revoke(self) -> None:
-        """The key it was made with is no longer good."""
+        """The key it was made with, or its secret, is no longer good."""
 
     @property
     def call(self) -> Call: ...

@@ -56,7 +56,7 @@ class Governance:
             now_ms = _now_ms()
             for running in list(live):
                 known = running.call.known
-                if known is not None and not self.ring.still_good(known.key, now_ms):
+                if known is not None and not self.ring.still_good(known, now_ms):
                     running.revoke()
 
         self._db = control_of(self._address, durable=False)

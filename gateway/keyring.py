@@ -20,9 +20,12 @@ FILE: Final = "keys.snapshot"
 
 
 class KnownKey(msgspec.Struct, frozen=True):
-    """A key that is good until then (milliseconds since 1970, UTC; ``None``: for ever), and its limits as budgets."""
+    """A key by one of its secrets, good until then (milliseconds since 1970, UTC; ``None``: for ever), and its limits
+    as budgets."""
 
     key: Key
+    digest: str
+    """Of the secret."""
     until_ms: int | None
     limits: tuple[Budget, ...]
 
@@ -45,12 +48,11 @@ class KeyRing:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         self._keys: dict[str, KnownKey] = {}
-        self._by_id: dict[str, KnownKey] = {}
         self._ended: dict[str, str] = {}
         """Digest of a secret -> why it is not good, if it is not."""
         self._tokens: dict[str, TokenRow] = {}
         self._ends: list[int] = []
-        """When keys expire, in that order."""
+        """When secrets end, in that order: with their key, or with the grace of one that was replaced."""
         self.limits: dict[str, Budget] = {}
         """Of all keys that are good, by the ids of the limits."""
         self.version = -1
@@ -70,13 +72,13 @@ class KeyRing:
         found = digest(secret)
         return self._ended.get(found, "has expired" if found in self._keys else "is not known")
 
-    def still_good(self, key: Key, now_ms: int) -> bool:
-        """Is a key that was good when a call began good now?"""
-        known = self._by_id.get(key.id)
+    def still_good(self, began: KnownKey, now_ms: int) -> bool:
+        """Is the secret with which a call began good now?"""
+        known = self._keys.get(began.digest)
         return known is not None and known.is_good(now_ms)
 
     def has_expired(self, after_ms: int, until_ms: int) -> bool:
-        """Has a key come to its end after the one moment and not after the other?"""
+        """Has a secret come to its end after the one moment and not after the other?"""
         return bisect_right(self._ends, after_ms) < bisect_right(self._ends, until_ms)
 
     def token(self, secret: str, now_ms: int) -> TokenRow | None:
@@ -91,21 +93,21 @@ class KeyRing:
         """The state of the database, or of the disk."""
         keys: dict[str, KnownKey] = {}
         ended: dict[str, str] = {}
-        by_id: dict[str, KnownKey] = {}
         for row in snapshot.keys:
             limits = limits_of(row.key)
             if row.revoked_ms is not None:
                 secrets = [one for one in (row.digest, row.previous_digest) if one is not None]
                 ended.update(dict.fromkeys(secrets, "was revoked"))
                 continue
-            keys[row.digest] = by_id[row.key.id] = KnownKey(row.key, row.key.expires_ms, limits)
+            keys[row.digest] = KnownKey(row.key, row.digest, row.key.expires_ms, limits)
             if row.previous_digest is not None:
                 until = [at for at in (row.key.expires_ms, row.previous_until_ms) if at is not None]
-                keys[row.previous_digest] = KnownKey(row.key, min(until, default=0), limits)
+                old = row.previous_digest
+                keys[old] = KnownKey(row.key, old, min(until, default=0), limits)
                 ended[row.previous_digest] = "was replaced by another"
-        self._keys, self._by_id, self._ended = keys, by_id, ended
-        self._ends = sorted(known.until_ms for known in by_id.values() if known.until_ms is not None)
-        self.limits = {limit.id: limit for known in by_id.values() for limit in known.limits}
+        self._keys, self._ended = keys, ended
+        self._ends = sorted(known.until_ms for known in keys.values() if known.until_ms is not None)
+        self.limits = {limit.id: limit for known in keys.values() for limit in known.limits}
         self._tokens = {row.digest: row for row in snapshot.tokens}
         self.version = snapshot.version
 

@@ -14,7 +14,7 @@ from typing import Final, Protocol
 from gateway.admission import FREE, Admitted, Waiting
 from gateway.call import Call, Progress, RequestHead
 from gateway.deadlines import overdue
-from gateway.errors import Code, Refusal, error_body
+from gateway.errors import KEY_ENDED, Code, Refusal, error_body
 from gateway.gear import Client, Deadlines, Gear
 from gateway.mishap import attended
 from gateway.reaching import reached
@@ -286,8 +286,8 @@ class Tunnel(asyncio.Protocol):
         self._refuse(Outcome.SHUTDOWN, 503, Code.SHUTTING_DOWN, why)
 
     def revoke(self) -> None:
-        """The key it was made with is no longer good."""
-        self.stop(Outcome.REVOKED, 401, Code.KEY_REVOKED, "The gateway key was revoked or has expired.")
+        """The key it was made with, or its secret, is no longer good."""
+        self.stop(Outcome.REVOKED, 401, Code.KEY_REVOKED, KEY_ENDED)
 
     # ---- the end
 

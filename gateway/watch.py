@@ -46,7 +46,7 @@ class Watch:
         self._keys_changed = keys_changed
         self._now_ms = now_ms
         self._seen_ms = now_ms()
-        """Keys that expired until then were told of."""
+        """Secrets that ended until then were told of."""
         self._versions = (-1, -1)
         """Of the keys and of the budgets in memory."""
         self._tasks: list[asyncio.Task[None]] = []
@@ -78,7 +78,7 @@ class Watch:
             await asyncio.sleep(TICK_S)
 
     async def end_expired(self) -> None:
-        """Keys that have expired since the last time are as good as revoked."""
+        """Keys and replaced secrets that have expired since the last time are as good as revoked."""
         before, self._seen_ms = self._seen_ms, self._now_ms()
         if self._ring.has_expired(before, self._seen_ms):
             self._keys_changed()

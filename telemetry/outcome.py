@@ -29,7 +29,7 @@ class Outcome(enum.StrEnum):
     CANCELLED = "cancelled"
     """The app went away before it had the whole answer."""
     REVOKED = "revoked"
-    """The gateway key was revoked or expired while the answer was under way."""
+    """The gateway key was revoked, its secret replaced, or it expired while the answer was under way."""
     SHUTDOWN = "shutdown"
     """We were stopped before the answer was complete."""
     INTERRUPTED = "interrupted"

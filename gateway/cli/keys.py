@@ -182,7 +182,8 @@ def update(key: str, config: Path | None, name: str | None, unset: tuple[str, ..
 def rotate(key: str, grace: str, config: Path | None, as_json: bool) -> None:
     """Give KEY (its name or id) another secret. It is printed once, on stdout.
 
-    The secret of before is good for the grace; one that was replaced earlier ends at once.
+    The secret of before is good for the grace; one that was replaced earlier ends at once. With a secret end the
+    streams and WebSockets that run with it.
     """
     settings = settings_from(config)
     try:

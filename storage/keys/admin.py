@@ -68,12 +68,13 @@ async def change_key(
 async def rotate_key(db: ControlDatabase, key_id: str, actor: str, now_ms: int, grace_ms: int) -> str | None:
     """A new secret for a key; the old one is good for ``grace_ms`` more. ``None``: there is no such key."""
     secret = new_secret(KEY_PREFIX)
+    until_ms = now_ms + grace_ms if grace_ms else 0  # at once, also where a clock is behind
     async with db.transaction() as tx:
         change = (
             "UPDATE gateway_keys SET previous_digest = digest, previous_until_ms = ?, digest = ?"
             " WHERE id = ? AND revoked_ms IS NULL RETURNING definition"
         )
-        done = await tx.fetch(change, now_ms + grace_ms, digest(secret), key_id)
+        done = await tx.fetch(change, until_ms, digest(secret), key_id)
         if not done:
             return None
         await bump(tx, "keys")

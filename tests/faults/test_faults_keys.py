@@ -6,7 +6,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from rig.script import hang, reply, sse
 from rig.upstream import ScriptedUpstream
 
 from storage.address import parse
-from storage.control import control_of
+from storage.control import ControlDatabase, control_of
 from storage.keys import admin
 from storage.keys.model import Key
 from storage.migrate import migrate
@@ -53,7 +53,21 @@ async def statuses(port: int, secret: str, count: int) -> set[int]:
     return {answer.status for answer in answers}
 
 
-async def test_a_revocation_reaches_every_worker(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+async def revoke(db: ControlDatabase, now_ms: int) -> str | None:
+    assert await admin.revoke_key(db, "key_1", "test", now_ms)
+    return None
+
+
+async def rotate(db: ControlDatabase, now_ms: int) -> str | None:
+    return await admin.rotate_key(db, "key_1", "test", now_ms, grace_ms=0)
+
+
+@pytest.mark.parametrize("end_it", [revoke, rotate])
+async def test_the_end_of_a_secret_reaches_every_worker(
+    tmp_path: Path,
+    upstream: ScriptedUpstream,
+    end_it: Callable[[ControlDatabase, int], Awaitable[str | None]],
+) -> None:
     url = f"sqlite:///{tmp_path}/keys.db"
     await asyncio.to_thread(migrate, parse(url, Path()))
     secret = await new_key(url)
@@ -70,12 +84,14 @@ async def test_a_revocation_reaches_every_worker(tmp_path: Path, upstream: Scrip
             stream.request("POST", CHAT, lines, json={**BODY, "stream": True})
             await stream.until(b"Twelve")
         db = control_of(parse(url, Path()))
-        assert await admin.revoke_key(db, "key_1", "test", int(time.time() * 1000))
+        after = await end_it(db, int(time.time() * 1000))
         begin = time.monotonic()
         await asyncio.gather(*(stream.closed() for stream in streams))
         while await statuses(port, secret, 12) != {401}:
             assert time.monotonic() - begin < REACHES_S
         assert time.monotonic() - begin < REACHES_S
+        if after is not None:
+            assert await statuses(port, after, 12) == {200}
         query = "SELECT COUNT(*) FROM model_requests WHERE outcome = 'revoked' AND cost_nano > 0 AND key_id = 'key_1'"
         end = time.monotonic() + 10
         while int((await db.fetch(query))[0][0]) != 6:
