@@ -17,7 +17,7 @@ from gateway.draining import GONE
 from gateway.errors import KEY_ENDED, Code, Refusal, error_body
 from gateway.gear import Client, Deadlines, Gear
 from gateway.holding import HOLD_BYTES, Hold
-from gateway.looking_on import hides_usage, is_streamed, look, tap_of
+from gateway.looking_on import ended, hides_usage, is_streamed, look, tap_of
 from gateway.mishap import attended, stumbled
 from gateway.reaching import reached
 from gateway.recording import opening_record
@@ -31,8 +31,6 @@ from telemetry.outcome import Outcome
 
 # Bound once: reading a member off its class costs as much as a function call.
 _RAW: Final = Framing.RAW
-_COMPLETED: Final = Outcome.COMPLETED
-_PROVIDER_ERROR: Final = Outcome.PROVIDER_ERROR
 _CANCELLED: Final = Outcome.CANCELLED
 
 
@@ -239,7 +237,7 @@ class Exchange:
         if connection.complete:
             self._finish(connection, body)
         elif said and tap is not None:
-            waiter = self.ticket.issue(_ended(connection), tap, with_cost=not self.head_sent)
+            waiter = self.ticket.issue(ended(connection), tap, with_cost=not self.head_sent)
             if waiter is not None and not waiter.done():
                 connection.pause()
                 waiter.add_done_callback(lambda _: self._deliver(connection, body))
@@ -255,9 +253,8 @@ class Exchange:
         call = self.call
         self.progress.status = connection.status
         if connection.status == 101:
-            self._give_up(
-                Outcome.PROTOCOL_ERROR, 502, Code.PROTOCOL_ERROR, "switched protocols without being asked"
-            )
+            what = "switched protocols without being asked"
+            self._give_up(Outcome.PROTOCOL_ERROR, 502, Code.PROTOCOL_ERROR, what)
             return
         if self.client.http10 and connection.head.chunked:
             self.framing = Framing.PLAIN
@@ -312,7 +309,7 @@ class Exchange:
     def _last_steps(self, connection: Connection, body: bytes) -> Steps:
         ticket, waiter = self.ticket, None
         if not ticket.issued:
-            ticket.read(_ended(connection), self.tap, with_cost=not self.head_sent)
+            ticket.read(ended(connection), self.tap, with_cost=not self.head_sent)
             yield
             ticket.weigh()
             yield
@@ -346,9 +343,12 @@ class Exchange:
 
     def _release_held(self) -> None:
         """The answer takes too long to be held until it is whole, or will never be."""
-        connection, held = self.connection, self._unhold()
-        if connection is not None and not self.over:
-            self._write(connection, held)
+        try:
+            connection, held = self.connection, self._unhold()
+            if connection is not None and not self.over:
+                self._write(connection, held)
+        except Exception as error:  # as in _deliver: a timer calls this too
+            stumbled(self, error)
 
     def _unhold(self) -> bytes:
         hold, self._hold = self._hold, None
@@ -376,6 +376,9 @@ class Exchange:
             self.attempt()
         else:
             self._give_up(Outcome.RESET, 502, Code.RESET, "closed the connection without an answer")
+
+    def upstream_mishap(self, error: Exception) -> None:
+        stumbled(self, error)
 
     def client_gone(self) -> None:
         """The app closed its connection: the provider's work is cancelled, or read on for its usage."""
@@ -443,6 +446,8 @@ class Exchange:
         """Our error if the app has seen nothing yet, else a visible cut."""
         if self._hold is not None and self._hold.pieces:
             self._release_held()
+        if self.over:  # to let it go was too much
+            return
         if self.head_sent:
             self.cut(outcome)
         else:
@@ -489,7 +494,3 @@ class Exchange:
     def _extra_headers(self) -> bytes:
         call_id = self.call.id.encode("ascii")
         return b"x-weighbridge-request-id: %b\r\n%b%b" % (call_id, self.notes, self.ticket.cost_lines)
-
-
-def _ended(connection: Connection) -> Outcome:
-    return _PROVIDER_ERROR if connection.status >= 400 else _COMPLETED

@@ -1,4 +1,4 @@
-"""Who looks on while an answer passes: the tap of its wire, and whether the answer is a stream."""
+"""Who looks on while an answer passes: the tap of its wire; whether the answer is a stream, and how it ended."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from gateway.headers import AnswerHead
 from gateway.upstream import Connection
 from gateway.wire.contract import Exchanged, Wire
 from gateway.wire.tap import Tap
+from telemetry.outcome import Outcome
 
 STREAMED: Final = (
     "text/event-stream",
@@ -18,6 +19,9 @@ STREAMED: Final = (
     "application/jsonl",
 )
 """Media types of answers that are never held."""
+# Bound once: reading a member off its class costs as much as a function call.
+_COMPLETED: Final = Outcome.COMPLETED
+_PROVIDER_ERROR: Final = Outcome.PROVIDER_ERROR
 
 
 def tap_of(wire: Wire, call: Call, connection: Connection, gear: Gear) -> Tap:
@@ -54,6 +58,11 @@ def look(pieces: list[bytes], complete: bool, progress: Progress, tap: Tap | Non
         tap.whole(data)
         return False
     return tap.feed(data)
+
+
+def ended(connection: Connection) -> Outcome:
+    """How a call ends whose answer is whole."""
+    return _PROVIDER_ERROR if connection.status >= 400 else _COMPLETED
 
 
 def is_streamed(call: Call, head: AnswerHead) -> bool:

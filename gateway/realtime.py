@@ -16,7 +16,7 @@ from gateway.call import Call, Progress, RequestHead
 from gateway.deadlines import overdue
 from gateway.errors import KEY_ENDED, Code, Refusal, error_body
 from gateway.gear import Client, Deadlines, Gear
-from gateway.mishap import attended
+from gateway.mishap import attended, stumbled
 from gateway.reaching import reached
 from gateway.recording import NO_READING, opening_record
 from gateway.relay import RAW, own_response, response_head
@@ -98,6 +98,8 @@ class Tunnel(asyncio.Protocol):
         self._reader: Reader | None = None
         self._admitted = admitted
         self._own = self._lines(admitted.notes)
+        self._answers = False
+        """The app has seen something of an answer."""
         self.over = False
         self._idle_since = gear.clock()
         self._blocked_since = 0.0
@@ -189,10 +191,13 @@ class Tunnel(asyncio.Protocol):
     def _pass_up(self, data: bytes) -> None:
         if self._far is None or self._far.is_closing():
             return
-        self._far.write(data)
-        for message in self._asked.feed(data):
-            if b'"setup"' in message:
-                self._read(message)
+        try:
+            self._far.write(data)
+            for message in self._asked.feed(data):
+                if b'"setup"' in message:
+                    self._read(message)
+        except Exception as error:  # as in Connection.data_received
+            stumbled(self, error)
 
     # ---- gateway.upstream.Receiver: the provider's answer to the request
 
@@ -223,6 +228,9 @@ class Tunnel(asyncio.Protocol):
         else:
             self._refuse(Outcome.RESET, 502, Code.RESET, "closed the connection without an answer")
 
+    def upstream_mishap(self, error: Exception) -> None:
+        stumbled(self, error)
+
     def upstream_paused(self) -> None:
         if self._app is not None and not self._app.is_closing():
             self._app.pause_reading()
@@ -234,10 +242,10 @@ class Tunnel(asyncio.Protocol):
     def _agreed(self, connection: Connection, data: bytes) -> None:
         transport = connection.transport
         assert transport is not None
+        self._far = transport
         connection.receiver = self._asking = None
         self.gear.pool.forget(connection)
         transport.set_protocol(Far(self))
-        self._far = transport
         self._reader = self._reader_of(connection)
         self._write(connection.raw[: connection.body_at - 2] + self._own + b"\r\n")
         if data:
@@ -253,9 +261,12 @@ class Tunnel(asyncio.Protocol):
         if self.over:
             return
         self._progress.last_read_at = self._idle_since = self.gear.clock()
-        self._down(data)
-        for message in self._answered.feed(data):
-            self._read(message)
+        try:
+            self._down(data)
+            for message in self._answered.feed(data):
+                self._read(message)
+        except Exception as error:  # as in Connection.data_received
+            stumbled(self, error)
 
     def provider_gone(self) -> None:
         self._end(self._goodbye(Outcome.TRUNCATED))
@@ -268,6 +279,7 @@ class Tunnel(asyncio.Protocol):
         self._write(data)
 
     def _write(self, data: bytes) -> None:
+        self._answers = True
         if self._app is not None and not self._app.is_closing():
             self._app.write(data)
 
@@ -304,8 +316,8 @@ class Tunnel(asyncio.Protocol):
         self.stop(outcome, status, code, f"{title} {what}. Weighbridge call {self.call.id}.")
 
     def stop(self, outcome: Outcome, status: int, code: Code, message: str) -> None:
-        """Our error if the provider has not answered yet, else a visible cut."""
-        if self._progress.first_byte_at:
+        """Our error if the app has seen nothing yet, else a visible cut."""
+        if self._answers:
             self._end(outcome)
         else:
             self._tell(outcome, status, code, message)

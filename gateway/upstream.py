@@ -47,6 +47,9 @@ class Receiver(Protocol):
     def upstream_broken(self, connection: Connection, error: Exception | None) -> None:
         """What came is not HTTP (``error``), or the connection was lost before the answer was complete."""
 
+    def upstream_mishap(self, error: Exception) -> None:
+        """``error``, a defect of ours, was raised in one of the two above: end the call."""
+
     def upstream_paused(self) -> None:
         """The provider reads slower than the app sends."""
 
@@ -197,10 +200,13 @@ class Connection(asyncio.Protocol):
             self._whole = 0
         if reading_head:
             broken = self._head_trouble() or broken
-        if broken is not None:
-            self._break_off(receiver, data, broken)
-        else:
-            receiver.upstream_read(self, data)
+        try:
+            if broken is not None:
+                self._break_off(receiver, data, broken)
+            else:
+                receiver.upstream_read(self, data)
+        except Exception as error:  # noqa: BLE001 (the loop would call it a cut of the provider's)
+            receiver.upstream_mishap(error)
 
     def _break_off(self, receiver: Receiver, data: bytes, broken: httptools.HttpParserError) -> None:
         """What was good before it broke still goes to the app."""
@@ -244,12 +250,15 @@ class Connection(asyncio.Protocol):
         if receiver is None:
             return
         self.pieces.clear()
-        if self.until_close and self.status and exc is None:
-            self.complete = True
-            self.keep = False
-            receiver.upstream_read(self, b"")
-        else:
-            receiver.upstream_broken(self, None)
+        try:
+            if self.until_close and self.status and exc is None:
+                self.complete = True
+                self.keep = False
+                receiver.upstream_read(self, b"")
+            else:
+                receiver.upstream_broken(self, None)
+        except Exception as error:  # noqa: BLE001 (nobody would end the call before its deadline)
+            receiver.upstream_mishap(error)
 
     def pause_writing(self) -> None:
         if self.receiver is not None:
