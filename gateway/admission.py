@@ -155,6 +155,8 @@ class Admission:
 
     def admit(self, call: Call, known: KnownKey | None, *, paid: bool | None = None) -> Admitted:
         """Reserve for a call; ``paid``: it may cost something (by default, as its method says). Raises :class:`gateway.errors.Refusal` where its model has no price and may have none."""
+        if known is None and not self._scopes.budgets:
+            return FREE
         accounts = self._accounts(call, known)
         if not accounts:
             return FREE

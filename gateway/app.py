@@ -56,6 +56,7 @@ from storage.ledger import SPOOL_FOLDER, Ledger, LedgerConfig
 from storage.writer import Pace
 from telemetry.config import Secrets, TelemetryConfig
 from telemetry.exporter import TelemetryExporter
+from telemetry.record import CallRecord
 from telemetry.redact import Redactor
 from telemetry.sampling import Sampler
 from telemetry.spans import CostStyle, SpanStyle
@@ -133,7 +134,10 @@ class Gateway:
             self._estimator.warm,
             strict=settings.budgets.strict,
         )
-        sinks = Sinks(self.ledger, (self._admission.settle, self._observe), self.defects)
+        lookers_on = [self._admission.settle]
+        if self.telemetry.plan.enabled:
+            lookers_on.append(self._observe)
+        sinks = Sinks(self.ledger, lookers_on, self.defects)
         gear = Gear(
             loop,
             clock,
@@ -242,8 +246,8 @@ class Gateway:
         await self.governance.stop(FLUSH_SECONDS)
         await asyncio.gather(self.ledger.stop(FLUSH_SECONDS), self.telemetry.stop(FLUSH_SECONDS))
 
-    def _observe(self, record: object) -> None:
-        self.telemetry.put(record)  # type: ignore[arg-type]
+    def _observe(self, record: CallRecord) -> None:
+        self.telemetry.put(record)
 
     def _sweep(self, now: float) -> None:
         self.server.sweep(now)

@@ -32,9 +32,9 @@ class Familiar(msgspec.Struct, frozen=True, gc=False):
         if not raw.startswith(before):
             return None
         start = len(before)
-        digits, cr, _ = raw[start : start + _MOST_DIGITS].partition(b"\r")
-        stop = start + len(digits)
-        if not cr or not digits.isdigit() or not raw.startswith(self.after, stop):
+        stop = raw.find(b"\r", start, start + _MOST_DIGITS)
+        digits = raw[start:stop]
+        if stop < 0 or not digits.isdigit() or not raw.startswith(self.after, stop):
             return None
         head = self.head
         found = RequestHead(

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from itertools import repeat
 
 Steps = Iterator[None]
 """What is left to do for one call; each ``yield`` ends a stage."""
-
-_OVER = object()
 
 
 class Turns:
@@ -34,15 +33,21 @@ class Turns:
 
     def _run(self) -> None:
         broken, self._waiting = self._waiting, {}
-        over, going = _OVER, list(broken)
+        going = list(broken)
         while going:
-            staying: list[Steps] = []
-            stays = staying.append
-            for steps in going:
-                try:
-                    if next(steps, over) is not over:
-                        stays(steps)
-                except Exception as error:  # noqa: BLE001 (one call's defect must not end the others')
-                    self._defect(error)
-                    self._loop.call_soon(broken[steps])  # may stumble too, and by itself
-            going = staying
+            over = self._stage(going, broken)
+            if any(over):
+                going = [steps for steps, is_over in zip(going, over, strict=True) if not is_over]
+
+    def _stage(self, going: list[Steps], broken: dict[Steps, Callable[[], None]]) -> list[bool | None]:
+        """Take one stage of each of ``going``; which of them are over by now."""
+        over: list[bool | None] = []
+        taken = map(next, going, repeat(True))  # a stage gives None
+        while len(over) < len(going):
+            try:
+                over.extend(taken)  # as far as it comes
+            except Exception as error:  # noqa: BLE001 (one call's defect must not end the others')
+                self._defect(error)
+                self._loop.call_soon(broken[going[len(over)]])  # may stumble too, and by itself
+                over.append(True)
+        return over

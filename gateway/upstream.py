@@ -98,25 +98,27 @@ class Connection(asyncio.Protocol):
         self._head_only = False
         self.paused = False
         self.written_at = 0.0
-        self._reset()
+        self.head = _NO_HEAD
+        """Of the answer, once it is complete."""
+        self.keep = False
+        self.until_close = False
+        """The body ends where the connection does."""
+        self.junk = False
+        """The provider sent more than its answer: nobody must read on from there."""
+        self._whole = 0
+        """How many pieces of this read belong to the answer, once it is complete."""
+        self._begin()
 
-    def _reset(self) -> None:
+    def _begin(self) -> None:
+        """Wait for the next answer. What is looked at only once its head is here stays as it was."""
         self.status = 0
         """0 until the response head is complete."""
-        self.head = _NO_HEAD
         self.pieces.clear()
         self.raw = b""
         """Bytes read while the response head was incomplete."""
         self.body_at = -1
         """Where the body begins in ``raw``; -1 while the head is incomplete."""
-        self.until_close = False
-        """The body ends where the connection does."""
         self.complete = False
-        self._whole = 0
-        """How many pieces of this read belong to the answer, once it is complete."""
-        self.keep = False
-        self.junk = False
-        """The provider sent more than its answer: nobody must read on from there."""
         self._skip_heads = 0
 
     # ---- towards the provider
@@ -158,12 +160,11 @@ class Connection(asyncio.Protocol):
             self.resume()
         transport = self.transport
         if not self.keep or self.until_close or self.junk or transport is None or transport.is_closing():
-            self._reset()
             self.abort()
             return
         if self._head_only:
             self._parser = httptools.HttpResponseParser(self)
-        self._reset()
+        self._begin()
         self.pool.put(self)
 
     def abort(self) -> None:
@@ -199,7 +200,11 @@ class Connection(asyncio.Protocol):
             del self.pieces[self._whole :]
             self._whole = 0
         if reading_head:
-            broken = self._head_trouble() or broken
+            if self.status:
+                if not self._read_head():
+                    broken = httptools.HttpParserError("the head's lines do not end in CRLF")
+            elif len(self.raw) > HEAD_BYTES:
+                broken = httptools.HttpParserError("the head has no end")
         try:
             if broken is not None:
                 self._break_off(receiver, data, broken)
@@ -214,15 +219,6 @@ class Connection(asyncio.Protocol):
             receiver.upstream_read(self, data)
         if self.receiver is receiver:
             receiver.upstream_broken(self, broken)
-
-    def _head_trouble(self) -> httptools.HttpParserError | None:
-        if self.status:
-            return (
-                None
-                if self._read_head()
-                else httptools.HttpParserError("the head's lines do not end in CRLF")
-            )
-        return httptools.HttpParserError("the head has no end") if len(self.raw) > HEAD_BYTES else None
 
     def _read_head(self) -> bool:
         """The head is whole: find its end and see how the body is delimited. False if the end is not to be found."""

@@ -40,16 +40,10 @@ def plain_amounts(usage: Usage, tariff: Tariff) -> list[int] | None:
         return None
     if not (read or short):
         return [new * rate_in, made * rate_out, 0, 0, 0]
-    return _with_cache(new, made * rate_out, read or 0, short or 0, tariff)
-
-
-def _with_cache(new: int, out: int, read: int, short: int, tariff: Tariff) -> list[int] | None:
-    rate_in, rate_read, rate_write = tariff.input, tariff.cache_read, tariff.cache_write
-    if rate_in is None or rate_read is None or rate_write is None:
-        return None
-    if read.__class__ is not int or short.__class__ is not int:
+    rate_read, rate_write, read, short = tariff.cache_read, tariff.cache_write, read or 0, short or 0
+    if rate_read is None or rate_write is None or read.__class__ is not int or short.__class__ is not int:
         return None
     fresh = new - read - short
     if read < 0 or short < 0 or fresh < 0:
         return None
-    return [fresh * rate_in, out, read * rate_read, short * rate_write, 0]
+    return [fresh * rate_in, made * rate_out, read * rate_read, short * rate_write, 0]
