@@ -185,8 +185,19 @@ _TOLD: Final = re.compile(
     re.IGNORECASE,
 )
 
+_MEDIA_TYPES: Final = {
+    name.encode("ascii"): name
+    for name in (
+        "application/json",
+        "application/json; charset=utf-8",
+        "text/event-stream",
+        "text/event-stream; charset=utf-8",
+    )
+}
+"""As providers write them, nearly always."""
 
-class AnswerHead(msgspec.Struct, gc=False):
+
+class AnswerHead(msgspec.Struct, frozen=True, gc=False):
     """Head of an answer as it was read: ``raw`` ends with the empty line.
 
     Nearly everything passes as it stands, so it is looked into only as far as somebody asks.
@@ -211,20 +222,21 @@ class AnswerHead(msgspec.Struct, gc=False):
 
 def answer_head(raw: bytes) -> AnswerHead:
     """Look at the few headers that matter; ``raw`` was found well-formed by the parser."""
-    head = AnswerHead(raw)
+    content_type = content_encoding = ""
+    content_length, chunked, strip = None, False, NOTHING
     for name, value in _TOLD.findall(raw):
         lower = name.lower()
         if lower == b"content-type":
-            head.content_type = value.decode("latin-1").lower()
+            content_type = _MEDIA_TYPES.get(value) or value.decode("latin-1").lower()
         elif lower == b"content-length":
-            head.content_length = int(value)
+            content_length = int(value)
         elif lower == b"transfer-encoding":
-            head.chunked = value.lower().rstrip().endswith(b"chunked")
+            chunked = value.lower().rstrip().endswith(b"chunked")
         elif lower == b"content-encoding":
-            head.content_encoding = value.decode("latin-1").strip().lower()
+            content_encoding = value.decode("latin-1").strip().lower()
         else:
-            head.strip |= _hop_by_hop(lower, value)
-    return head
+            strip |= _hop_by_hop(lower, value)
+    return AnswerHead(raw, content_type, content_encoding, content_length, chunked, strip)
 
 
 def _hop_by_hop(lower: bytes, value: bytes) -> frozenset[bytes]:

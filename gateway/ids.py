@@ -5,6 +5,11 @@ from __future__ import annotations
 import hashlib
 import random
 import time
+from typing import Final
+
+_48_BITS: Final = (1 << 48) - 1
+_VERSION: Final = 0x7000_8000_0000_0000_0000
+"""Version 7 and the variant of RFC 9562, in their places."""
 
 
 def call_id(now_ns: int | None = None) -> str:
@@ -17,14 +22,9 @@ def call_id(now_ns: int | None = None) -> str:
     ns = time.time_ns() if now_ns is None else now_ns
     millis, rest = divmod(ns, 1_000_000)
     fraction = (rest << 12) // 1_000_000
-    chance = random.getrandbits(62)
-    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - half the time of the f-string
-        millis >> 16 & 0xFFFF_FFFF,
-        millis & 0xFFFF,
-        fraction,
-        0x8000 | chance >> 48,
-        chance & 0xFFFF_FFFF_FFFF,
-    )
+    number = (millis & _48_BITS) << 80 | _VERSION | fraction << 64 | random.getrandbits(62)
+    digits = number.to_bytes(16, "big").hex()  # half the time of formatting it
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def named_id(name: str, millis: int) -> str:

@@ -259,11 +259,10 @@ def cost_headers(record: CallRecord) -> bytes:
     """Header lines that tell the app what the call cost; no amount where none is known."""
     cost = record.cost
     usd = format_usd(cost.total)
-    overhead = record.timing.overhead_us
-    lines = "x-weighbridge-cost-status: %s\r\nx-weighbridge-overhead-ms: %d.%03d\r\n" % (  # noqa: UP031 - half the time
-        cost.status._value_,
-        overhead // 1000,
-        overhead % 1000,
+    micros = str(record.timing.overhead_us).zfill(4)  # a third of the time that number formats take
+    lines = (
+        f"x-weighbridge-cost-status: {cost.status._value_}\r\n"
+        f"x-weighbridge-overhead-ms: {micros[:-3]}.{micros[-3:]}\r\n"
     )
     return (f"x-weighbridge-cost-usd: {usd}\r\n{lines}" if usd else lines).encode("ascii")
 

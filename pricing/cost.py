@@ -105,7 +105,7 @@ def format_usd(nano: int | None) -> str:
     if nano is None:
         return ""
     if 0 <= nano < NANO_PER_USD:
-        return f"0.{nano:09d}".rstrip("0").rstrip(".")
+        return ("0." + str(nano).zfill(9)).rstrip("0").rstrip(".")
     sign = "-" if nano < 0 else ""
     whole, fraction = divmod(abs(nano), NANO_PER_USD)
     text = f"{whole}.{fraction:09d}".rstrip("0").rstrip(".")
