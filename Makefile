@@ -6,9 +6,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 ARGS ?=
+PYTHONS = $(foreach p,python3.11 python3.12 python3.13 python3.14,$(if $(shell $(p) -c 'print(1)' 2>/dev/null),$(p)))
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test soak check format bench bench-analytics conformance catalogue clean
+.PHONY: help run demo test pythons soak check format bench bench-analytics conformance catalogue clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +29,13 @@ ifeq ($(strip $(ARGS)),)
 else
 	$(BIN)/python -m pytest $(ARGS)
 endif
+
+pythons: ## run every test on each Python from 3.11 to 3.14 that is found (or PYTHONS="/path/to/python3 ...")
+	@test -n "$(strip $(PYTHONS))" || { echo "no python3.11 to python3.14 is found; name some with PYTHONS=\"/path/to/python3 ...\"" >&2; exit 1; }
+	@for python in $(PYTHONS); do \
+		version=$$($$python -c 'import sys; print(*sys.version_info[:2], sep=".")') || exit 1; \
+		$(MAKE) test PYTHON=$$python VENV=.venv-$$version || exit 1; \
+	done
 
 soak: $(VENV)/.dev ## run the long forms of the tests (faults, load, hostile input, property tests that look further)
 	$(BIN)/python -m pytest -m soak --hypothesis-profile explore $(ARGS)
@@ -55,7 +63,7 @@ catalogue: $(VENV)/.dev ## compile the price catalogue again from genai-prices
 	$(BIN)/python -m tools.catalogue $(ARGS)
 
 clean: ## remove the environment and every cache
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-3.* build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name it with PYTHON=/path/to/python3" >&2; exit 1; }

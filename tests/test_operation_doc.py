@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 from gateway.app import FLUSH_SECONDS, STARTUP_ONLY
@@ -14,7 +15,8 @@ from gateway.supervisor import BACKOFF_SECONDS
 from gateway.upstream import HEAD_BYTES
 from gateway.wire.inflate import RATIO, TOTAL
 
-TEXT = (Path(__file__).parent.parent / "docs" / "operation.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "docs" / "operation.md").read_text(encoding="utf-8")
 
 
 def test_every_setting_exists() -> None:
@@ -38,3 +40,16 @@ def test_figures() -> None:
     assert f"{RATIO} bytes a byte, {TOTAL // 1_048_576} MiB" in TEXT
     assert f"then {STUCK_SECONDS:g} s |" in TEXT
     assert MALFORMED_LOG_SECONDS == 10
+
+
+def test_versions_of_python_are_told_alike() -> None:
+    facts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = re.findall(r"Python :: (3\.\d+)", " ".join(facts["project"]["classifiers"]))
+    assert facts["project"]["requires-python"] == f">={listed[0]}"
+    assert facts["tool"]["mypy"]["python_version"] == listed[0]
+    assert facts["tool"]["ruff"]["target-version"] == f"py{listed[0].replace('.', '')}"
+    run = TEXT.partition("was run on ")[2].partition("on Linux")[0]
+    assert re.findall(r"\b(3\.\d+)\.\d+", run) == listed
+    tried = re.search(r"^PYTHONS = \$\(foreach p,([^,]+),", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert tried is not None
+    assert tried[1].split() == [f"python{version}" for version in listed]

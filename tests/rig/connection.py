@@ -86,7 +86,7 @@ class Peer(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._left()
-        return True
+        return self.transport.get_extra_info("sslcontext") is None  # TLS has no half-closed connections
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self._closing:
@@ -115,9 +115,10 @@ class Peer(asyncio.Protocol):
 
     async def stop(self) -> None:
         """Ends the script and the connection."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self._task is None:  # there never was one: the TLS handshake failed
+            return
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
         self.reset()
 
     # what scripts use
