@@ -15,6 +15,19 @@ _EMBEDDING: Final = tuple(
     for network, shift in (("::ffff:0:0/96", 0), ("64:ff9b::/96", 0), ("2002::/16", 80))
 )
 """IPv6 addresses that lead to an IPv4 address, and how many bits to its right the IPv4 address stands."""
+_SET_ASIDE: Final = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "192.0.0.0/24",    # protocols
+        "64:ff9b:1::/48",  # to IPv4 within a network
+        "100:0:0:1::/64",  # dummies
+        "2001::/23",       # protocols, Teredo among them
+        "3fff::/20",       # examples
+        "5f00::/16",       # segment routing
+        "fec0::/10",       # once: of a site
+    )
+)  # fmt: skip
+"""Not everybody's, by IANA's registries of special-purpose addresses. Every version of Python knows others of them."""
 
 
 class PrivateTargetError(OSError):
@@ -35,6 +48,8 @@ def is_public(address: str) -> bool:
             if found in network:
                 found = ipaddress.IPv4Address(int(found) >> shift & 0xFFFF_FFFF)
                 break
+    if any(found in network for network in _SET_ASIDE):
+        return False
     return found.is_global and not found.is_multicast
 
 
