@@ -105,6 +105,7 @@ class Gateway:
             written=self.governance.companion.written,
             budgets=self.governance.figures,
             contents=lambda: self.keeper.stats,
+            jobs=lambda: self._jobs.stats,
         )
         self.telemetry = TelemetryExporter.from_config(
             telemetry_config(settings, self.table),
@@ -122,6 +123,7 @@ class Gateway:
     async def start(self, listener: socket.socket | None = None) -> None:
         """Serve. ``listener``: a bound socket to use instead of ``server.host`` and ``server.port``."""
         settings, loop, clock = self.settings, asyncio.get_running_loop(), self._clock
+        self._jobs = self._leaders_jobs()
         await self.ledger.start()
         self.telemetry.start()
         self._pool = Pool(loop, clock, idle_seconds=UPSTREAM_IDLE_SECONDS)
@@ -176,7 +178,6 @@ class Gateway:
         self._listener = await self._listen(loop, listener)
         self.port = self._listener.sockets[0].getsockname()[1]
         self._api.load_soon()
-        self._jobs = self._leaders_jobs()
         self._jobs.start()
 
     def _leaders_jobs(self) -> Jobs:

@@ -12,6 +12,8 @@ from storage.address import Address
 DAY_S: Final = 86_400.0
 COMPACTION_S: Final = 30.0
 """Answers add up what came since; more often is more work for the database, more seldom for every answer."""
+AUDIT_LIMIT_S: Final = 1_800.0
+"""It reads every call of a day."""
 
 
 def rollup_jobs(address: Address, now: Callable[[], datetime]) -> list[Job]:
@@ -34,7 +36,7 @@ def rollup_jobs(address: Address, now: Callable[[], datetime]) -> list[Job]:
             " 'weighbridge rollups verify' lists them"
         )
 
-    return [Job("rollups", COMPACTION_S, compaction), Job("rollups audit", DAY_S, audit)]
+    return [Job("rollups", COMPACTION_S, compaction), Job("rollups audit", DAY_S, audit, AUDIT_LIMIT_S)]
 
 
 async def before_forgetting(address: Address, before: datetime) -> bool:

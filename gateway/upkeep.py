@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,9 +45,8 @@ def upkeep(
         return f"made {', '.join(made)}" if made else None
 
     async def audit() -> str | None:
-        wrong = [
-            one for one in read(spool) if one.alive and one.vitals is not None and one.vitals.stats.balance
-        ]
+        spools = await asyncio.to_thread(read, spool)
+        wrong = [one for one in spools if one.alive and one.vitals is not None and one.vitals.stats.balance]
         if not wrong:
             return None
         return "; ".join(

@@ -22,7 +22,7 @@ from storage.feed import Feed
 from storage.quarantine import Quarantine
 from storage.schema import Migrate
 from storage.spool import Spool, SpoolFull, WhenFull
-from storage.stats import BudgetStats, ContentStats, LedgerStats
+from storage.stats import BudgetStats, ContentStats, JobStats, LedgerStats
 from storage.targets import open_target
 from storage.targets.contract import Companion, SchemaTooNew, Target
 from storage.vitals import Vitals
@@ -73,12 +73,13 @@ class Ledger:
         written: Callable[[Sequence[CallRecord]], None] | None = None,
         budgets: Callable[[], BudgetStats] = BudgetStats,
         contents: Callable[[], ContentStats] = ContentStats,
+        jobs: Callable[[], JobStats] = JobStats,
     ) -> None:
         """``target`` replaces the database of ``config.url``; raises ``AddressError`` for a url we do not know.
 
         ``interrupted`` completes the records of calls that died in mid-flight, ``written`` hears of records that are
-        in the database now; both in the writer's thread. ``budgets`` and ``contents`` give figures to be told with
-        ours.
+        in the database now; both in the writer's thread. ``budgets``, ``contents`` and ``jobs`` give figures to be
+        told with ours.
         """
         self._config = config
         self._address: Address = parse(config.url, config.data_dir)
@@ -94,6 +95,7 @@ class Ledger:
         self._written = written
         self._budgets = budgets
         self._contents = contents
+        self._jobs = jobs
         self._accepted = 0
         self._started = False
         self._telling = False
@@ -217,7 +219,8 @@ class Ledger:
         """Put this moment's figures where the other workers and the command line find them; costs next to nothing."""
         if self._started and not self._telling:
             self._telling = True
-            vitals = Vitals(os.getpid(), time.time_ns(), self.stats(), self._budgets(), self._contents())
+            more = self._budgets(), self._contents(), self._jobs()
+            vitals = Vitals(os.getpid(), time.time_ns(), self.stats(), *more)
             task = self._loop.run_in_executor(None, write_vitals, self._spool.folder, vitals)
             task.add_done_callback(self._told)
 

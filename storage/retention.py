@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from storage.sqlite_file import connect
 SLICE = 2_000
 """Rows deleted in one transaction of SQLite: the writer waits no longer than that takes."""
 PAUSE_S = 0.05
+"""In which the writer is let in."""
 
 
 async def forget(address: Address, before: datetime) -> int:
@@ -24,25 +24,25 @@ async def forget(address: Address, before: datetime) -> int:
     A month in PostgreSQL goes only when all of it is too old. Raises the driver's errors.
     """
     if address.engine is Engine.SQLITE:
-        return await asyncio.to_thread(_in_sqlite, Path(address.dsn), before)
+        return await _in_sqlite(Path(address.dsn), before)
     from storage.retention_postgres import drop_months
 
     return await drop_months(address.dsn, before)
 
 
-def _in_sqlite(path: Path, before: datetime) -> int:
+async def _in_sqlite(path: Path, before: datetime) -> int:
+    """A thread does one slice and no more: who is cancelled leaves nothing behind that goes on."""
+    gone = 0
+    while True:
+        count = await asyncio.to_thread(_slice, path, before)
+        gone += count
+        if count < SLICE:
+            return gone
+        await asyncio.sleep(PAUSE_S)
+
+
+def _slice(path: Path, before: datetime) -> int:
     until = as_text(int(before.timestamp() * 1000))
     query = f"DELETE FROM {TABLE} WHERE seq IN (SELECT seq FROM {TABLE} WHERE started_at < ? ORDER BY seq LIMIT {SLICE})"
-    gone = 0
     with contextlib.closing(connect(path, 30.0)) as db:
-        while True:
-            count = db.execute(query, (until,)).rowcount
-            gone += count
-            if count < SLICE:
-                return gone
-            _pause()
-
-
-def _pause() -> None:
-    """Let the writer in."""
-    time.sleep(PAUSE_S)
+        return db.execute(query, (until,)).rowcount

@@ -31,6 +31,17 @@ class ContentStats(msgspec.Struct, frozen=True):
     """Calls whose content is on its way."""
 
 
+class JobStats(msgspec.Struct, frozen=True):
+    """What the leader's jobs have done in this process, since its start."""
+
+    leads: bool = False
+    runs: int = 0
+    failures: int = 0
+    """Of those."""
+    overdue: int = 0
+    """Of these, because they took longer than they may."""
+
+
 class LedgerStats(msgspec.Struct, frozen=True):
     """Figures of this process since its start; ``accepted == recorded + in_flight + spooled + dead_letters + lost``."""
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from storage.claim import LOCK_SUFFIX
-from storage.stats import BudgetStats, ContentStats, LedgerStats
+from storage.stats import BudgetStats, ContentStats, JobStats, LedgerStats
 
 NAME = "vitals.json"
 
@@ -28,6 +28,7 @@ class Vitals(msgspec.Struct, frozen=True):
     stats: LedgerStats
     budgets: BudgetStats = BudgetStats()
     contents: ContentStats = ContentStats()
+    jobs: JobStats = JobStats()
 
 
 class Spool(msgspec.Struct, frozen=True):
@@ -87,6 +88,17 @@ def contents_added_up(spools: list[Spool]) -> ContentStats:
     names = ContentStats.__struct_fields__
     return ContentStats(
         **{name: sum(getattr(one.contents, name) for one in _living(spools)) for name in names}
+    )
+
+
+def jobs_added_up(spools: list[Spool]) -> JobStats:
+    """What all living workers have done as leaders."""
+    told = [one.jobs for one in _living(spools)]
+    return JobStats(
+        any(one.leads for one in told),
+        sum(one.runs for one in told),
+        sum(one.failures for one in told),
+        sum(one.overdue for one in told),
     )
 
 

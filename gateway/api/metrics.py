@@ -14,7 +14,7 @@ from gateway.api.guard import METRICS
 from gateway.api.routes import Endpoint
 from storage.stats import LedgerStats
 from storage.store import RollupAudit, StoreUnavailable
-from storage.vitals import Spool, added_up, budgets_added_up, contents_added_up, read
+from storage.vitals import Spool, added_up, budgets_added_up, contents_added_up, jobs_added_up, read
 
 _TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTERS: Final = {
@@ -42,6 +42,11 @@ _CONTENTS: Final = {
     "dropped": ("counter", "Calls whose captured content is lost: no room, or no time at the end."),
     "failed": ("counter", "Calls of whose content nothing could be made."),
     "waiting": ("gauge", "Calls whose captured content is on its way to the database."),
+}
+_JOBS: Final = {
+    "runs": "Jobs of the leader that were begun.",
+    "failures": "Of those, the ones that failed.",
+    "overdue": "Of these, the ones that were ended because they took too long.",
 }
 _GAUGES: Final = {
     "in_flight": "Calls under way.",
@@ -100,6 +105,9 @@ def exposition(spools: list[Spool], audit: RollupAudit | None = None) -> str:
     for name, (kind, text) in _CONTENTS.items():
         full = f"weighbridge_contents_{name}" + ("_total" if kind == "counter" else "")
         lines += _metric(full, kind, text, getattr(contents, name))
+    jobs = jobs_added_up(spools)
+    for name, text in _JOBS.items():
+        lines += _metric(f"weighbridge_jobs_{name}_total", "counter", text, getattr(jobs, name))
     difference = sum(spool.vitals.stats.balance for spool in alive if spool.vitals is not None)
     text = "Accepted calls that are nowhere: anything but 0 is a defect."
     lines += _metric("weighbridge_integrity_difference", "gauge", text, difference)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gateway.reporting.run import ReportRun
 
 LOOK_S: Final = 60.0
+LIMIT_S: Final = 1_800.0
+"""A report of a large month asks several questions that may take minutes each."""
 
 
 def report_jobs(
@@ -31,4 +33,4 @@ def report_jobs(
             made.append(ReportRun(plan, address, now))
         return await made[0].send()
 
-    return [Job("reports", LOOK_S, send)]
+    return [Job("reports", LOOK_S, send, LIMIT_S)]

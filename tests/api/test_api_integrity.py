@@ -16,17 +16,17 @@ from pricing.book import PriceBook
 from storage.address import parse
 from storage.claim import new_claim
 from storage.rollups.care import audit
-from storage.stats import LedgerStats
+from storage.stats import JobStats, LedgerStats
 from storage.store import Store
 from storage.vitals import Vitals, write
 
 from .conftest import NOON, Connect, make_call
 
 
-def worker(root: Path, **figures: int) -> None:
+def worker(root: Path, jobs: JobStats = JobStats(), **figures: int) -> None:  # noqa: B008 (frozen)
     """A worker that runs as long as this process and has these figures."""
     claim = new_claim(root)
-    write(claim.folder, Vitals(7, 1_790_000_000_000_000_000, LedgerStats(**figures)))
+    write(claim.folder, Vitals(7, 1_790_000_000_000_000_000, LedgerStats(**figures), jobs=jobs))
 
 
 async def test_all_workers_are_added_up(connect: Connect, tmp_path: Path) -> None:
@@ -43,6 +43,17 @@ async def test_all_workers_are_added_up(connect: Connect, tmp_path: Path) -> Non
     assert "weighbridge_ledger_duplicates_total 3\n" in text
     assert "weighbridge_integrity_difference 0\n" in text
     assert "weighbridge_workers 2\n" in text
+
+
+async def test_jobs_of_all_that_led_are_added_up(connect: Connect, tmp_path: Path) -> None:
+    spool = tmp_path / "spools"
+    worker(spool, jobs=JobStats(leads=True, runs=40, failures=3, overdue=2))
+    worker(spool, jobs=JobStats(runs=2, failures=1))
+    client = await connect(spool=spool)
+    text = await (await client.get("/metrics")).text()
+    assert "weighbridge_jobs_runs_total 42\n" in text
+    assert "weighbridge_jobs_failures_total 4\n" in text
+    assert "weighbridge_jobs_overdue_total 2\n" in text
 
 
 async def test_calls_that_are_nowhere_are_told(connect: Connect, tmp_path: Path) -> None:
