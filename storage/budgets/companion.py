@@ -32,14 +32,14 @@ _ADD: Final = (
 )
 _SHRINK: Final = (
     "INSERT INTO budget_leases (owner, budget_id, subject, window_key, amount, expires_ms)"
-    " VALUES ({1}, {2}, {3}, {4}, -{0}, {5}) ON CONFLICT (owner, budget_id, subject, window_key)"
+    " VALUES ({0}, {1}, {2}, {3}, -{4}, {5}) ON CONFLICT (owner, budget_id, subject, window_key)"
     " DO UPDATE SET amount = budget_leases.amount + excluded.amount"
 )
 """What calls took beyond what was lent leaves a lease below zero: the next loan covers that first."""
-_ADD_SQLITE: Final = _ADD.format(*(f"?{n}" for n in range(1, 9)))
-_SHRINK_SQLITE: Final = _SHRINK.format(*(f"?{n}" for n in range(1, 7)))
+_ADD_SQLITE: Final = _ADD.format(*"????????")
+_SHRINK_SQLITE: Final = _SHRINK.format(*"??????")
 _ADD_POSTGRES: Final = _ADD.format(*(f"${n}" for n in range(1, 9)))
-_SHRINK_POSTGRES: Final = _SHRINK.format("$1::bigint", *(f"${n}" for n in range(2, 7)))
+_SHRINK_POSTGRES: Final = _SHRINK.format("$1", "$2", "$3", "$4", "$5::bigint", "$6")
 
 
 class Delta:
@@ -76,7 +76,7 @@ class BudgetCompanion:
         for delta in self._deltas(inserted):
             db.execute(_ADD_SQLITE, _added(delta))
             if delta.mine:
-                db.execute(_SHRINK_SQLITE, (delta.mine, self.owner, *delta.account.key, _expiry()))
+                db.execute(_SHRINK_SQLITE, (self.owner, *delta.account.key, delta.mine, _expiry()))
 
     async def in_postgres(self, db: asyncpg.Connection, inserted: Sequence[CallRecord]) -> None:
         await db.execute("SELECT pg_advisory_xact_lock_shared($1)", LOCK_KEY)
@@ -88,7 +88,7 @@ class BudgetCompanion:
         for delta in self._deltas(inserted):
             await db.execute(_ADD_POSTGRES, *_added(delta))
             if delta.mine:
-                await db.execute(_SHRINK_POSTGRES, delta.mine, self.owner, *delta.account.key, _expiry())
+                await db.execute(_SHRINK_POSTGRES, self.owner, *delta.account.key, delta.mine, _expiry())
 
     def written(self, records: Sequence[CallRecord]) -> None:
         """These are rows now."""
