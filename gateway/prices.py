@@ -22,7 +22,7 @@ INSTALLED: Final = "prices.json"
 
 
 def installed_snapshot(data_dir: Path) -> Path | None:
-    """The snapshot that was installed, if there is one."""
+    """The snapshot that was installed, if there is one. Raises ``OSError`` where nobody may look."""
     path = data_dir / INSTALLED
     return path if path.is_file() else None
 
@@ -51,10 +51,14 @@ def price_book(
     ``names``: provider's id in the price book -> deployment -> model; ``pricing.alias`` goes before it. Raises
     :class:`SettingsError`.
     """
-    installed = installed_snapshot(data_dir) if data_dir is not None else None
     try:
+        installed = installed_snapshot(data_dir) if data_dir is not None else None
         snapshot = catalogue.load(settings.snapshot or installed)
-    except (CatalogueError, OSError) as error:
+    except OSError as error:
+        what = f"{error.filename} can't be read: {(error.strerror or type(error).__name__).lower()}"
+        how = "Let the gateway's user read it, and do this as that user"
+        raise SettingsError([Problem("pricing.snapshot", what, how)]) from None
+    except CatalogueError as error:
         raise SettingsError(
             [Problem("pricing.snapshot", f"can't be used: {error}", "Leave it out for the built-in prices")]
         ) from None

@@ -32,6 +32,14 @@ class Address(msgspec.Struct, frozen=True):
         return f"Address({self.engine.value})"
 
     @property
+    def place(self) -> str:
+        """Where it is, as people may read it: the file, or ``host:port/database`` without who asks and how."""
+        if self.engine is Engine.SQLITE:
+            return self.dsn
+        parts = urlsplit(self.dsn)
+        return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
     def sqlalchemy_url(self) -> str:
         """The same for SQLAlchemy's asynchronous drivers."""
         if self.engine is Engine.SQLITE:

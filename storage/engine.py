@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import sqlite3
 import time
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, event
@@ -79,16 +79,17 @@ def writing_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
 
 
 def expect_file(engine: AsyncEngine, address: Address) -> None:
-    """Say that there is no SQLite file before a connection is tried.
+    """Say that there is no SQLite file to read before a connection is tried.
 
     Where the driver cannot connect it does not wait for the thread it began, which then answers to a loop that may be
     closed by then: a traceback on stderr, at the end of a command.
     """
-    path = Path(address.dsn)
 
     def connecting(_dialect: object, _record: object, _args: object, _options: object) -> None:
-        if not path.is_file():
+        if not os.path.isfile(address.dsn):  # which is quiet about folders that may not be looked into
             raise sqlite3.OperationalError("unable to open database file")
+        if not os.access(address.dsn, os.R_OK):
+            raise sqlite3.OperationalError("unable to open database file (permission denied)")
 
     event.listen(engine.sync_engine, "do_connect", connecting)
 

@@ -15,6 +15,7 @@ from storage.address import Address, Engine
 from storage.queries.calls import CALLS, CallFilter, conditions_of
 from storage.store import StoreUnavailable, served
 from storage.tables import CallRow
+from storage.trouble import trouble_of
 
 AT_ONCE = 500
 
@@ -140,6 +141,4 @@ class History:
 
 
 def _unavailable(error: Any) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"the database cannot be used: {type(getattr(error, 'orig', None) or error).__name__}"
-    )
+    return StoreUnavailable(f"the database cannot be used: {trouble_of(error)}")

@@ -8,6 +8,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 _PAUSE_S = 0.01
 OVERWRITE = "PRAGMA secure_delete=ON"
@@ -80,13 +81,13 @@ def copy_database(source: Path, target: Path, told: Callable[[int, int], None]) 
     os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
     try:
         with (
-            contextlib.closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as db,
+            contextlib.closing(_reader(source, "mode=ro")) as db,
             contextlib.closing(sqlite3.connect(part)) as copy,
         ):
             db.backup(
                 copy, pages=PAGES_AT_ONCE, progress=lambda _, left, pages: told(left, pages), sleep=0.01
             )
-        damage = damage_of(part)
+        damage = damage_of(part, "immutable=1")  # nobody else has it open: no log is laid beside it
         if damage:
             raise sqlite3.DatabaseError(damage)
         os.replace(part, target)
@@ -95,11 +96,20 @@ def copy_database(source: Path, target: Path, told: Callable[[int, int], None]) 
         raise
 
 
-def damage_of(path: Path) -> str:
-    """What SQLite's integrity check finds wrong; empty for a sound file."""
+def damage_of(path: Path, how: str = "mode=ro") -> str:
+    """What SQLite's integrity check finds wrong; empty for a sound file. ``how``: it is opened.
+
+    Raises ``sqlite3.Error`` where it can't be looked into at all.
+    """
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as db:
+        with contextlib.closing(_reader(path, how)) as db:
             found = [str(line) for (line,) in db.execute("PRAGMA integrity_check(5)")]
-    except sqlite3.Error as error:
-        return f"{type(error).__name__}: {error}"
+    except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", None) not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise
+        return str(error)
     return "" if found == ["ok"] else "; ".join(found)
+
+
+def _reader(path: Path, how: str) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path))}?{how}", uri=True)

@@ -6,6 +6,7 @@ Imports SQLAlchemy and SQLModel (about a second): a process that only takes call
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
@@ -27,6 +28,7 @@ from storage.rollups.read import Reader
 from storage.rows import COLUMNS, as_datetime, row
 from storage.schema import VERSION_QUERY, Fit, fit
 from storage.tables import CallRow, DeadLetterRow
+from storage.trouble import trouble_of
 from telemetry.record import CallRecord
 
 __all__ = [
@@ -85,8 +87,8 @@ class Store:
 
         try:
             await asyncio.to_thread(migrate, self._address)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the migration failed: {_name(error)}") from error
+        except (SQLAlchemyError, sqlite3.Error, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"the migration failed: {trouble_of(error)}") from error
 
     async def schema_fit(self) -> Fit:
         """How the database's schema stands to this version."""
@@ -94,9 +96,10 @@ class Store:
             async with self._engine.connect() as connection:
                 found = (await connection.execute(text(VERSION_QUERY))).scalar()
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            if "alembic_version" in str(error):
+            trouble = trouble_of(error)
+            if "alembic_version" in trouble:  # there is no such table
                 return Fit.BEHIND
-            raise StoreUnavailable(f"the database cannot be read: {_name(error)}") from error
+            raise StoreUnavailable(f"the database cannot be read: {trouble}") from error
         return fit(found)
 
     async def get_call(self, call_id: str) -> CallRow | None:
@@ -172,14 +175,14 @@ class Store:
         try:
             return await reading
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be read: {_name(error)}") from error
+            raise StoreUnavailable(f"the database cannot be read: {trouble_of(error)}") from error
 
     async def _rows(self, query: Select[Any]) -> list[Row[Any]]:
         try:
             async with self._engine.connect() as connection:
                 return list((await connection.execute(query)).all())
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be read: {_name(error)}") from error
+            raise StoreUnavailable(f"the database cannot be read: {trouble_of(error)}") from error
 
     async def close(self) -> None:
         """Close every connection."""
@@ -200,7 +203,3 @@ def pending_row(record: CallRecord) -> CallRow:
         if values[name] is not None:
             values[name] = msgspec.json.decode(values[name])
     return served(values | {"seq": 0})
-
-
-def _name(error: BaseException) -> str:
-    return type(getattr(error, "orig", None) or error).__name__

@@ -19,6 +19,7 @@ from gateway.cli.alerts_desk import at_the_desk, clock, short, the_one
 from gateway.cli.alerts_rules import channels, evaluate, rules
 from gateway.cli.options import config_option
 from gateway.cli.screen import console
+from gateway.cli.section import Section
 from storage.alerts.tables import AlertRow, DeliveryRow, DeliveryState, State, TryRow
 from telemetry.alerts.message import cut
 from telemetry.alerts.verdict import Unit
@@ -27,7 +28,7 @@ from telemetry.alerts.words import amount
 _COLOURS: Final = {"critical": "red", "warning": "yellow", "info": "blue"}
 
 
-@click.group()
+@click.group(cls=Section)
 def alerts() -> None:
     """Look after alerts: what fires, who is told, and what is kept back.
 

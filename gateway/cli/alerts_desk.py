@@ -12,10 +12,9 @@ from typing import TypeVar
 from gateway.alerting.plan import AlertPlan, look_at, plan_of
 from gateway.api.alerts import AlertsDeps, open_alerts
 from gateway.api.problems import ApiError
-from gateway.cli.exits import Exit
 from gateway.cli.options import fail, fail_with, settings_from
+from gateway.cli.trouble import needs_database, no_database
 from gateway.settings import Settings, SettingsError
-from storage.address import Engine, parse
 from storage.alerts.tables import AlertRow, DeliveryRow
 from storage.store import StoreUnavailable
 
@@ -40,13 +39,7 @@ def at_the_desk(config: Path | None, work: Callable[[AlertsDeps], Awaitable[T]])
     """What ``work`` finds; ends with 3 where there is no database to ask."""
     settings, plan = plan_from(config, look_at)
     storage = settings.storage
-    address = parse(storage.url, storage.data_dir)
-    if address.engine is Engine.SQLITE and not Path(address.dsn).exists():
-        fail(
-            f"there is no database in {storage.data_dir} yet",
-            "'weighbridge serve' makes it; name its settings with --config",
-            Exit.UNREACHABLE,
-        )
+    needs_database(settings)
 
     async def run() -> T:
         deps = open_alerts(storage.url, storage.data_dir, lambda: plan)
@@ -58,8 +51,7 @@ def at_the_desk(config: Path | None, work: Callable[[AlertsDeps], Awaitable[T]])
     try:
         return asyncio.run(run())
     except StoreUnavailable as error:
-        hint = "Is it up, and is its schema current? 'weighbridge db check' tells more"
-        fail(str(error), hint, Exit.UNREACHABLE)
+        no_database(settings, error)
     except ApiError as error:
         fail(error.detail.message)
 

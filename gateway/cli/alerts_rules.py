@@ -22,6 +22,7 @@ from gateway.cli.alerts_desk import at_the_desk, plan_from, who_am_i
 from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail
 from gateway.cli.screen import console
+from gateway.cli.section import Section
 from gateway.settings import Problem
 from storage.address import parse
 from storage.alerts.budget_facts import BudgetAccounts
@@ -36,7 +37,7 @@ from telemetry.alerts.verdict import Decision, Subject, Verdict
 _COLOURS: Final = {Decision.FIRING: "red", Decision.QUIET: "green", Decision.UNKNOWN: "dim"}
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Section, invoke_without_command=True)
 @config_option
 @click.pass_context
 def rules(ctx: click.Context, config: Path | None) -> None:

@@ -15,8 +15,9 @@ from rich.progress import Progress
 from rich.table import Table
 
 from gateway.cli.options import config_option, settings_from
-from gateway.cli.reading import has_records, reading
+from gateway.cli.reading import reading
 from gateway.cli.screen import console
+from gateway.cli.trouble import has_database
 from gateway.settings import Settings
 from storage.insights.series import by_day
 from storage.rollups.read import Reader
@@ -81,7 +82,7 @@ def backtest(horizon: int, seeds: int, only_generated: bool, as_json: bool, conf
     two that need no statistics: every day like the last one (naive), and the last week again and again.
     """
     settings = settings_from(config)
-    own = None if only_generated or not has_records(settings) else asyncio.run(_history(settings))
+    own = None if only_generated or not has_database(settings) else asyncio.run(_history(settings))
     screen = console()
     with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
         task = progress.add_task("generated spend", total=len(SHAPES) * seeds)

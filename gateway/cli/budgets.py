@@ -15,6 +15,7 @@ from gateway.cli.budget_table import amount, limit, print_budget, print_budgets,
 from gateway.cli.control_database import actor, known_of, refuse, work
 from gateway.cli.options import config_option, fail, passed_on, settings_from
 from gateway.cli.screen import console
+from gateway.cli.section import Section
 from gateway.settings.problem import did_you_mean
 from storage.budgets import admin
 from storage.budgets.model import EVERY, Budget, Window, new_budget_id
@@ -69,7 +70,7 @@ def _said(function: F) -> F:
     return function
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Section, invoke_without_command=True)
 @config_option
 @click.pass_context
 def budgets(ctx: click.Context, config: Path | None) -> None:
@@ -125,7 +126,10 @@ def show(budget: str, accounts: int, config: Path | None, as_json: bool) -> None
 @config_option
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def create(name: str, config: Path | None, as_json: bool, **said: Any) -> None:
-    """Make a budget called NAME: weighbridge budgets create search --limit 500 --scope team=search --mode hard.
+    """Make a budget called NAME.
+
+    \b
+    weighbridge budgets create search --limit 500 --scope team=search --mode hard
 
     What was spent in its window so far counts. Without options: USD, a month of UTC, every call, mode watch.
     """

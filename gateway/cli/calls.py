@@ -14,39 +14,48 @@ from rich.console import Console
 from gateway.api.models import CallOut
 from gateway.cli import wording
 from gateway.cli.call_table import CallTable
-from gateway.cli.choose_source import open_source
+from gateway.cli.choose_source import open_source, server_url
+from gateway.cli.moments import EXAMPLES, WHEN_TEXT
 from gateway.cli.options import config_option, fail, settings_from, url_option
 from gateway.cli.screen import console
 from gateway.cli.source import CallSource, SourceError
 from gateway.settings import Settings
+from telemetry.outcome import Outcome
 
 POLL_SECONDS: Final = 1.0
 FOLLOW_PAGE: Final = 200
 REMEMBERED: Final = 5000
 
-_FILTERS: Final = (
-    "provider",
-    "model",
-    "tenant",
-    "team",
-    "user",
-    "project",
-    "feature",
-    "session",
-    "outcome",
-    "status",
-)
+_FILTERS: Final = ("provider", "model", "tenant", "team", "user", "project", "feature", "session")
+
+
+class _Text(click.ParamType[str]):
+    """Text to compare with: nothing would silently be no filter."""
+
+    name = "x"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return (
+            str(value)
+            if value
+            else self.fail("it is empty; leave the option out for all of them.", param, ctx)
+        )
 
 
 def filter_options(function: Any) -> Any:
     """``--since``, ``--until`` and the rest, handed over under the names of ``GET /api/calls``."""
     function = click.option("--failed", is_flag=True, help="Only calls that did not complete.")(function)
     function = click.option("--unpriced", is_flag=True, help="Only calls whose cost is not known.")(function)
+    status = click.IntRange(100, 599)
+    function = click.option("--status", type=status, metavar="N", help="Only this HTTP status.")(function)
+    outcomes = click.Choice([outcome.value for outcome in Outcome])
+    function = click.option(
+        "--outcome", type=outcomes, metavar="X", help="Only this outcome: completed, timeout..."
+    )(function)
     for name in reversed(_FILTERS):
-        function = click.option(f"--{name}", metavar="X", help=f"Only this {name}.")(function)
-    function = click.option("--until", metavar="WHEN", help="Started before.")(function)
-    when = "Started since: 15m, 2h, 7d, 2026-11-20, 2026-11-20T12:00:00Z."
-    return click.option("--since", metavar="WHEN", help=when)(function)
+        function = click.option(f"--{name}", type=_Text(), help=f"Only this {name}.")(function)
+    function = click.option("--until", type=WHEN_TEXT, help="Started before.")(function)
+    return click.option("--since", type=WHEN_TEXT, help=f"Started since: {EXAMPLES}.")(function)
 
 
 @click.command()
@@ -90,7 +99,7 @@ async def _show(
     elif found:
         _print_table(found, screen, more=page.next_cursor is not None)
     else:
-        _print_nothing(settings, query, screen)
+        _print_nothing(url or server_url(settings), query, screen)
 
 
 def _print_json(found: list[CallOut]) -> None:
@@ -113,11 +122,11 @@ def _print_table(found: list[CallOut], screen: Console, *, more: bool) -> None:
     screen.print(" · ".join(notes), style="dim")
 
 
-def _print_nothing(settings: Settings, query: Mapping[str, str], screen: Console) -> None:
+def _print_nothing(base: str, query: Mapping[str, str], screen: Console) -> None:
     if query:
         screen.print("No call matches.")
         return
-    base = f"http://{settings.server.host}:{settings.server.port}"
+    base = base.rstrip("/")
     screen.print("No calls yet. Point an app at the gateway, for instance:")
     screen.print(f"  export OPENAI_BASE_URL={base}/openai/v1")
     screen.print(f"  export ANTHROPIC_BASE_URL={base}/anthropic")

@@ -7,12 +7,12 @@ import getpass
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
 from gateway.api.fit import Known, Unfit
 from gateway.cli.exits import Exit
 from gateway.cli.options import fail, fail_with, show_problem
+from gateway.cli.trouble import has_database, no_database
 from gateway.providers.table import ProviderTable
 from gateway.settings import Problem, Settings, SettingsError
 from storage.address import Address, Engine, parse
@@ -35,7 +35,7 @@ def work(settings: Settings, job: Callable[[ControlDatabase], Awaitable[T]], *, 
     (unless ``storage.migrate`` leaves that to ``weighbridge db migrate``).
     """
     address = parse(settings.storage.url, settings.storage.data_dir)
-    if address.engine is Engine.SQLITE and not Path(address.dsn).exists() and not makes:
+    if not makes and not has_database(settings):
         fail(
             f"there is no database in {settings.storage.data_dir}",
             "'weighbridge serve' makes it, and so does the first key or budget; or name its settings with --config",
@@ -44,11 +44,7 @@ def work(settings: Settings, job: Callable[[ControlDatabase], Awaitable[T]], *, 
     try:
         return asyncio.run(_work(settings, address, job, makes))
     except ControlUnavailable as error:
-        fail(
-            str(error),
-            "Is it up, and is storage.url right? 'weighbridge db check' tells more",
-            Exit.UNREACHABLE,
-        )
+        no_database(settings, error)
 
 
 async def _work(

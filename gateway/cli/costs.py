@@ -21,6 +21,7 @@ from gateway.api.problems import ApiError
 from gateway.api.viewer import LOCAL
 from gateway.cli import wording
 from gateway.cli.exits import Exit
+from gateway.cli.moments import EXAMPLES, WHEN_TEXT
 from gateway.cli.options import config_option, fail, settings_from
 from gateway.cli.plain_table import Column, print_table
 from gateway.cli.reading import reading
@@ -60,8 +61,8 @@ def filter_options(function: Any) -> Any:
     type=click.Choice(PERIODS),
     help="This month so far, the last 24 hours, or so many days, today being the last.  [30d]",
 )
-@click.option("--since", metavar="WHEN", help="From then on: 7d, 2026-11-01, 2026-11-20T12:00:00Z.")
-@click.option("--until", metavar="WHEN", help="With --since: before then; else until now.")
+@click.option("--since", type=WHEN_TEXT, help=f"From then on: {EXAMPLES}.")
+@click.option("--until", type=WHEN_TEXT, help="With --since: before then; else until now.")
 @click.option("--tz", metavar="ZONE", default="UTC", show_default=True, help="Time zone of days and months.")
 @click.option(
     "--by", "-b", metavar="NAME", multiple=True, help="Cut into groups: team, model, user... Two at most."
@@ -117,6 +118,10 @@ def costs(
 def _period(period: str | None, since: str | None, until: str | None, tz: str) -> dict[str, str]:
     """As the API has it. Raises :class:`ApiError`."""
     given = {"since": since, "until": until}
+    if until is not None and since is None and period is None:
+        fail("--until needs a beginning", "Give --since as well", Exit.USAGE)
+    if period not in (None, MONTH) and (since is not None or until is not None):
+        fail(f"--period {period} ends now", "Give either --period, or --since and --until", Exit.USAGE)
     if period == MONTH:
         if since is not None or until is not None:
             fail("--period month knows its beginning and end", "Leave out --since and --until", Exit.USAGE)
@@ -161,9 +166,9 @@ def _print(found: CostsOut) -> None:
         )
     keys = ["all", *[""] * (len(names) - 1)] if names else []
     rows.append([*keys, *_cells(found.total, None, found.change, money)])
-    print_table(screen, [*names, *_FIGURES], rows)
+    shown = print_table(screen, [*names, *_FIGURES], rows)
     screen.print()
-    for line in _notes(found):
+    for line in _notes(found, changes="CHANGE" in shown):
         screen.print(line, style="dim")
 
 
@@ -176,9 +181,14 @@ def _cells(
         wording.count(of.tokens.input),
         wording.count(of.tokens.output),
         wording.NOTHING if of.calls == of.unpriced_calls else mark + money(of.cost.nano_usd or 0),
-        "" if share_ppm is None else f"{(share_ppm + 5000) // 10_000} %",
+        "" if share_ppm is None else _share(share_ppm),
         "" if change is None else _percent(change.cost_ppm),
     ]
+
+
+def _share(ppm: int) -> str:
+    """``12 %``; what is there but less than half a percent is not 0."""
+    return "< 1 %" if 0 < ppm < 5000 else f"{(ppm + 5000) // 10_000} %"
 
 
 def _percent(ppm: int | None) -> str:
@@ -186,7 +196,7 @@ def _percent(ppm: int | None) -> str:
     return wording.NOTHING if ppm is None else f"{round(ppm / 10_000):+d} %"
 
 
-def _notes(found: CostsOut) -> Iterator[str]:
+def _notes(found: CostsOut, *, changes: bool) -> Iterator[str]:
     total: TotalOut = found.total
     if total.estimated_calls:
         yield f"~ {wording.money(total.estimated_cost.nano_usd or 0)} of it estimated ({_calls(total.estimated_calls)})"
@@ -198,7 +208,7 @@ def _notes(found: CostsOut) -> Iterator[str]:
     saved = found.total.savings
     if saved.compared_calls:
         yield f"Routing saved {wording.money(saved.saved.nano_usd or 0)} over {_calls(saved.compared_calls)}"
-    if found.change is not None:
+    if changes and found.change is not None:
         yield "CHANGE: against the period before, as long"
     if found.forecast is not None:
         month = next(one for one in found.forecast.outlooks if one.until is Until.MONTH)

@@ -16,6 +16,8 @@ from gateway.cli.db_reader import reader
 from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail, settings_from
 from gateway.cli.screen import console
+from gateway.cli.section import Section
+from gateway.cli.trouble import has_database, needs_database, no_database
 from gateway.settings import Settings
 from storage.address import Address, Engine, parse
 from storage.budgets.companion import BudgetCompanion
@@ -26,6 +28,7 @@ from storage.store import Store, StoreUnavailable
 from storage.tables import DeadLetterRow
 from storage.targets import open_target
 from storage.targets.contract import Outage, SchemaUnfit
+from storage.trouble import trouble_of
 
 T = TypeVar("T")
 _FITS: Final = {
@@ -39,7 +42,7 @@ _CURES: Final = {
 }
 
 
-@click.group()
+@click.group(cls=Section)
 def db() -> None:
     """Look after the database of the settings."""
 
@@ -56,10 +59,14 @@ def migrate(config: Path | None) -> None:
 
     async def run() -> Fit:
         async with _store(settings) as store:
+            if has_database(settings) and await store.schema_fit() is Fit.TOO_NEW:
+                return Fit.TOO_NEW
             await store.migrate()
             return await store.schema_fit()
 
-    fit = _run(run())
+    fit = _run(settings, run())
+    if fit is not Fit.CURRENT:
+        fail(f"{_name(settings)}: {_FITS[fit]}", _CURES[fit])
     click.echo(f"{_name(settings)}: {_FITS[fit]} ({HEAD})")
 
 
@@ -69,7 +76,7 @@ def check(config: Path | None) -> None:
     """Tell whether the database answers and its schema fits. Ends with 1 if it does not fit."""
     settings = settings_from(config)
     address = _address(settings)
-    if address.engine is Engine.SQLITE and not Path(address.dsn).exists():
+    if not has_database(settings):
         fail(
             f"{_name(settings)} does not exist yet",
             "'weighbridge serve' makes it, or 'weighbridge db migrate'",
@@ -83,14 +90,18 @@ def check(config: Path | None) -> None:
             return fit
 
     if address.engine is Engine.SQLITE:
-        damage = damage_of(Path(address.dsn))
+        path = Path(address.dsn)
+        try:
+            damage = damage_of(path)
+        except sqlite3.Error as error:
+            hint = f"{path} has to be readable and its folder writable: do it as the user the gateway runs as"
+            fail(f"the database cannot be read: {trouble_of(error)}", hint, Exit.UNREACHABLE)
         if damage:
             fail(
-                f"{_name(settings)} is damaged: {damage}",
-                "Stop the gateway; restore a backup beside what can be saved",
+                f"{path} is damaged: {damage}", "Stop the gateway; restore a backup beside what can be saved"
             )
 
-    fit = _run(run())
+    fit = _run(settings, run())
     if fit is not Fit.CURRENT:
         fail(f"{_name(settings)}: {_FITS[fit]}", _CURES[fit])
     click.echo(f"{click.style('ok', fg='green', bold=True)}  {_name(settings)}: {_FITS[fit]} ({HEAD})")
@@ -106,7 +117,8 @@ def backup(file: Path, config: Path | None) -> None:
     )
     if file.exists():
         fail(f"{file} exists already", "Name a file that does not exist yet")
-    with Progress(console=console(), transient=True) as progress:
+    screen = console()
+    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
         task = progress.add_task("pages")
 
         def copied(left: int, pages: int) -> None:
@@ -115,21 +127,29 @@ def backup(file: Path, config: Path | None) -> None:
         try:
             copy_database(address, file, copied)
         except (sqlite3.Error, OSError) as error:
-            fail(f"the copy failed: {type(error).__name__}: {error}")
+            fail(
+                f"the copy failed: {trouble_of(error)}",
+                f"Is {address} sound ('weighbridge db check'), and is there room in {file.parent}?",
+            )
     click.echo(f"{file}: {file.stat().st_size:,} bytes, checked")
 
 
 @db.command()
-@click.option("--limit", "-n", type=click.IntRange(1, 1000), default=20, show_default=True)
+@click.option(
+    "--limit", "-n", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most records."
+)
 @config_option
 def letters(limit: int, config: Path | None) -> None:
     """List records the database took no row of, newest first."""
 
+    settings = settings_from(config)
+    needs_database(settings)
+
     async def run() -> list[DeadLetterRow]:
-        async with _store(settings_from(config)) as store:
+        async with _store(settings) as store:
             return await store.dead_letters(limit)
 
-    found = _run(run())
+    found = _run(settings, run())
     for letter in found:
         click.echo(f"{letter.id}  {letter.buried_at:%Y-%m-%d %H:%M:%S}  {letter.reason}")
     if not found:
@@ -141,6 +161,7 @@ def letters(limit: int, config: Path | None) -> None:
 def retry_letters(config: Path | None) -> None:
     """Try again to make rows of them, after what was wrong was mended."""
     settings = settings_from(config)
+    needs_database(settings)
     target = open_target(
         _address(settings),
         migrate=Migrate.MANUAL,
@@ -151,8 +172,10 @@ def retry_letters(config: Path | None) -> None:
     try:
         target.connect()
         found = retry(target)
-    except (Outage, SchemaUnfit) as error:
-        fail(str(error), "Is it up, and is storage.url right?", Exit.UNREACHABLE)
+    except Outage as error:
+        no_database(settings, f"the database cannot be used: {trouble_of(error)}")
+    except SchemaUnfit as error:
+        no_database(settings, error)
     finally:
         target.close()
     click.echo(f"{found.written} became rows, {found.refused} are still refused.")
@@ -165,16 +188,16 @@ def _sqlite_file(settings: Settings, otherwise: str) -> Path:
     if address.engine is not Engine.SQLITE:
         fail("the database is PostgreSQL", otherwise)
     path = Path(address.dsn)
-    if not path.exists():
+    if not has_database(settings):
         fail(f"{path} does not exist yet", "'weighbridge serve' makes it, or 'weighbridge db migrate'")
     return path
 
 
-def _run(work: Coroutine[object, object, T]) -> T:
+def _run(settings: Settings, work: Coroutine[object, object, T]) -> T:
     try:
         return asyncio.run(work)
     except StoreUnavailable as error:
-        fail(str(error), "Is it up, and is storage.url right?", Exit.UNREACHABLE)
+        no_database(settings, error)
 
 
 def _address(settings: Settings) -> Address:
@@ -184,7 +207,7 @@ def _address(settings: Settings) -> Address:
 def _name(settings: Settings) -> str:
     """The database without its password."""
     address = _address(settings)
-    return address.dsn if address.engine is Engine.SQLITE else "PostgreSQL"
+    return f"{'' if address.engine is Engine.SQLITE else 'PostgreSQL at '}{address.place}"
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail, settings_from
 from gateway.cli.plain_table import Column, print_table
 from gateway.cli.screen import console
+from gateway.cli.section import Section
 from gateway.settings import Settings
 from storage import readers
 from storage.address import Engine, parse
@@ -28,7 +29,7 @@ T = TypeVar("T")
 COLUMNS = (Column("NAME"), Column("TENANT"), Column("TEAM"), Column("USER"), Column(""))
 
 
-@click.group()
+@click.group(cls=Section)
 def reader() -> None:
     """Database users for people's own SQL: they see the calls of one tenant, team or user, and nothing else.
 

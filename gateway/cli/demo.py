@@ -14,7 +14,7 @@ import click
 from gateway.app import running
 from gateway.cli.exits import Exit
 from gateway.cli.options import fail, settings_from
-from gateway.cli.serve import why
+from gateway.cli.serve import own_name, why
 from gateway.demo.run import run_demo
 from gateway.demo.traffic import Plan
 from gateway.settings import Settings
@@ -28,7 +28,13 @@ DATA_DIR: Final = Path("weighbridge-demo")
 @click.option(
     "--calls", type=click.IntRange(1, 100_000), default=80, show_default=True, help="Sample calls to make."
 )
-@click.option("--data-dir", type=click.Path(path_type=Path), default=DATA_DIR, show_default=True)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    default=DATA_DIR,
+    show_default=True,
+    help="Folder for the records.",
+)
 def demo(port: int | None, calls: int, data_dir: Path) -> None:
     """Start the gateway with a demo provider and sample traffic of several teams.
 
@@ -48,7 +54,9 @@ async def _run(settings: Settings, calls: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     work = asyncio.create_task(
-        run_demo(settings, _serve, click.echo, plan=Plan(calls=calls), until=stopped.wait())
+        run_demo(
+            settings, _serve, click.echo, plan=Plan(calls=calls), until=stopped.wait(), program=own_name()
+        )
     )
     stop = asyncio.create_task(stopped.wait())
     await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)

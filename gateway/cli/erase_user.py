@@ -14,9 +14,12 @@ from rich.table import Table
 from gateway.api.users import MOST_DAYS, PrivacyDeps, erased_out
 from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail, settings_from
+from gateway.cli.reading import must_fit
 from gateway.cli.screen import console
+from gateway.cli.trouble import needs_database, no_database
 from gateway.settings import Settings
-from storage.address import Engine, parse
+from storage.address import parse
+from storage.export.files import EXPORTS
 from storage.privacy.database import Person
 from storage.privacy.erase import DAYS, Report, erase
 from storage.store import StoreUnavailable
@@ -33,7 +36,7 @@ _PLACES: Final = {
     "accounts": "accounts of budgets, deleted",
     "alerts": "alerts, deleted",
     "damaged_files": "damaged stretches of spools",
-    "exports": "files in DATA_DIR/exports, deleted",
+    "exports": "files in {exports}, deleted",
 }
 
 
@@ -57,30 +60,29 @@ def erase_user(user: str, config: Path | None, tenant: str | None, days: int, ye
     """
     settings = settings_from(config)
     address = parse(settings.storage.url, settings.storage.data_dir)
-    if address.engine is Engine.SQLITE and not Path(address.dsn).exists():
-        hint = "Name the settings of the gateway with --config"
-        fail(f"there are no records in {settings.storage.data_dir}", hint, Exit.UNREACHABLE)
+    needs_database(settings)
     _ask(user, tenant, yes)
     deps = PrivacyDeps(address, settings.storage.data_dir, lambda: settings.attribution.salt)
     try:
         report = asyncio.run(_erase(deps, settings, deps.person(user, tenant), days))
     except StoreUnavailable as error:
-        fail(str(error), "Is it up, and is storage.url right? Then do it again", Exit.UNREACHABLE)
+        no_database(settings, error)
     except OSError as error:
         fail(f"the database is clean, but a file can't be changed: {error}", "Mend that and do it again")
-    _show(report)
+    _show(report, settings.storage.data_dir / EXPORTS)
 
 
 def _ask(user: str, tenant: str | None, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        fail("nobody is there to be asked", "Say --yes", Exit.USAGE)
+        fail("erasing a person can't be undone, and nobody is there to be asked", "Give --yes", Exit.USAGE)
     where = "every tenant" if tenant is None else f"tenant {tenant}"
     click.confirm(f"Erase {user} in {where}? This can't be undone", abort=True, err=True)
 
 
 async def _erase(deps: PrivacyDeps, settings: Settings, person: Person, days: int) -> Report:
+    await must_fit(settings)
     with console().status("") as status:
         return await erase(
             deps.address,
@@ -92,7 +94,7 @@ async def _erase(deps: PrivacyDeps, settings: Settings, person: Person, days: in
         )
 
 
-def _show(report: Report) -> None:
+def _show(report: Report, exports: Path) -> None:
     out = erased_out(report)
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(justify="right")
@@ -100,7 +102,7 @@ def _show(report: Report) -> None:
     for field, words in _PLACES.items():
         count = getattr(out, field)
         if count:
-            table.add_row(f"{count:,}", words)
+            table.add_row(f"{count:,}", words.format(exports=exports))
     screen = console()
     screen.print(table if table.row_count else "Nothing is kept of this person.")
     for one in out.left:

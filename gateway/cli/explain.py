@@ -21,6 +21,7 @@ from gateway.cli.find_call import RECENT, find_call
 from gateway.cli.options import config_option, fail, settings_from, url_option
 from gateway.cli.screen import console
 from gateway.cli.source import CallSource, SourceError
+from pricing.cost import CostSource
 
 _PER: Final = {1_000_000: "per million", 1_000: "per thousand", 1: "per hour"}
 
@@ -46,9 +47,11 @@ def explain(call_id: str | None, config: Path | None, url: str | None, as_json: 
         found = asyncio.run(run())
     except SourceError as error:
         fail(str(error), error.hint, error.code)
+    if found is None and not call_id:
+        fail("there are no calls yet", "Point an app at the gateway; 'weighbridge calls' tells how")
     if found is None:
         fail(
-            f"there is no call {call_id}" if call_id else "there are no calls yet",
+            f"there is no call {call_id}",
             f"An id's end is looked for among the latest {RECENT} calls; 'weighbridge calls' lists them",
         )
     call, explanation = found
@@ -96,11 +99,19 @@ def _show_call(call: CallOut, screen: Console) -> None:
 def _show_usage(explanation: ExplanationOut, screen: Console) -> None:
     screen.print()
     screen.print("Reported by the provider", style="bold")
-    screen.print(Padding(Text(explanation.reported or "no usage"), (0, 0, 0, 2)))
+    _indented(explanation.reported or "no usage", screen)
     counts = "  ".join(f"{name} {count:,}" for name, count in explanation.counts.items())
     if counts:
         screen.print("In the normal form", style="bold")
-        screen.print(Padding(Text(counts), (0, 0, 0, 2)))
+        _indented(counts, screen)
+
+
+def _indented(text: str, screen: Console) -> None:
+    """Wrapped on a terminal, one line in a pipe."""
+    if screen.is_terminal:
+        screen.print(Padding(Text(text), (0, 0, 0, 2), expand=False))
+    else:
+        screen.print(f"  {text}", markup=False, soft_wrap=True)
 
 
 def show_lines(explanation: ExplanationOut, screen: Console) -> None:
@@ -130,7 +141,8 @@ def show_total(explanation: ExplanationOut, screen: Console) -> None:
     usd = cost.total.usd
     screen.print()
     total = "unknown" if usd is None else f"${usd}"
-    screen.print(Text.assemble(("Cost ", "bold"), (total, "bold"), f"  {cost.status}, from: {cost.source}"))
+    source = "" if cost.source == CostSource.NONE else f", from: {cost.source}"
+    screen.print(Text.assemble(("Cost ", "bold"), (total, "bold"), f"  {cost.status}{source}"))
     details = {
         "rule": cost.rule,
         "rates since": explanation.rates_since,

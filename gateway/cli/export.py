@@ -21,8 +21,9 @@ from gateway.api.query import parse_calls_query
 from gateway.cli.calls import filter_options
 from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail, settings_from
+from gateway.cli.trouble import needs_database, no_database
 from gateway.settings import Settings
-from storage.address import Engine, parse
+from storage.address import parse
 from storage.engine import reading_engine
 from storage.export.columns import Shape
 from storage.export.encoders import Encoder, Format
@@ -70,15 +71,11 @@ def export(config: Path | None, kind: str | None, focus: bool, output: str | Non
         encoder = encoder_of(chosen, shape)
     except NoParquet as error:
         fail(str(error), "pip install 'weighbridge[export]'", Exit.USAGE)
-    _needs_database(settings)
+    needs_database(settings)
     try:
         asyncio.run(_write(settings, wanted, shape, encoder, _target(settings, shape, chosen, output)))
     except StoreUnavailable as error:
-        fail(
-            str(error),
-            "Is it up, and is storage.url right? 'weighbridge db check' tells more",
-            Exit.UNREACHABLE,
-        )
+        no_database(settings, error)
     except OSError as error:
         fail(f"the file can't be written: {error.strerror or error}", "Name another one with --output")
 
@@ -100,16 +97,6 @@ def _target(settings: Settings, shape: Shape, kind: Format, output: str | None) 
         return Path(output)
     name = f"{shape.name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.{kind.value}"
     return settings.storage.data_dir / EXPORTS / name
-
-
-def _needs_database(settings: Settings) -> None:
-    address = parse(settings.storage.url, settings.storage.data_dir)
-    if address.engine is Engine.SQLITE and not Path(address.dsn).exists():
-        fail(
-            f"there are no records in {settings.storage.data_dir}",
-            "Start a gateway with 'weighbridge serve', or name its settings with --config",
-            Exit.UNREACHABLE,
-        )
 
 
 async def _write(

@@ -12,9 +12,11 @@ from typing import IO, Final
 import click
 
 from gateway.api.users import person_of
-from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail, settings_from
-from storage.address import Address, Engine, parse
+from gateway.cli.reading import must_fit
+from gateway.cli.trouble import needs_database, no_database
+from gateway.settings import Settings
+from storage.address import Address, parse
 from storage.control import ControlUnavailable, control_of
 from storage.export.files import EXPORTS
 from storage.privacy.database import Person, PrivateDatabase
@@ -38,19 +40,17 @@ def export_user(user: str, config: Path | None, tenant: str | None, output: str 
     """
     settings = settings_from(config)
     address = parse(settings.storage.url, settings.storage.data_dir)
-    if address.engine is Engine.SQLITE and not Path(address.dsn).exists():
-        hint = "Name the settings of the gateway with --config"
-        fail(f"there are no records in {settings.storage.data_dir}", hint, Exit.UNREACHABLE)
+    needs_database(settings)
     person = person_of(user, tenant, settings.attribution.salt)
     name = f"user-{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}.jsonl"
     path = settings.storage.data_dir / EXPORTS / name if output is None else Path(output)
     try:
         if output == STDOUT:
-            asyncio.run(_write(address, person, sys.stdout.buffer))
+            asyncio.run(_write(settings, address, person, sys.stdout.buffer))
             return
-        lines = _to_file(address, person, path)
+        lines = _to_file(settings, address, person, path)
     except (StoreUnavailable, ControlUnavailable) as error:
-        fail(str(error), "Is it up, and is storage.url right? Then do it again", Exit.UNREACHABLE)
+        no_database(settings, error)
     except OSError as error:
         fail(f"the file can't be written: {error.strerror or error}", "Name another one with --output")
     if not lines:
@@ -58,13 +58,13 @@ def export_user(user: str, config: Path | None, tenant: str | None, output: str 
     click.echo(f"{lines:,} rows in {path}")
 
 
-def _to_file(address: Address, person: Person, path: Path) -> int:
+def _to_file(settings: Settings, address: Address, person: Person, path: Path) -> int:
     """Lines written. What is not finished does not stay, nor does an empty file."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lines = 0
     with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as file:
         try:
-            lines = asyncio.run(_write(address, person, file))
+            lines = asyncio.run(_write(settings, address, person, file))
             file.flush()
         except (StoreUnavailable, ControlUnavailable, OSError, KeyboardInterrupt):
             lines = 0
@@ -75,7 +75,8 @@ def _to_file(address: Address, person: Person, path: Path) -> int:
     return lines
 
 
-async def _write(address: Address, person: Person, file: IO[bytes]) -> int:
+async def _write(settings: Settings, address: Address, person: Person, file: IO[bytes]) -> int:
+    await must_fit(settings)
     db, control = PrivateDatabase(address), control_of(address)
     lines = 0
     try:

@@ -12,6 +12,7 @@ from typing import Final
 import click
 
 import gateway.cli as package
+from gateway.version import VERSION
 
 _HAS_COMMAND: Final = re.compile(r"^COMMAND\b", re.MULTILINE)
 
@@ -33,6 +34,14 @@ class Commands(click.Group):
             raise TypeError(f"{package.__name__}.{cmd_name}.COMMAND is not a command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:  # which knows only commands that are loaded
+            raise click.NoSuchCommand(error.command_name, possibilities=self._files(), ctx=ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, _summary(path)) for name, path in sorted(self._files().items())])
@@ -52,6 +61,9 @@ def _summary(path: Path) -> str:
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(
+    VERSION, "-V", "--version", message="%(prog)s %(version)s", help="Show the version and exit."
+)
 def main() -> None:
     """LLM gateway that passes every call through unchanged and keeps one priced record of it.
 

@@ -9,7 +9,7 @@ import click
 
 from gateway.api.integrity import LOOKED_BACK, IntegrityOut, integrity_of
 from gateway.cli.exits import Exit
-from gateway.cli.options import fail
+from gateway.cli.trouble import needs_database, no_database
 from gateway.settings import Settings
 from storage.ledger import SPOOL_FOLDER
 from storage.store import Store, StoreUnavailable
@@ -17,10 +17,11 @@ from storage.store import Store, StoreUnavailable
 
 def show_integrity(settings: Settings) -> None:
     """Prints the account of all workers and of the database; ends with 1 where something is wrong."""
+    needs_database(settings)
     try:
         found = asyncio.run(_integrity(settings))
     except StoreUnavailable as error:
-        fail(str(error), "Is it up, and is storage.url right?", Exit.UNREACHABLE)
+        no_database(settings, error)
     alive = [worker for worker in found.workers if worker.alive]
     dead = len(found.workers) - len(alive)
     click.secho(f"{len(alive)} worker{'s' * (len(alive) != 1)} running", bold=True)

@@ -25,7 +25,7 @@ def keyless(settings: Settings) -> Iterator[Problem]:
     if settings.auth.mode is AuthMode.PASSTHROUGH:
         return
     address = parse(settings.storage.url, settings.storage.data_dir)
-    with suppress(ControlUnavailable):
+    with suppress(ControlUnavailable, OSError):
         missing = address.engine is Engine.SQLITE and not Path(address.dsn).exists()
         if missing or not asyncio.run(_good_keys(address)):
             what = f"is {settings.auth.mode.value!r}, and there is no gateway key that is good: every call is refused"

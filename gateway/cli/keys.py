@@ -15,6 +15,7 @@ from gateway.cli.control_database import actor, known_of, now_ms, refuse, work
 from gateway.cli.key_table import find, print_key, print_keys
 from gateway.cli.options import config_option, fail, passed_on, settings_from
 from gateway.cli.screen import console
+from gateway.cli.section import Section
 from gateway.settings import Settings
 from storage.control import ControlDatabase
 from storage.keys import admin
@@ -79,7 +80,7 @@ def _said(function: F) -> F:
     return function
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Section, invoke_without_command=True)
 @config_option
 @click.pass_context
 def keys(ctx: click.Context, config: Path | None) -> None:

@@ -13,13 +13,14 @@ from gateway.cli.control_database import actor, now_ms, work
 from gateway.cli.options import config_option, fail, passed_on, settings_from
 from gateway.cli.plain_table import Column, print_table
 from gateway.cli.screen import console
+from gateway.cli.section import Section
 from storage.control import ControlDatabase
 from storage.privacy.optout import OptOut, opt_in, opt_out, opted_out
 
 COLUMNS: Final = (Column("DIGEST"), Column("TENANT"), Column("SINCE"))
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Section, invoke_without_command=True)
 @config_option
 @click.pass_context
 def optouts(ctx: click.Context, config: Path | None) -> None:

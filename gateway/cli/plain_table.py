@@ -23,8 +23,8 @@ class Column(msgspec.Struct, frozen=True):
     style: str = ""
 
 
-def print_table(screen: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> None:
-    """Prints as many columns as fit; what is too wide even so is cut."""
+def print_table(screen: Console, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> list[str]:
+    """Prints as many columns as fit; what is too wide even so is cut. Gives the titles that were shown."""
     shown = list(range(len(columns)))
     while True:
         table = _table([columns[place] for place in shown], [[row[place] for place in shown] for row in rows])
@@ -32,7 +32,7 @@ def print_table(screen: Console, columns: Sequence[Column], rows: Sequence[Seque
         worst = max(shown, key=lambda place: columns[place].rank)
         if least <= screen.width or columns[worst].rank == 0:
             screen.print(table)
-            return
+            return [columns[place].title for place in shown]
         shown.remove(worst)
 
 

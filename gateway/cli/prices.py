@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
@@ -12,11 +12,13 @@ import click
 from rich.table import Table
 
 from gateway.api.explanation import plain
+from gateway.cli.moments import EXAMPLES, WHEN
 from gateway.cli.options import config_option, fail, fail_with, settings_from
 from gateway.cli.prices_explain import explain
 from gateway.cli.prices_history import reprice, unpriced
 from gateway.cli.prices_snapshot import check, refresh
 from gateway.cli.screen import console
+from gateway.cli.section import Section
 from gateway.prices import book_of
 from gateway.settings import SettingsError
 from pricing.bill import Tariff
@@ -29,7 +31,7 @@ COMMON: Final = ("input", "output", "cache_read", "cache_write")
 _PER: Final = {1_000_000: "M", 1_000: "k", 1: "h"}
 
 
-@click.group()
+@click.group(cls=Section)
 def prices() -> None:
     """Show what models cost, in USD, and look after the price book."""
 
@@ -41,14 +43,12 @@ for _command in (explain, refresh, check, reprice, unpriced):
 @prices.command()
 @click.argument("model")
 @click.option("--provider", metavar="X", help="Only this provider's price.")
-@click.option(
-    "--at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="Prices of that day (UTC)."
-)
+@click.option("--at", type=WHEN, help=f"Prices of then: {EXAMPLES}.")
 @config_option
 def show(model: str, provider: str | None, at: datetime | None, config: Path | None) -> None:
     """Show the rates of MODEL at every provider that sells it, per million tokens."""
     book = _book(config)
-    moment = int(time.time() if at is None else at.replace(tzinfo=UTC).timestamp())
+    moment = int(time.time() if at is None else at.timestamp())
     providers = [provider] if provider else list(book.matcher.providers)
     found = [
         (name, tariff) for name in providers if (tariff := _tariff(book, name, model, moment)) is not None

@@ -13,6 +13,7 @@ from gateway.api.explanation import line_out
 from gateway.api.models import ExplanationOut
 from gateway.api.views import cost_out, counts_of
 from gateway.cli.explain import show_lines, show_total
+from gateway.cli.moments import EXAMPLES, WHEN
 from gateway.cli.options import config_option, fail, fail_with, settings_from
 from gateway.cli.screen import console
 from gateway.prices import book_of
@@ -21,7 +22,7 @@ from pricing.book import PriceBook, PriceQuery
 from pricing.usage import Usage
 
 _NANO: Final = 1_000_000_000
-_COUNT: Final = click.IntRange(0, 2**53)
+_COUNT: Final = click.IntRange(0)
 
 
 @click.command()
@@ -35,7 +36,7 @@ _COUNT: Final = click.IntRange(0, 2**53)
 @click.option("--reasoning", type=_COUNT, help="Of the output: reasoning.")
 @click.option("--tier", metavar="X", help="Service tier, such as flex or priority.")
 @click.option("--batch", is_flag=True, help="At the batch price.")
-@click.option("--at", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]), help="At that moment (UTC).")
+@click.option("--at", type=WHEN, help=f"At that moment: {EXAMPLES}.")
 @config_option
 def explain(
     model: str,
@@ -58,7 +59,7 @@ def explain(
     except SettingsError as error:
         fail_with(error)
     usage = Usage(read, made, cache_read, cache_write, cache_write_1h, reasoning)
-    moment = time.time_ns() if at is None else int(at.replace(tzinfo=UTC).timestamp()) * _NANO
+    moment = time.time_ns() if at is None else int(at.timestamp()) * _NANO
     seller = provider or _only_seller(book, model)
     query = PriceQuery(seller, model, None, usage, moment, service_tier=tier, batch=batch)
     found = book.explain(query)
@@ -88,7 +89,9 @@ def _only_seller(book: PriceBook, model: str) -> str:
     if len(sellers) != 1:
         known = f"{len(sellers)} providers sell {model}" if sellers else f"no price is known for {model}"
         hint = (
-            f"Name one with --provider: {', '.join(sellers[:8])}" if sellers else "'prices show' finds names"
+            f"Name one with --provider: {', '.join(sellers[:8])}"
+            if sellers
+            else "'weighbridge prices show' tells names that are alike"
         )
         fail(known, hint)
     return sellers[0]

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import click
 import msgspec
 from rich.progress import Progress
 from rich.table import Table
 
-from gateway.cli.exits import Exit
+from gateway.cli.moments import EXAMPLES, WHEN
 from gateway.cli.options import config_option, fail, fail_with, settings_from
 from gateway.cli.screen import console
+from gateway.cli.trouble import needs_database, no_database
 from gateway.cli.wording import usd
 from gateway.prices import book_of
 from gateway.providers.table import ProviderTable
@@ -23,13 +24,12 @@ from gateway.repricing import price_again
 from gateway.settings import Settings, SettingsError
 from pricing.book import PriceBook
 from pricing.suggest import suggest
-from storage.address import Engine, parse
+from storage.address import parse
 from storage.queries.calls import CallFilter
 from storage.repricing import Again, History, Unpriced
 from storage.store import StoreUnavailable
 
 T = TypeVar("T")
-_WHEN: Final = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
 
 
 class Sums(msgspec.Struct):
@@ -54,8 +54,8 @@ class Sums(msgspec.Struct):
 
 
 @click.command()
-@click.option("--since", type=_WHEN, help="Only calls started since (UTC).")
-@click.option("--until", type=_WHEN, help="Only calls started before (UTC).")
+@click.option("--since", type=WHEN, help=f"Only calls started since: {EXAMPLES}.")
+@click.option("--until", type=WHEN, help="Only calls started before.")
 @click.option("--model", metavar="X", help="Only this model, asked for or answered with.")
 @click.option("--provider", metavar="X", help="Only this provider.")
 @click.option("--dry-run", is_flag=True, help="Only show the difference.")
@@ -75,8 +75,8 @@ def reprice(
     """
     settings = settings_from(config)
     book = _book(settings)
-    wanted = CallFilter(since=_utc(since), until=_utc(until), model=model, provider=provider)
-    sums = _run(_reprice(settings, book, wanted, dry_run=dry_run))
+    wanted = CallFilter(since=since, until=until, model=model, provider=provider)
+    sums = _run(settings, _reprice(settings, book, wanted, dry_run=dry_run))
     if not sums:
         fail("no such calls", "'weighbridge calls' shows what there is")
     screen = console()
@@ -87,13 +87,13 @@ def reprice(
 
 
 @click.command()
-@click.option("--since", type=_WHEN, help="Only calls started since (UTC).")
+@click.option("--since", type=WHEN, help=f"Only calls started since: {EXAMPLES}.")
 @config_option
 def unpriced(since: datetime | None, config: Path | None) -> None:
     """List models whose calls have no known cost, with calls, tokens and names that may have been meant."""
     settings = settings_from(config)
     book = _book(settings)
-    found = _run(_unpriced(settings, CallFilter(since=_utc(since))))
+    found = _run(settings, _unpriced(settings, CallFilter(since=since)))
     screen = console()
     if not found:
         screen.print("Every call that should have a cost has one.")
@@ -130,7 +130,8 @@ async def _reprice(
     history = _history(settings)
     sums: dict[tuple[str, str], Sums] = {}
     try:
-        with Progress(console=console(), transient=True) as progress:
+        screen = console()
+        with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
             task = progress.add_task("calls", total=await history.count(wanted))
             async for rows in history.slices(wanted):
                 priced = [Again(row, price_again(row, book, price_as)) for row in rows]
@@ -187,22 +188,12 @@ def _book(settings: Settings) -> PriceBook:
 
 
 def _history(settings: Settings) -> History:
-    address = parse(settings.storage.url, settings.storage.data_dir)
-    if address.engine is Engine.SQLITE and not Path(address.dsn).exists():
-        raise StoreUnavailable(f"there are no records in {settings.storage.data_dir}")
-    return History(address)
+    needs_database(settings)
+    return History(parse(settings.storage.url, settings.storage.data_dir))
 
 
-def _run(work: Coroutine[object, object, T]) -> T:
+def _run(settings: Settings, work: Coroutine[object, object, T]) -> T:
     try:
         return asyncio.run(work)
     except StoreUnavailable as error:
-        fail(
-            str(error),
-            "Is it up, and is storage.url right? 'weighbridge db check' tells more",
-            Exit.UNREACHABLE,
-        )
-
-
-def _utc(moment: datetime | None) -> datetime | None:
-    return None if moment is None else moment.replace(tzinfo=UTC)
+        no_database(settings, error)

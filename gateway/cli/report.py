@@ -34,7 +34,10 @@ _COLUMNS: Final = {"tenant": "tenant_id", "team": "team", "project": "project"}
 @click.option("--weekly", "span", flag_value=Span.WEEKLY.value, help="The last whole week, Monday to Sunday.")
 @click.option("--monthly", "span", flag_value=Span.MONTHLY.value, help="The last whole month.")
 @click.option(
-    "--at", type=click.DateTime(["%Y-%m-%d"]), help="The one before that day instead; today by default."
+    "--at",
+    metavar="DAY",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The one before that day instead; today by default.",
 )
 @click.option("--tz", metavar="ZONE", help="Time zone of days (IANA name); else reports.tz of the settings.")
 @click.option("--tenant", metavar="X", help="Only this tenant.")
@@ -44,7 +47,12 @@ _COLUMNS: Final = {"tenant": "tenant_id", "team": "team", "project": "project"}
     "--format", "form", type=click.Choice(list(FORMATS)), help="Else what FILE ends in, or Markdown."
 )
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write into FILE.", metavar="FILE"
+    "--output",
+    "-o",
+    "out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write into FILE, else to stdout.",
+    metavar="FILE",
 )
 @click.option(
     "--send", "channel", metavar="CHANNEL", help="Send it there instead, from this machine and at once."
@@ -118,7 +126,7 @@ def _write(out: Path, text: str) -> None:
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        fail(f"{out} cannot be written: {error.strerror}", "Name another file with --out")
+        fail(f"{out} cannot be written: {error.strerror}", "Name another file with --output")
     click.echo(f"Written to {out}", err=True)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Final, TypeVar
@@ -15,26 +15,28 @@ from rich.table import Table
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from gateway.cli.exits import Exit
+from gateway.cli.moments import WHEN
 from gateway.cli.options import config_option, fail, settings_from
 from gateway.cli.screen import console
+from gateway.cli.section import Section
+from gateway.cli.trouble import needs_database, no_database
 from gateway.settings import Settings
-from storage.address import Address, Engine, parse
+from storage.address import Address, parse
 from storage.rollups.held import day_of
 from storage.rollups.rebuild import Rebuilt, rebuild
 from storage.rollups.transactions import Stale, changing_engine
 from storage.rollups.verify import FOREVER, Difference, Verified, verify
 from storage.schema import Fit
 from storage.store import Store, StoreUnavailable
+from storage.trouble import trouble_of
 
 T = TypeVar("T")
 Told = Callable[[date, int], None]
-_WHEN: Final = click.DateTime(["%Y-%m-%d"])
 _SHOWN: Final = 20
 """Figures listed of one day; a day of which everything is missing has some hundred."""
 
 
-@click.group()
+@click.group(cls=Section)
 def rollups() -> None:
     """Hold the sums behind reports against the calls, or make them again.
 
@@ -43,8 +45,8 @@ def rollups() -> None:
 
 
 @rollups.command("verify")
-@click.option("--since", metavar="DATE", type=_WHEN, help="Only days from this one on (UTC).")
-@click.option("--until", metavar="DATE", type=_WHEN, help="Only days before this one (UTC).")
+@click.option("--since", type=WHEN, help="Only days from this one on (UTC).")
+@click.option("--until", type=WHEN, help="Only days before this one (UTC).")
 @config_option
 def verify_command(since: datetime | None, until: datetime | None, config: Path | None) -> None:
     """Compare every sum with what the calls add up to. Ends with 1 if anything differs.
@@ -72,7 +74,7 @@ def verify_command(since: datetime | None, until: datetime | None, config: Path 
 
 
 @rollups.command("rebuild")
-@click.option("--since", metavar="DATE", type=_WHEN, help="Only days from this one on (UTC).")
+@click.option("--since", type=WHEN, help="Only days from this one on (UTC).")
 @config_option
 def rebuild_command(since: datetime | None, config: Path | None) -> None:
     """Make the sums again from the calls, a day at a time. Safe while calls arrive, and to run twice.
@@ -91,8 +93,7 @@ def _with_engine(
     settings: Settings, doing: str, work: Callable[[AsyncEngine, Told], Coroutine[object, object, T]]
 ) -> T:
     address = parse(settings.storage.url, settings.storage.data_dir)
-    if address.engine is Engine.SQLITE and not Path(address.dsn).exists():
-        fail(f"{address.dsn} does not exist yet", "'weighbridge serve' makes it")
+    needs_database(settings)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     screen = console()
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
@@ -107,11 +108,7 @@ def _with_engine(
         try:
             return asyncio.run(_opened(address, lambda engine: work(engine, told)))
         except StoreUnavailable as error:
-            fail(
-                str(error),
-                "Is it up, and is storage.url right? 'weighbridge db check' tells more",
-                Exit.UNREACHABLE,
-            )
+            no_database(settings, error)
         except Stale:
             fail(
                 "somebody else keeps changing the rollups",
@@ -126,8 +123,7 @@ async def _opened(address: Address, work: Callable[[AsyncEngine], Coroutine[obje
             raise StoreUnavailable("the database's schema is not that of this version")
         return await work(engine)
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        name = type(getattr(error, "orig", None) or error).__name__
-        raise StoreUnavailable(f"the database cannot be used: {name}") from error
+        raise StoreUnavailable(f"the database cannot be used: {trouble_of(error)}") from error
     finally:
         await engine.dispose()
 
@@ -148,7 +144,7 @@ def _show(differences: tuple[Difference, ...]) -> None:
 
 
 def _day(moment: datetime | None, otherwise: int) -> int:
-    return otherwise if moment is None else day_of(moment.replace(tzinfo=UTC))
+    return otherwise if moment is None else day_of(moment)
 
 
 def _days(count: int) -> str:

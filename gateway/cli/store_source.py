@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from multidict import MultiDict
 
@@ -17,10 +16,11 @@ from gateway.api.views import call_out
 from gateway.cli.control_database import actor
 from gateway.cli.exits import Exit
 from gateway.cli.source import CallSource, SourceError
+from gateway.cli.trouble import has_database, where_to_look
 from gateway.prices import book_of
 from gateway.providers.table import ProviderTable
 from gateway.settings import Settings
-from storage.address import Engine, parse
+from storage.address import parse
 from storage.contents.keep import content_of, mode_of, read_by
 from storage.control import ControlDatabase, ControlUnavailable, control_of
 from storage.queries.calls import CursorError
@@ -65,7 +65,7 @@ async def open_store_source(settings: Settings) -> AsyncIterator[CallSource]:
     """The database of the settings; raises :class:`SourceError` where there is none to read."""
     storage = settings.storage
     address = parse(storage.url, storage.data_dir)
-    if address.engine is Engine.SQLITE and not Path(address.dsn).exists():
+    if not has_database(settings):
         raise SourceError(
             f"no gateway runs on port {settings.server.port}, and there are no records in {storage.data_dir}",
             "Start one with 'weighbridge serve' (or 'weighbridge demo'), or name its settings with --config",
@@ -75,9 +75,7 @@ async def open_store_source(settings: Settings) -> AsyncIterator[CallSource]:
     try:
         yield StoreSource(store, control, settings)
     except (StoreUnavailable, ControlUnavailable) as error:
-        raise SourceError(
-            str(error), "Is it up, and is storage.url right? 'weighbridge db check' tells more"
-        ) from None
+        raise SourceError(str(error), where_to_look(settings, str(error))) from None
     except CursorError as error:
         raise SourceError(str(error)) from None
     except ApiError as error:

@@ -15,6 +15,7 @@ from gateway.cli.exits import Exit
 from gateway.cli.key_table import find_token, print_tokens
 from gateway.cli.options import config_option, fail, passed_on, settings_from
 from gateway.cli.screen import console
+from gateway.cli.section import Section
 from storage.control import ControlDatabase
 from storage.keys import admin
 from storage.keys.model import TokenRow, new_token_id
@@ -23,7 +24,7 @@ OPTIONS: Final = {"name": "NAME", "expires_at": "--expires"}
 """Field -> how it is typed, where that is not its name."""
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Section, invoke_without_command=True)
 @config_option
 @click.pass_context
 def tokens(ctx: click.Context, config: Path | None) -> None:

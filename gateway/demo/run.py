@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -36,10 +37,11 @@ async def run_demo(
     pace: Pace = provider.REALISTIC,
     plan: Plan | None = None,
     until: Awaitable[object] | None = None,
+    program: str = "weighbridge",
 ) -> Tally:
     """Starts the demo provider and a gateway in front of it, plays the plan, and shows what to look at next.
 
-    ``show`` prints a line. The gateway stays up until ``until`` is over (the command passes "interrupted").
+    ``show`` prints a line; ``program`` is how the user calls the commands. The gateway stays up until ``until`` is over (the command passes "interrupted").
     """
     runner, base_url = await provider.start(pace)
     try:
@@ -48,7 +50,7 @@ async def run_demo(
             show(f"Demo provider on {base_url}, gateway on {gateway}.")
             show(f"Sending {plan.calls} sample calls of several teams through the gateway ...")
             tally = await traffic.send(gateway, plan)
-            for line in _summary(gateway, tally):
+            for line in _summary(gateway, tally, program, settings):
                 show(line)
             if until is not None:
                 await until
@@ -57,17 +59,19 @@ async def run_demo(
         await runner.cleanup()
 
 
-def _summary(gateway: str, tally: Tally) -> list[str]:
+def _summary(gateway: str, tally: Tally, program: str, settings: Settings) -> list[str]:
     where = "" if gateway == DEFAULT_URL else f" --url {gateway}"
     return [
         f"Done: {tally.ok} answered, {tally.failed} failed (the demo provider fails now and then),"
         f" {tally.left} left by the app half-way.",
         "",
-        "Look at them:",
-        f"  weighbridge calls{where}",
+        "Look at them from another terminal; Ctrl-C ends the demo:",
+        f"  {program} calls{where}",
         "      every call with model, tokens, time and cost",
-        f"  weighbridge explain{where} ID",
-        "      how one cost came about",
+        f"  {program} explain{where}",
+        "      how the latest cost came about; any other with the ID of its call",
+        f"  WEIGHBRIDGE_STORAGE__DATA_DIR={shlex.quote(str(settings.storage.data_dir))} {program} costs --by team",
+        "      what was spent; with that variable every command looks at the demo's records",
         f"  curl {gateway}/api/calls",
         "      the same as JSON",
         f"  curl '{gateway}/api/analytics?period=24h'",
@@ -78,4 +82,5 @@ def _summary(gateway: str, tally: Tally) -> list[str]:
         "Call it yourself, with any key:",
         f"  export OPENAI_BASE_URL={gateway}/openai/v1 OPENAI_API_KEY=demo",
         f"  export ANTHROPIC_BASE_URL={gateway}/anthropic ANTHROPIC_API_KEY=demo",
+        f"  export GOOGLE_GEMINI_BASE_URL={gateway}/gemini GEMINI_API_KEY=demo",
     ]

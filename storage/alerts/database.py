@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.address import Address
 from storage.engine import reading_engine, writing_engine
 from storage.store import StoreUnavailable
+from storage.trouble import trouble_of
 
 _TROUBLE = (SQLAlchemyError, OSError, TimeoutError)
 
@@ -53,6 +54,4 @@ class AlertDatabase:
 
 
 def _unavailable(error: BaseException) -> StoreUnavailable:
-    """Without the text of the error: it may hold the url."""
-    name = type(getattr(error, "orig", None) or error).__name__
-    return StoreUnavailable(f"the database cannot be used: {name}")
+    return StoreUnavailable(f"the database cannot be used: {trouble_of(error)}")

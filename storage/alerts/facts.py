@@ -18,6 +18,7 @@ from storage.rollups.dimensions import Dimension, Group
 from storage.rollups.question import Bucket, Question, Totals
 from storage.rollups.read import Reader
 from storage.store import StoreUnavailable
+from storage.trouble import trouble_of
 from storage.vitals import added_up, read
 from telemetry.alerts.facts import (
     Asked,
@@ -99,7 +100,7 @@ class StoredFacts:
         try:
             return await Reader(self._database.reading).totals(question)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise FactsUnavailable(f"the sums cannot be read: {type(error).__name__}") from error
+            raise FactsUnavailable(f"the sums cannot be read: {trouble_of(error)}") from error
 
     async def spool(self) -> SpoolFact:
         stats = added_up(await asyncio.to_thread(read, self._spool))

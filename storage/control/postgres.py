@@ -11,6 +11,7 @@ import asyncpg
 
 from storage.address import Address, Engine
 from storage.control.contract import Collision, ControlUnavailable, NoTables, Row, Transaction, numbered
+from storage.trouble import trouble_of
 
 _LACKS = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 _COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
@@ -72,7 +73,7 @@ class PostgresControl:
             kind = NoTables
         elif isinstance(error, _COLLIDED):
             kind = Collision
-        return kind(f"the database cannot be used: {type(error).__name__}")
+        return kind(f"the database cannot be used: {trouble_of(error)}")
 
     async def close(self) -> None:
         if self._db is not None:

@@ -14,6 +14,7 @@ from typing import Any
 from storage.address import Address, Engine
 from storage.control.contract import ControlUnavailable, NoTables, Row, Transaction
 from storage.sqlite_file import connect
+from storage.trouble import trouble_of
 
 
 class SqliteControl:
@@ -55,7 +56,7 @@ class SqliteControl:
         except (sqlite3.Error, OSError) as error:
             lacks = isinstance(error, sqlite3.OperationalError) and str(error).startswith("no such ")
             raise (NoTables if lacks else ControlUnavailable)(
-                f"the database cannot be used: {type(error).__name__}"
+                f"the database cannot be used: {trouble_of(error)}"
             ) from error
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> tuple[list[Row], int]:

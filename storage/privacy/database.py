@@ -20,6 +20,7 @@ from storage.budgets.model import short
 from storage.engine import reading_engine, writing_engine
 from storage.sqlite_file import connect
 from storage.store import StoreUnavailable
+from storage.trouble import trouble_of
 
 TIMEOUT_S = 600.0
 """A look at every call may take its time."""
@@ -122,9 +123,8 @@ def _beyond(keys: Sequence[Column[Any]], after: Sequence[Any]) -> ColumnElement[
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
-    """Without the text, which may repeat values."""
-    name = type(getattr(error, "orig", None) or error).__name__
-    return StoreUnavailable(f"the database cannot be used: {name}")
+    """Without a text that may repeat values."""
+    return StoreUnavailable(f"the database cannot be used: {trouble_of(error)}")
 
 
 def _write_anew(path: Path) -> None:

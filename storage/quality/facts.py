@@ -18,6 +18,7 @@ from storage.queries.calls import CALLS, one
 from storage.rollups.routes import band_of
 from storage.store import StoreUnavailable
 from storage.tables import CallRow
+from storage.trouble import trouble_of
 
 _LOOK_AT = 20
 
@@ -88,7 +89,7 @@ class Finder:
                     for row in await connection.execute(query)
                 ]
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be read: {type(error).__name__}") from error
+            raise StoreUnavailable(f"the database cannot be read: {trouble_of(error)}") from error
         # A poll of an answer, or a listing within a trace, is a call too: the one that was paid for is meant.
         paid = [facts for facts in found if facts.cost_status != CostStatus.NOT_BILLABLE]
         return next(iter(paid or found), None)

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.quality.tables import DAILY, JUDGED
 from storage.store import StoreUnavailable
+from storage.trouble import trouble_of
 from telemetry.insights.wilson import LEAST_SAMPLES, Slice, Weak, weak
 from telemetry.quality import Measures
 
@@ -85,7 +86,7 @@ class QualityReader:
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).all()
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be read: {type(error).__name__}") from error
+            raise StoreUnavailable(f"the database cannot be read: {trouble_of(error)}") from error
         width = len(group_by)
         return [
             QualityRow(

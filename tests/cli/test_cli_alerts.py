@@ -251,7 +251,7 @@ def test_a_channel_that_was_not_disabled_is_not_enabled(weighbridge: Weighbridge
 
 def test_without_a_database(weighbridge: Weighbridge) -> None:
     shown = said(weighbridge, "list", code=3)
-    assert "there is no database in weighbridge-data yet" in shown
+    assert "there are no records in weighbridge-data" in shown
 
 
 def test_with_settings_that_can_not_be_used(weighbridge: Weighbridge) -> None:

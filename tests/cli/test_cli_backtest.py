@@ -80,4 +80,4 @@ def test_a_database_that_does_not_answer(weighbridge: Weighbridge, monkeypatch: 
     result = weighbridge("backtest", "--seeds", "1")
     assert result.exit_code == 3
     assert "the database cannot be read" in result.output
-    assert "weighbridge db check" in result.output
+    assert "PostgreSQL at 127.0.0.1:1/none" in result.output

@@ -57,6 +57,7 @@ def test_a_backup_of_a_database_in_use(weighbridge: Weighbridge, tmp_path: Path)
         done = weighbridge("db", "backup", "copy.db")
         db.rollback()
     assert done.exit_code == 0, done.output
+    assert [path.name for path in Path().glob("copy.db*")] == ["copy.db"]
     with sqlite3.connect("copy.db") as copy:
         assert copy.execute("SELECT count(*) FROM model_requests").fetchone() == (50,)
     assert Path("copy.db").stat().st_mode & 0o777 == 0o600

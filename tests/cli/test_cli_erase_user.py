@@ -32,7 +32,7 @@ def test_what_was_done_is_told(weighbridge: Weighbridge) -> None:
     assert [line.strip().split(maxsplit=1) for line in result.stdout.splitlines()] == [
         ["2", "calls"],
         ["2", "sums by user and day"],
-        ["1", "files in DATA_DIR/exports, deleted"],
+        ["1", "files in weighbridge-data/exports, deleted"],
     ]
     assert users() == [None, "bob", None]
     assert list(Path("weighbridge-data/exports").iterdir()) == []
@@ -49,7 +49,7 @@ def test_one_tenant(weighbridge: Weighbridge) -> None:
 @pytest.mark.usefixtures("calls")
 def test_nobody_is_erased_unasked(weighbridge: Weighbridge) -> None:
     result = weighbridge("erase-user", "ada")
-    assert (result.exit_code, "Say --yes" in result.stderr) == (Exit.USAGE, True)
+    assert (result.exit_code, "Give --yes" in result.stderr) == (Exit.USAGE, True)
     assert users() == ["ada", "bob", "ada"]
 
 

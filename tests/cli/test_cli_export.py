@@ -59,8 +59,8 @@ def test_into_a_pipe(weighbridge: Weighbridge) -> None:
 @pytest.mark.usefixtures("calls")
 def test_what_is_wrong_is_said(weighbridge: Weighbridge, monkeypatch: pytest.MonkeyPatch) -> None:
     for options, said in (
-        (("--since", "whenever"), "since must be"),
-        (("--outcome", "lost"), "outcome='lost' is not allowed"),
+        (("--since", "whenever"), "'--since': 'whenever' is not"),
+        (("--outcome", "lost"), "'lost' is not one of"),
     ):
         result = weighbridge("export", *options)
         assert (result.exit_code, said in result.stderr) == (Exit.USAGE, True)

@@ -61,7 +61,7 @@ def test_a_month_of_one_team(weighbridge: Weighbridge) -> None:
     ],
 )
 def test_into_a_file(weighbridge: Weighbridge, arguments: list[str], file: str, beginning: str) -> None:
-    result = weighbridge("report", "--weekly", "--at", "2026-11-18", *arguments, "--out", file)
+    result = weighbridge("report", "--weekly", "--at", "2026-11-18", *arguments, "--output", file)
     assert result.exit_code == 0, result.output
     assert result.output == f"Written to {file}\n"
     assert Path(file).read_text(encoding="utf-8").startswith(beginning)
@@ -80,7 +80,7 @@ def test_html_on_stdout(weighbridge: Weighbridge) -> None:
         (["--weekly", "--at", "2020-01-01"], 1, "no calls from 2019-12-23 to 2019-12-29"),
         (["--weekly", "--tz", "Mars/Olympus"], 2, "'Mars/Olympus' is not a time zone"),
         (
-            ["--weekly", "--at", "2026-11-18", "--out", "nowhere/week.md"],
+            ["--weekly", "--at", "2026-11-18", "--output", "nowhere/week.md"],
             1,
             "nowhere/week.md cannot be written",
         ),
@@ -144,5 +144,5 @@ def test_without_records(weighbridge: Weighbridge, tmp_path: Path, monkeypatch: 
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
     result = weighbridge("report", "--weekly")
-    assert result.exit_code == 1
+    assert result.exit_code == 3
     assert "there are no records in weighbridge-data" in result.output

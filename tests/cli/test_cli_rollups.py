@@ -68,8 +68,8 @@ def test_a_day_of_which_everything_is_missing_is_not_listed_in_full(weighbridge:
 
 def test_before_there_is_anything(weighbridge: Weighbridge) -> None:
     found = weighbridge("rollups", "verify")
-    assert found.exit_code == 1
-    assert "does not exist yet" in found.stderr
+    assert found.exit_code == 3
+    assert "there are no records in weighbridge-data" in found.stderr
     assert not FILE.exists()
     weighbridge("db", "migrate")
     found = weighbridge("rollups", "verify")

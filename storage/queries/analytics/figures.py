@@ -24,6 +24,7 @@ from storage.rollups.read import Reader
 from storage.rollups.tables import GROUPS
 from storage.rollups.transactions import snapshot
 from storage.store import StoreUnavailable
+from storage.trouble import trouble_of
 from telemetry.insights.recommend import Facts
 
 _MODEL = DIMENSIONS.index(Dimension.MODEL)
@@ -110,8 +111,7 @@ class Figures:
         try:
             yield
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            name = type(getattr(error, "orig", None) or error).__name__
-            raise StoreUnavailable(f"the database cannot be read: {name}") from error
+            raise StoreUnavailable(f"the database cannot be read: {trouble_of(error)}") from error
 
     async def close(self) -> None:
         """Close every connection."""

@@ -168,7 +168,11 @@ def _certainty(report: Report) -> str:
         said.append(f"{money(now.partial_nano)} ({part}) is a lower bound")
     if now.unpriced_calls:
         part = share(now.unpriced_calls, now.calls)
-        said.append(f"{count(now.unpriced_calls)} calls ({part}) have no known cost and are not in it")
+        one = now.unpriced_calls == 1
+        calls = f"{count(now.unpriced_calls)} {'call' if one else 'calls'} ({part})"
+        said.append(
+            f"{calls} {'has' if one else 'have'} no known cost and {'is' if one else 'are'} not in it"
+        )
     if not said:
         return "Every call has a known cost, from what its provider reported."
     return "; ".join(said) + "."
