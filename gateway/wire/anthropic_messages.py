@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.wire.anthropic_usage import anthropic_usage, apart
+from gateway.wire.anthropic_usage import answered_by, anthropic_usage, apart, refused
 from gateway.wire.asking import read_body
 from gateway.wire.contract import Exchanged, Kept, Reader, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import anthropic_error, body_code
+from gateway.wire.openai_usage import openai_charge
 from gateway.wire.paths import ends
 from gateway.wire.seen import Seen
 from gateway.wire.shapes import Shape, text
+from pricing.usage import Usage
 
 
 class _Delta(msgspec.Struct):
@@ -132,15 +134,24 @@ class MessagesReader:
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
-        if seen.usage is None:
+        found = seen.usage
+        if found is None:
             return seen.with_usage(self._call, None, counts)
-        usage = anthropic_usage(seen.usage, counts)
-        also = apart(seen.usage, seen.model or self._call.ask.model, counts)
-        return seen.with_usage(self._call, usage, counts, also=also)
+        usage = anthropic_usage(found, counts)
+        also: tuple[tuple[str, Usage], ...] = ()
+        if found.get("iterations"):
+            seen.model = answered_by(found) or seen.model
+            also = apart(found, seen.model or self._call.ask.model, counts)
+        if "refusal" in seen.finish:
+            usage = refused(usage)
+        charge = openai_charge(self._call.provider, found) if "cost" in found else None
+        return seen.with_usage(self._call, usage, counts, charge=charge, also=also)
 
 
 def matches(method: str, path: str) -> bool:
-    return method == "POST" and ends(path, "/v1/messages")
+    return method == "POST" and (
+        ends(path, "/v1/messages") or ("/presets/" in path and ends(path, "/messages"))
+    )
 
 
 def reader(call: Exchanged) -> Reader:

@@ -1,15 +1,23 @@
-"""Anthropic's usage object. Cache reads and writes are apart from ``input_tokens``; ``input`` is their sum."""
+"""Anthropic's usage object. Cache reads and writes are apart from ``input_tokens``; ``input`` is their sum.
+
+Where models were asked one after the other (``fallbacks``), the top-level counts are those of the one that answered,
+the ``fallback_message`` among the iterations. One that declined before it said anything is not billed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+
+import msgspec
 
 from gateway.wire.counts import Counts, plus
 from gateway.wire.shapes import text
 from pricing.usage import Usage
 
 _INSIDE = ("message", None)
-"""Iterations whose tokens are already in the top-level counts."""
+"""Iterations whose tokens are already in the top-level counts, unless another model made them."""
+_ANSWER = "fallback_message"
+"""The iteration of the model that was asked in another's place and answered: it is what the top level counts."""
 
 
 def anthropic_usage(found: Mapping[str, object], counts: Counts) -> Usage:
@@ -42,16 +50,32 @@ def anthropic_usage(found: Mapping[str, object], counts: Counts) -> Usage:
 
 
 def apart(found: Mapping[str, object], model: str | None, counts: Counts) -> tuple[tuple[str, Usage], ...]:
-    """Usage of iterations that the top-level counts leave out: compaction passes of the same model, and calls
-    to another model (advisor). Each is a request of its own to the price."""
+    """Usage of iterations that the top-level counts leave out: compaction passes of the same model, calls to
+    another model (advisor), and what a model had said before it declined. Each is a request of its own to the price."""
     extra: list[tuple[str, Usage]] = []
     for row in counts.rows(found, "iterations"):
         kind = row.get("type")
         other = text(row.get("model"))
-        if kind in _INSIDE and (other is None or other == model):
+        if kind == _ANSWER or (kind in _INSIDE and (other is None or other == model)):
             continue
         usage = counts.accept(anthropic_usage(row, counts))
+        if usage is not None and kind in _INSIDE and not usage.output:
+            continue
         named = other or model
         if usage is not None and named is not None and (usage.input or usage.output):
             extra.append((named, usage))
     return tuple(extra[:16])
+
+
+def answered_by(found: Mapping[str, object]) -> str | None:
+    """The model that answered in the place of the one asked for; ``None`` where none did."""
+    rows = found.get("iterations")
+    for row in reversed(rows) if isinstance(rows, list) else ():
+        if isinstance(row, dict) and row.get("type") == _ANSWER:
+            return text(row.get("model"))
+    return None
+
+
+def refused(usage: Usage) -> Usage:
+    """Of an answer that was refused: the same, and free if nothing had been said."""
+    return msgspec.structs.replace(usage, billed_input=0, billed_output=0) if usage.output == 0 else usage
