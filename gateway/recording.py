@@ -13,7 +13,7 @@ from gateway.echo import without_echo
 from gateway.saving import baseline_nano
 from gateway.wire.contract import AskFields, Reading
 from pricing.book import PriceBook, PriceQuery
-from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, added, format_usd
+from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, added, at_least, format_usd
 from pricing.usage import Usage
 from telemetry.outcome import Outcome
 from telemetry.record import FREE_METHODS, Answer, CallRecord, Route, Timing, UsageSource, What, Who
@@ -66,9 +66,9 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
             not whole or reading.estimated,
         )
     )
-    if not reading.also:
-        return cost
-    return added((cost, *[book.price(query) for query in further(call, reading)]))
+    if reading.also:
+        cost = added((cost, *[book.price(query) for query in further(call, reading)]))
+    return at_least(cost) if reading.fees_unseen else cost
 
 
 def further(call: Call, reading: Reading) -> list[PriceQuery]:

@@ -84,6 +84,7 @@ def added(costs: Sequence[Cost]) -> Cost:
     known = [cost for cost in costs if cost.total is not None]
     if not known:
         return main
+    source = main.source if main.total is not None else known[0].source
     sums = [sum(values) for values in zip(*[_amounts(cost) for cost in known], strict=True)]
     status = max((cost.status for cost in known), key=_DOUBT.index)
     if len(known) < len(costs):
@@ -91,7 +92,15 @@ def added(costs: Sequence[Cost]) -> Cost:
     rules = dict.fromkeys(cost.rule for cost in costs if cost.rule)
     total, new, made, read, written, other = sums
     rule = " + ".join(rules) or None
-    return Cost(status, main.source, total, new, made, read, written, other, main.snapshot, rule)
+    return Cost(status, source, total, new, made, read, written, other, main.snapshot, rule)
+
+
+def at_least(cost: Cost) -> Cost:
+    """The same as a lower bound: something else was charged for that nobody counted. The provider's own charge
+    holds all of it."""
+    if cost.total is None or cost.source is CostSource.PROVIDER or cost.status is CostStatus.NOT_BILLABLE:
+        return cost
+    return msgspec.structs.replace(cost, status=CostStatus.PARTIAL)
 
 
 def _amounts(cost: Cost) -> tuple[int, ...]:

@@ -27,6 +27,9 @@ _COUNTED_NOTE: Final = (
 _PARTS_NOTE: Final = (
     "The provider billed further usage within this call; its lines follow those of the main usage."
 )
+_FEES_NOTE: Final = (
+    "A tool was used whose charge the provider does not report: the recorded cost is a lower bound."
+)
 _CHANGED_NOTE: Final = "Prices were changed since: the call would cost something else today."
 
 
@@ -56,6 +59,8 @@ def explanation_of(row: CallRow, book: PriceBook, price_as: Callable[[str], str]
         notes.append(_PARTS_NOTE)
     if cost.total != row.cost_nano:
         notes.append(_CHANGED_NOTE)
+    elif row.cost_status == CostStatus.PARTIAL and cost.status is not CostStatus.PARTIAL:
+        notes.append(_FEES_NOTE)
     since = explanation.rates_since
     return out.model_copy(
         update={

@@ -47,6 +47,11 @@ class AnswerReader:
         """The normal form of what was seen."""
         raise NotImplementedError
 
+    def charge(self) -> int | None:
+        """What the provider itself says it charges, nano-USD."""
+        return None
+
     def reading(self) -> Reading:
         counts = Counts()
-        return self.seen.with_usage(self.call, self.usage(counts), counts, billable=self.billable)
+        usage = self.usage(counts)
+        return self.seen.with_usage(self.call, usage, counts, billable=self.billable, charge=self.charge())

@@ -69,6 +69,9 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """When the job began, seconds since 1970 (UTC), as the provider tells it."""
     estimated: bool = False
     """Some of ``usage`` is our own count (:mod:`gateway.estimation`); never set by a reader."""
+    fees_unseen: bool = False
+    """The provider charges for something that no count tells of (a code interpreter's container, an image made by a
+    tool): what ``usage`` costs is a lower bound."""
 
 
 class Kept(Protocol):

@@ -7,13 +7,14 @@ text, negative, broken and larger numbers are not: they make the whole usage inv
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 from msgspec.structs import astuple
 
 from pricing.usage import MAX_COUNT, Usage
 
 NO_PART: Mapping[str, object] = {}
+MOST_SECONDS = 10_000_000
 _KINDS = Usage.__struct_fields__.index("input_audio")
 """From this field on a usage tells of more than text."""
 
@@ -100,3 +101,18 @@ def plus(*counts: int | None) -> int | None:
     """Sum of the counts that were reported; ``None`` when none was."""
     known = [count for count in counts if count is not None]
     return sum(known) if known else None
+
+
+def milliseconds(seconds: object, counts: Counts) -> int | None:
+    """Whole milliseconds of a number of seconds, given as a number or as text; impossible ones are invalid."""
+    if seconds in (None, "", "null"):
+        return None
+    try:
+        amount = Decimal(str(seconds))
+    except InvalidOperation:
+        counts.invalid = True
+        return None
+    if isinstance(seconds, bool) or not amount.is_finite() or not 0 <= amount <= MOST_SECONDS:
+        counts.invalid = True
+        return None
+    return int((amount * 1000).to_integral_value(ROUND_HALF_EVEN))

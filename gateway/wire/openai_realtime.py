@@ -1,6 +1,7 @@
 """OpenAI realtime over WebSocket: each ``response.done`` reports the usage of one turn.
 
-The transcription of what the user says is another model's and reports its usage apart; it is not read.
+What the user says is written down by another model, whose usage is told with each transcript. A session that does
+nothing else has that model for its own.
 """
 
 from __future__ import annotations
@@ -9,17 +10,34 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.counts import milliseconds
 from gateway.wire.errors import code_in, openai_error
+from gateway.wire.openai_transcriptions import heard
 from gateway.wire.openai_usage import openai_usage
 from gateway.wire.paths import ends, plain
-from gateway.wire.shapes import Shape, exact_object
+from gateway.wire.shapes import Shape, exact_object, text
 from gateway.wire.turns import TurnsReader
+
+
+class _Hearing(msgspec.Struct):
+    model: object = None
+
+
+class _Input(msgspec.Struct):
+    transcription: _Hearing | None = None
+
+
+class _Audio(msgspec.Struct):
+    input: _Input | None = None
 
 
 class _Session(msgspec.Struct):
     id: object = None
     model: object = None
+    audio: _Audio | None = None
+    heard_by: _Hearing | None = msgspec.field(name="input_audio_transcription", default=None)
+    """As the interface had it at first."""
 
 
 class _Response(msgspec.Struct):
@@ -31,35 +49,71 @@ class _Message(msgspec.Struct):
     type: object = None
     session: _Session | None = None
     response: _Response | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"")
     error: object = None
 
 
 _MESSAGE = Shape(_Message)
-_MARKS = (b'"session.', b'"response.done"', b'"error"')
+_TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
+_MARKS = (
+    b'session.created"',
+    b'session.updated"',
+    b'"response.done"',
+    b'transcription.completed"',
+    b'"error"',
+)
+_UNNAMED = "transcription"
+"""Stands for the listening model where no session named it."""
 
 
 class RealtimeReader(TurnsReader):
-    __slots__ = ()
+    __slots__ = ("_hears",)
 
     def __init__(self, call: Exchanged) -> None:
         super().__init__(call)
         self.marks = _MARKS
+        self._hears: str | None = None
 
     def take(self, data: bytes) -> None:
         message = _MESSAGE.read(data)
         if message is None:
             return
-        seen = self.seen
         if message.session is not None:
-            seen.identity(message.session.model, message.session.id)
+            self._begun(message.session)
         if message.type == "error":
-            seen.error(code_in(message.error))
-        if message.type == "response.done" and message.response is not None:
-            found = exact_object(message.response.usage)
+            self.seen.error(code_in(message.error))
+        elif message.type == _TRANSCRIBED:
+            found = exact_object(message.usage)
             if found is not None:
-                self.add(openai_usage(self.call.provider, found, self._counts), found)
-            if message.response.status and not seen.finish:
-                seen.finished_with(message.response.status)
+                usage = heard(self.call.provider, found, self._counts)
+                self.add(usage, found, self._hears or _UNNAMED)
+        elif message.type == "response.done" and message.response is not None:
+            self._turn(message.response)
+
+    def _begun(self, session: _Session) -> None:
+        self.seen.identity(session.model, session.id)
+        listening = session.audio.input if session.audio is not None else None
+        hearing = session.heard_by if listening is None else listening.transcription
+        if hearing is not None:
+            self._hears = text(hearing.model) or self._hears
+
+    def _turn(self, response: _Response) -> None:
+        found = exact_object(response.usage)
+        if found is not None:
+            usage = openai_usage(self.call.provider, found, self._counts)
+            length = milliseconds(found.get("billable_audio_seconds"), self._counts)  # xAI charges by time
+            if length is not None:
+                usage = msgspec.structs.replace(usage, audio_ms=length)
+            self.add(usage, found)
+        if response.status and not self.seen.finish:
+            self.seen.finished_with(response.status)
+
+    def reading(self) -> Reading:
+        read = super().reading()
+        if read.usage is not None or len(read.also) != 1:
+            return read
+        model, usage = read.also[0]
+        return msgspec.structs.replace(read, usage=usage, model=model, also=())
 
 
 def matches(method: str, path: str) -> bool:

@@ -7,7 +7,7 @@ that fetch it later report the usage of that job again and again (``Reading.job_
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -22,7 +22,7 @@ from gateway.wire.seen import Seen
 from gateway.wire.shapes import Shape, anything, text
 
 
-class _Item(msgspec.Struct):
+class Item(msgspec.Struct):
     type: object = None
     action: msgspec.Raw = msgspec.Raw(b"")
 
@@ -31,7 +31,7 @@ class _Incomplete(msgspec.Struct):
     reason: object = None
 
 
-class _Response(msgspec.Struct):
+class Response(msgspec.Struct):
     id: object = None
     model: object = None
     status: object = None
@@ -41,27 +41,30 @@ class _Response(msgspec.Struct):
     created_at: object = None
     error: msgspec.Raw = msgspec.Raw(b"")
     incomplete_details: _Incomplete | None = None
-    output: list[_Item] | None = None
+    output: list[Item] | None = None
 
 
-class _Event(msgspec.Struct):
+class Event(msgspec.Struct):
     type: object = None
-    response: _Response | None = None
+    response: Response | None = None
     error: msgspec.Raw = msgspec.Raw(b"")
     delta: object = None
 
 
-_EVENT = Shape(_Event)
-_RESPONSE = Shape(_Response)
-_TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+EVENT = Shape(Event)
+_RESPONSE = Shape(Response)
+TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _RUNNING = ("queued", "in_progress")
 _NULL = (b"", b"null")
 _MARKS = (b'"response"', b'"error"', b"[DONE]")
 _ONE = re.compile(r"/responses/[^/]+(/cancel)?$")
+_CREATES = ("/responses", "/responses/compact")
+_WITH_FEES = ("code_interpreter_call", "image_generation_call")
+"""Tools whose use is charged and reported nowhere: containers by session, images at another model's rates."""
 
 
 class ResponsesReader:
-    __slots__ = ("_background", "_call", "_files", "_searches", "_seen", "finished", "marks", "text")
+    __slots__ = ("_background", "_call", "_fees", "_files", "_searches", "_seen", "finished", "marks", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self._call = call
@@ -69,6 +72,7 @@ class ResponsesReader:
         self._background = False
         self._searches = 0
         self._files = 0
+        self._fees = False
         self.finished = False
         self.marks: tuple[bytes, ...] = ()
         self.text: Kept | None = None
@@ -77,7 +81,7 @@ class ResponsesReader:
         if data.startswith(b"[DONE]"):
             self.finished = True
             return
-        event = _EVENT.read(data)
+        event = EVENT.read(data)
         if event is None:
             return
         if self.text is None:
@@ -92,7 +96,7 @@ class ResponsesReader:
         self._seen.began = True
         if event.response is not None:
             self._take(event.response)
-            if kind in _TERMINAL:
+            if kind in TERMINAL:
                 self.finished = True
 
     def document(self, body: bytes) -> None:
@@ -108,7 +112,7 @@ class ResponsesReader:
         if self.text is not None:
             _keep_output(self.text, body)
 
-    def _take(self, response: _Response) -> None:
+    def _take(self, response: Response) -> None:
         seen = self._seen
         seen.identity(response.model, response.id)
         if response.service_tier:
@@ -126,11 +130,9 @@ class ResponsesReader:
             seen.error(
                 code_in(anything(bytes(response.error))) if bytes(response.error) not in _NULL else None
             )
-        items = response.output or ()
-        self._searches = sum(
-            1 for item in items if item.type == "web_search_call" and _is_search(item.action)
-        )
-        self._files = sum(1 for item in items if item.type == "file_search_call")
+        if response.output:
+            self._searches, self._files = searches_in(response.output)
+            self._fees = has_fees(response.output)
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
@@ -143,7 +145,9 @@ class ResponsesReader:
             charge = openai_charge(self._call.provider, seen.usage)
         if usage is not None and (self._searches or self._files):
             usage = msgspec.structs.replace(
-                usage, web_searches=self._searches or None, file_searches=self._files or None
+                usage,
+                web_searches=self._searches or usage.web_searches,
+                file_searches=self._files or None,
             )
         poll = self._call.method != "POST" or plain(self._call.path).endswith("/cancel")
         if poll or self._background:
@@ -153,7 +157,19 @@ class ResponsesReader:
             return msgspec.structs.replace(
                 read, job=job, job_usage=of_job, job_at_s=seen.created if job else None
             )
-        return seen.with_usage(self._call, usage, counts, charge=charge)
+        read = seen.with_usage(self._call, usage, counts, charge=charge)
+        return msgspec.structs.replace(read, fees_unseen=True) if self._fees else read
+
+
+def searches_in(items: Iterable[Item]) -> tuple[int, int]:
+    """Searches of the web, and of the provider's file store, among the items of an answer."""
+    web = sum(1 for item in items if item.type == "web_search_call" and _is_search(item.action))
+    return web, sum(1 for item in items if item.type == "file_search_call")
+
+
+def has_fees(items: Iterable[Item]) -> bool:
+    """Was a tool used that is charged and reported nowhere?"""
+    return any(item.type in _WITH_FEES for item in items)
 
 
 def _is_search(action: msgspec.Raw) -> bool:
@@ -180,7 +196,7 @@ def _keep_output(kept: Kept, body: bytes) -> None:
 def matches(method: str, path: str) -> bool:
     short = plain(path)
     if method == "POST":
-        return short.endswith("/responses") or (short.endswith("/cancel") and _ONE.search(short) is not None)
+        return short.endswith(_CREATES) or (short.endswith("/cancel") and _ONE.search(short) is not None)
     return method == "GET" and _ONE.search(short) is not None
 
 

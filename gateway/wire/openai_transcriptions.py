@@ -1,21 +1,21 @@
-"""OpenAI transcriptions and translations of speech (also Groq's).
+"""OpenAI transcriptions and translations of speech (also Groq's, Mistral's, OpenRouter's).
 
-Billed by tokens (``usage.type`` ``tokens``) or by duration (``usage.seconds``; ``duration`` of ``verbose_json``).
-Plain text, SRT and VTT answers report nothing.
+Billed by tokens (``usage.type`` ``tokens``) or by duration (``usage.seconds``; ``duration`` of ``verbose_json``);
+OpenRouter tells both, and the charge. Plain text, SRT and VTT answers report nothing.
 """
 
 from __future__ import annotations
 
-from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
+from collections.abc import Mapping
 
 import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import read_body
 from gateway.wire.contract import Exchanged, Reader, Wire
-from gateway.wire.counts import Counts
+from gateway.wire.counts import Counts, milliseconds
 from gateway.wire.errors import body_code, openai_error
-from gateway.wire.openai_usage import openai_usage
+from gateway.wire.openai_usage import openai_charge, openai_usage
 from gateway.wire.paths import ends
 from gateway.wire.shapes import Shape
 from pricing.usage import Usage
@@ -26,6 +26,7 @@ class _Groq(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
+    model: object = None
     usage: msgspec.Raw = msgspec.Raw(b"")
     duration: msgspec.Raw = msgspec.Raw(b"")
     type: object = None
@@ -36,7 +37,6 @@ class _Body(msgspec.Struct):
 _BODY = Shape(_Body)
 _MARKS = (b".done", b'"error"', b"[DONE]")
 _NULL = (b"", b"null")
-MOST_SECONDS = 10_000_000
 
 
 class TranscriptionReader(AnswerReader):
@@ -56,6 +56,7 @@ class TranscriptionReader(AnswerReader):
         self.seen.began = True
         if body.x_groq is not None:
             self.seen.identity(None, body.x_groq.id)
+        self.seen.identity(body.model, None)
         self._seconds = bytes(body.duration) or self._seconds
         self.seen.usage_adds(body.usage)
         if isinstance(body.type, str):
@@ -64,28 +65,23 @@ class TranscriptionReader(AnswerReader):
 
     def usage(self, counts: Counts) -> Usage | None:
         found = self.seen.usage
-        if found is not None and found.get("type") != "duration" and "seconds" not in found:
-            return openai_usage(self.call.provider, found, counts)
-        told = (
-            found.get("seconds") if found is not None else self._seconds.decode("ascii", "replace").strip('"')
-        )
-        length = milliseconds(told, counts)
+        if found is not None:
+            return heard(self.call.provider, found, counts)
+        length = milliseconds(self._seconds.decode("ascii", "replace").strip('"'), counts)
         return Usage(audio_ms=length) if length is not None else None
 
+    def charge(self) -> int | None:
+        found = self.seen.usage
+        return openai_charge(self.call.provider, found) if found is not None else None
 
-def milliseconds(seconds: object, counts: Counts) -> int | None:
-    """Whole milliseconds of a number of seconds, given as a number or as text; impossible ones are invalid."""
-    if seconds in (None, "", "null"):
-        return None
-    try:
-        amount = Decimal(str(seconds))
-    except InvalidOperation:
-        counts.invalid = True
-        return None
-    if isinstance(seconds, bool) or not amount.is_finite() or not 0 <= amount <= MOST_SECONDS:
-        counts.invalid = True
-        return None
-    return int((amount * 1000).to_integral_value(ROUND_HALF_EVEN))
+
+def heard(provider: str, found: Mapping[str, object], counts: Counts) -> Usage:
+    """Normal form of what listening used: tokens, a duration, or both."""
+    length = milliseconds(found.get("seconds"), counts)
+    if found.get("type") == "duration":
+        return Usage(audio_ms=length)
+    usage = openai_usage(provider, found, counts)
+    return usage if length is None else msgspec.structs.replace(usage, audio_ms=length)
 
 
 def matches(method: str, path: str) -> bool:

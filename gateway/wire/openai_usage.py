@@ -11,7 +11,7 @@ from typing import Annotated
 
 import msgspec
 
-from gateway.wire.counts import Counts, plus
+from gateway.wire.counts import Counts, milliseconds, plus
 from gateway.wire.money import nano_usd
 from pricing.usage import MAX_COUNT, Usage
 
@@ -107,18 +107,21 @@ def openai_usage(provider: str, found: Mapping[str, object], counts: Counts) -> 
         "output_token_details",
     )
     reasoning = counts.take(of_output, "reasoning_tokens")
-    cached = counts.take(of_input, "cached_tokens", "cache_read_tokens")
+    if reasoning is None:
+        reasoning = counts.take(found, "reasoning_tokens")
+    cached = counts.take(of_input, "cached_tokens", "cache_read_tokens", "cache_read_input_tokens")
     if cached is None:
         cached = counts.take(
             found, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens"
         )
-    written = counts.take(of_input, "cache_write_tokens", "cache_creation_tokens")
+    written = counts.take(
+        of_input, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"
+    )
     if written is None:
         written = counts.take(found, "cache_write_tokens", "cache_creation_input_tokens")
     cited = None
-    if provider == "perplexity":
+    if provider == "perplexity" and "completion_tokens" in found:
         # deep research reports both apart from the completion
-        reasoning = counts.take(found, "reasoning_tokens")
         cited = counts.take(found, "citation_tokens")
         completion = plus(completion, reasoning, cited)
         total = None
@@ -135,13 +138,27 @@ def openai_usage(provider: str, found: Mapping[str, object], counts: Counts) -> 
         counts.take(of_output, "audio_tokens"),
         counts.take(of_input, "image_tokens"),
         counts.take(of_output, "image_tokens"),
-        web_searches=counts.take(found, "num_search_queries", "web_search_requests"),
+        web_searches=_searches(found, counts),
         cache_image_read=counts.take(of_cached, "image_tokens"),
+        input_video=counts.take(of_input, "video_tokens"),
+        audio_ms=milliseconds(found.get("prompt_audio_seconds"), counts),
         citation=cited,
     )
     if provider == "gemini" and usage.reasoning is None:
         return _hidden_thoughts(usage, completion)
     return usage
+
+
+def _searches(found: Mapping[str, object], counts: Counts) -> int | None:
+    """Searches of the web, wherever they are told."""
+    told = counts.take(found, "num_search_queries", "web_search_requests")
+    if told is not None:
+        return told
+    tools = counts.part(found, "server_tool_use_details", "server_tool_use")  # OpenRouter
+    if tools:
+        return counts.take(tools, "web_search_requests")
+    calls = counts.part(found, "tool_calls_details")  # Perplexity
+    return counts.take(counts.part(calls, "search_web"), "invocation") if calls else None
 
 
 def _output(

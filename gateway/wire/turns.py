@@ -1,4 +1,7 @@
-"""Usage of a conversation over one connection: every turn reports its own, and the connection costs their sum."""
+"""Usage of a conversation over one connection: every turn reports its own, and the connection costs their sum.
+
+What other models than its own did (``add`` with a model) is kept by model: each has its own price.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,14 @@ from gateway.wire.counts import Counts, exceeds
 from gateway.wire.seen import MOST_RAW, Seen
 from pricing.usage import MAX_COUNT, Usage
 
+MOST_OTHERS = 16
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 class TurnsReader:
     """A wire derives from it and says what a message tells (``take``); it may be fed any number of messages."""
 
-    __slots__ = ("_counts", "_last", "_sum", "_turns", "call", "finished", "marks", "seen", "text")
+    __slots__ = ("_counts", "_last", "_others", "_sum", "_turns", "call", "finished", "marks", "seen", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self.call = call
@@ -27,6 +31,8 @@ class TurnsReader:
         self.text: Kept | None = None
         self._counts = Counts()
         self._sum: Usage | None = None
+        self._others: dict[str, Usage] = {}
+        """What other models than the connection's own did."""
         self._last: Mapping[str, object] = {}
         self._turns = 0
 
@@ -41,12 +47,16 @@ class TurnsReader:
         """One message of the provider."""
         raise NotImplementedError
 
-    def add(self, usage: Usage, found: Mapping[str, object]) -> None:
-        """The usage of one turn, and how it was reported."""
+    def add(self, usage: Usage, found: Mapping[str, object], model: str | None = None) -> None:
+        """The usage of one turn, how it was reported, and the ``model`` of it where that is told turn by turn."""
         self._turns += 1
         self._last = found
         if exceeds(usage):
             self._counts.invalid = True
+        if model is not None and model != self.seen.model and len(self._others) < MOST_OTHERS:
+            before = self._others.get(model)
+            self._others[model] = usage if before is None else _added(before, usage)
+            return
         before = self._sum
         self._sum = usage if before is None else _added(before, usage)
 
@@ -65,6 +75,7 @@ class TurnsReader:
             tuple(seen.finish),
             error_code=seen.error_code,
             failed=seen.failed and not self._turns,
+            also=() if invalid else tuple(self._others.items()),
         )
 
 

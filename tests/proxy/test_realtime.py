@@ -111,6 +111,35 @@ async def test_messages_pass_and_their_usage_is_added_up(lane: LaneKind) -> None
         assert not core.live
 
 
+async def test_responses_over_a_socket_are_billed_turn_by_turn(lane: LaneKind) -> None:
+    async def talk(connection: ServerConnection) -> None:
+        async for _ in connection:
+            usage = {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110}
+            response = {"id": "resp_1", "model": "gpt-5", "status": "completed", "usage": usage}
+            await connection.send(json.dumps({"type": "response.completed", "response": response}))
+
+    async with provider(talk, lane) as (core, _):
+        async with connect(url(core, "/openai/v1/responses")) as app:
+            for _ in range(2):
+                await app.send(json.dumps({"type": "response.create", "model": "gpt-5", "input": "hi"}))
+                await app.recv()
+        record = await core.record()
+        assert record.what.wire == "openai_responses_socket"
+        assert record.usage is not None
+        assert (record.usage.input, record.usage.output) == (200, 20)
+        assert (record.cost.status, record.cost.total) == (CostStatus.PRICED, 200 * 1_250 + 20 * 10_000)
+
+
+async def test_a_socket_that_nobody_reads_is_not_called_free(lane: LaneKind) -> None:
+    async def talk(connection: ServerConnection) -> None:
+        await connection.send("hello")
+
+    async with provider(talk, lane) as (core, _):
+        async with connect(url(core, "/mistral/v1/audio/transcriptions/realtime")) as app:
+            await app.recv()
+        assert (await core.record()).cost.status is CostStatus.UNPRICED
+
+
 async def test_the_provider_closes_with_a_reason_that_the_app_sees(lane: LaneKind) -> None:
     async def talk(connection: ServerConnection) -> None:
         await connection.close(4002, "session expired")

@@ -1,0 +1,77 @@
+"""OpenAI responses over WebSocket: the events of its stream, any number of responses over one connection.
+
+Each turn names its model; what another model than the first did is told apart, as it has its own price.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.errors import body_code, openai_error
+from gateway.wire.openai_responses import EVENT, TERMINAL, Response, has_fees, searches_in
+from gateway.wire.openai_usage import openai_usage
+from gateway.wire.paths import ends
+from gateway.wire.shapes import exact_object, text
+from gateway.wire.turns import TurnsReader
+
+_MARKS = (b'"response.c', b'"response.incomplete"', b'"response.failed"', b'"error"')
+
+
+class SocketReader(TurnsReader):
+    __slots__ = ("_fees",)
+
+    def __init__(self, call: Exchanged) -> None:
+        super().__init__(call)
+        self.marks = _MARKS
+        self._fees = False
+
+    def take(self, data: bytes) -> None:
+        event = EVENT.read(data)
+        if event is None:
+            return
+        if event.type == "error":
+            self.seen.error(body_code(data))
+        response = event.response
+        if response is None:
+            return
+        seen = self.seen
+        seen.identity(None if seen.model else response.model, response.id)
+        if event.type in TERMINAL:
+            if response.service_tier:
+                seen.service_tier = text(response.service_tier, 64) or seen.service_tier
+            why = response.incomplete_details.reason if response.incomplete_details is not None else None
+            seen.finished_with(why or response.status)
+            self._count(response)
+
+    def _count(self, response: Response) -> None:
+        found = exact_object(response.usage)
+        if found is None:
+            return
+        usage = openai_usage(self.call.provider, found, self._counts)
+        items = response.output or ()
+        web, files = searches_in(items)
+        if web or files:
+            usage = msgspec.structs.replace(usage, web_searches=web or None, file_searches=files or None)
+        self._fees = self._fees or has_fees(items)
+        self.add(usage, found, text(response.model))
+
+    def reading(self) -> Reading:
+        read = super().reading()
+        return msgspec.structs.replace(read, service_tier=self.seen.service_tier, fees_unseen=self._fees)
+
+
+def matches(method: str, path: str) -> bool:
+    return method == "GET" and ends(path, "/responses")
+
+
+def read_ask(path: str, query: str, body: bytes) -> AskFields:
+    del path, query, body
+    return AskFields(stream=True)
+
+
+def reader(call: Exchanged) -> Reader:
+    return SocketReader(call)
+
+
+WIRE = Wire("openai_responses_socket", "chat", matches, read_ask, reader, openai_error)
