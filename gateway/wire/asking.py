@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.wire import multipart, prefix
 from gateway.wire.contract import AskFields
+from gateway.wire.paths import after
 from gateway.wire.shapes import Shape, anything, text
 
 MOST_TAGS = 16
@@ -57,9 +58,17 @@ _FORM_NAMES = frozenset({"model", "stream", "user"})
 
 
 def read_body(path: str, query: str, body: bytes) -> AskFields:
-    """The OpenAI family's request fields; also those of wires that spell them alike. Raises nothing."""
-    del path, query
-    return of_body(body)
+    """The OpenAI family's request fields; also those of wires that spell them alike. A model that the body does not
+    name may be told by the path. Raises nothing."""
+    del query
+    asked = of_body(body)
+    if asked.model is None:
+        named = after(path, "/deployments/") or after(
+            path, "/engines/"
+        )  # Azure, and OpenAI's first interface
+        if named is not None:
+            return msgspec.structs.replace(asked, model=named)
+    return asked
 
 
 def of_body(body: bytes, *, model: str | None = None, stream: bool | None = None) -> AskFields:

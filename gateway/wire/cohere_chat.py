@@ -15,7 +15,7 @@ from gateway.wire.asking import read_body
 from gateway.wire.contract import Exchanged, Reader, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import message_error
-from gateway.wire.openai_usage import openai_usage
+from gateway.wire.openai_usage import openai_charge, openai_usage
 from gateway.wire.paths import ends
 from gateway.wire.shapes import Shape
 from pricing.usage import Usage
@@ -120,6 +120,10 @@ class CohereReader(AnswerReader):
         found = self.seen.usage
         return cohere_usage(found, self.call.provider, counts) if found is not None else None
 
+    def charge(self) -> int | None:
+        found = self.seen.usage
+        return openai_charge(self.call.provider, found) if found is not None and "cost" in found else None
+
 
 def cohere_usage(found: Mapping[str, object], provider: str, counts: Counts) -> Usage | None:
     """Normal form of ``usage`` or ``meta``."""
@@ -129,8 +133,8 @@ def cohere_usage(found: Mapping[str, object], provider: str, counts: Counts) -> 
         # others who offer the same paths (rerank, embed) report like OpenAI
         usage = openai_usage(provider, found, counts)
         if usage.input is None:
-            usage = Usage(counts.take(found, "total_tokens"))
-        return usage if usage.input is not None else None
+            usage = Usage(counts.take(found, "total_tokens"), search_units=counts.take(found, "search_units"))
+        return usage if usage != Usage() else None
     charged_in = counts.take(billed, "input_tokens")
     charged_out = counts.take(billed, "output_tokens")
     seen_in = counts.take(tokens, "input_tokens")

@@ -125,6 +125,8 @@ def body_code(body: bytes) -> str | None:
         return None
     for name in ("error", "errors"):
         inner = value.get(name)
+        if isinstance(inner, str) and inner:
+            return code_in(value) or "error"  # the kind stands beside the text
         if inner:
             return code_in(inner)
     return code_in(value)

@@ -17,26 +17,42 @@ from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_usage import openai_charge, openai_usage, usual_usage
 from gateway.wire.paths import ends
 from gateway.wire.seen import Seen
-from gateway.wire.shapes import Shape, text
+from gateway.wire.shapes import Shape, exact_object, text
 from gateway.wire.usage_injection import inject_usage
+from pricing.usage import Usage
+
+_NO_RAW = msgspec.Raw(b"")
 
 
 class _Choice(msgspec.Struct):
     finish_reason: object = None
+    usage: msgspec.Raw = _NO_RAW
+    """Moonshot's streams tell it here."""
 
 
 class _Groq(msgspec.Struct):
-    usage: msgspec.Raw = msgspec.Raw(b"")
+    usage: msgspec.Raw = _NO_RAW
+    usage_breakdown: msgspec.Raw = _NO_RAW
+
+
+class _Part(msgspec.Struct):
+    model: object = None
+    usage: msgspec.Raw = _NO_RAW
+
+
+class _Parts(msgspec.Struct):
+    models: list[_Part] | None = None
 
 
 class _Chunk(msgspec.Struct):
     id: object = None
     model: object = None
-    usage: msgspec.Raw = msgspec.Raw(b"")
+    usage: msgspec.Raw = _NO_RAW
     choices: list[_Choice] | None = None
     service_tier: object = None
     x_groq: _Groq | None = None
     error: object = None
+    usage_breakdown: msgspec.Raw = _NO_RAW
 
 
 class _Call(msgspec.Struct):
@@ -66,9 +82,11 @@ class _Words(msgspec.Struct):
 
 
 _CHUNK = Shape(_Chunk)
+_PARTS = Shape(_Parts)
 _WORDS = Shape(_Words)
 _TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b'"error"')
 _SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b'"error"')
+MOST_PARTS = 16
 _ODD_SPACE = re.compile(rb'"\s+:|:\s\s|:[\t\r\n]')
 
 
@@ -83,11 +101,13 @@ def marks_for(event: bytes) -> tuple[bytes, ...]:
 
 
 class ChatReader:
-    __slots__ = ("_call", "_seen", "finished", "marks", "text")
+    __slots__ = ("_call", "_seen", "_shares", "finished", "marks", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self._call = call
         self._seen = Seen()
+        self._shares = _NO_RAW
+        """Which model of a system of several (Groq's compound ones) used how much of the usage."""
         self.finished = False
         self.marks: tuple[bytes, ...] = ()
         self.text: Kept | None = None
@@ -135,9 +155,15 @@ class ChatReader:
                 seen.finished_with(choice.finish_reason)
                 if choice.finish_reason == "error":
                     seen.error(None)
+                if choice.usage is not _NO_RAW:
+                    seen.usage_adds(choice.usage)
         if chunk.x_groq is not None:
             seen.usage_adds(chunk.x_groq.usage)
+            if chunk.x_groq.usage_breakdown is not _NO_RAW:
+                self._shares = chunk.x_groq.usage_breakdown
         seen.usage_adds(chunk.usage)
+        if chunk.usage_breakdown is not _NO_RAW:
+            self._shares = chunk.usage_breakdown
 
     def _keep(self, kept: Kept, data: bytes) -> None:
         words = _WORDS.read(data)
@@ -154,12 +180,32 @@ class ChatReader:
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
-        usual = usual_usage(seen.raw) if seen.raw is not None else None
+        usual = usual_usage(seen.raw) if seen.raw is not None and self._shares is _NO_RAW else None
         if usual is not None or seen.usage is None:
             return seen.with_usage(self._call, usual, counts)
-        usage = openai_usage(provider_of(self._call), seen.usage, counts)
-        charge = openai_charge(self._call.provider, seen.usage)
-        return seen.with_usage(self._call, usage, counts, charge=charge)
+        found = seen.usage
+        usage = openai_usage(provider_of(self._call), found, counts)
+        charge = openai_charge(self._call.provider, found)
+        seen.service_tier = seen.service_tier or text(found.get("service_tier"), 64)
+        also: tuple[tuple[str, Usage], ...] = ()
+        if self._shares is not _NO_RAW:
+            also = self._apart(counts)
+            if also:  # each is paid by its own model, and none twice
+                usage = msgspec.structs.replace(usage, billed_input=0, billed_output=0)
+        read = seen.with_usage(self._call, usage, counts, charge=charge, also=also)
+        if charge is None and found.get("num_sources_used"):  # xAI charges for sources it has looked at
+            return msgspec.structs.replace(read, fees_unseen=True)
+        return read
+
+    def _apart(self, counts: Counts) -> tuple[tuple[str, Usage], ...]:
+        """Usage by model."""
+        parts = _PARTS.read(self._shares)
+        apart: list[tuple[str, Usage]] = []
+        for part in (parts.models if parts is not None else None) or ():
+            name, found = text(part.model), exact_object(part.usage)
+            if name is not None and found is not None:
+                apart.append((name, openai_usage(self._call.provider, found, counts)))
+        return tuple(apart[:MOST_PARTS])
 
 
 def provider_of(call: Exchanged) -> str:

@@ -10,21 +10,24 @@ from gateway.wire.openai_chat import ChatReader
 from gateway.wire.paths import ends
 from pricing.usage import Usage
 
+_PATHS = ("/embeddings", "/contextualizedembeddings", "/multimodalembeddings")
+_NAMED = frozenset(("prompt_tokens", "input_tokens"))
+
 
 class EmbeddingsReader(ChatReader):
     __slots__ = ()
 
     def reading(self) -> Reading:
         found = self._seen.usage
-        if found is None or set(found) != {"total_tokens"}:
+        if found is None or "total_tokens" not in found or _NAMED & found.keys():
             return super().reading()
-        # Voyage and others report the total alone: all of it is input
+        # Voyage and others report the total alone, or beside what it is made of: all of it is input
         counts = Counts()
         return self._seen.with_usage(self._call, Usage(counts.take(found, "total_tokens")), counts)
 
 
 def matches(method: str, path: str) -> bool:
-    return method == "POST" and ends(path, "/embeddings") and not ends(path, "/api/embeddings")
+    return method == "POST" and ends(path, *_PATHS) and not ends(path, "/api/embeddings")
 
 
 def reader(call: Exchanged) -> Reader:

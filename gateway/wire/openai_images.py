@@ -12,7 +12,7 @@ from gateway.wire.asking import read_body
 from gateway.wire.contract import Exchanged, Reader, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, openai_error
-from gateway.wire.openai_usage import openai_usage
+from gateway.wire.openai_usage import openai_charge, openai_usage
 from gateway.wire.paths import ends
 from gateway.wire.shapes import Shape
 from pricing.usage import Usage
@@ -31,6 +31,7 @@ class _Body(msgspec.Struct):
 
 
 _BODY = Shape(_Body)
+_PATHS = ("/images/generations", "/images/edits", "/images/variations", "/api/v1/images")
 _MARKS = (b".completed", b'"error"')
 _NULL = (b"", b"null")
 
@@ -72,9 +73,13 @@ class ImagesReader(AnswerReader):
             output_image=usage.output if usage.output_image is None else usage.output_image,
         )
 
+    def charge(self) -> int | None:
+        found = self.seen.usage
+        return openai_charge(self.call.provider, found) if found is not None else None
+
 
 def matches(method: str, path: str) -> bool:
-    return method == "POST" and ends(path, "/images/generations", "/images/edits", "/images/variations")
+    return method == "POST" and ends(path, *_PATHS)
 
 
 def reader(call: Exchanged) -> Reader:

@@ -1,0 +1,161 @@
+"""What few answers say, and what it does to their price: through the gateway, with the prices that ship."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from rig.bodies import named_event
+from rig.client import call
+from rig.core import Core, LaneKind
+from rig.script import reply, sse
+from rig.upstream import ScriptedUpstream
+
+from pricing.cost import Cost, CostSource, CostStatus
+from telemetry.record import CallRecord
+
+JSON = [("Content-Type", "application/json")]
+NAMES = (
+    *("openai", "anthropic", "gemini", "mistral", "groq", "xai", "azure", "bedrock", "openrouter"),
+    *("perplexity", "vertex"),
+)
+
+
+@pytest.fixture
+async def core(upstream: ScriptedUpstream, lane: LaneKind) -> AsyncIterator[Core]:
+    providers = {name: {"base_url": upstream.base} for name in NAMES}
+    async with Core(upstream.base, lane, settings={"providers": providers}) as running:
+        yield running
+
+
+async def recorded(
+    core: Core,
+    upstream: ScriptedUpstream,
+    path: str,
+    answer: Any,
+    ask: dict[str, Any] | None = None,
+    headers: list[tuple[str, str]] | None = None,
+) -> CallRecord:
+    """The record of one call: ``answer`` is a document, or the events of a stream."""
+    body = {"model": "asked-for", "messages": []} if ask is None else ask
+    if isinstance(answer, list):
+        upstream.play(sse(answer))
+    else:
+        upstream.play(reply(200, json.dumps(answer).encode(), headers=[*JSON, *(headers or [])]))
+    got = await call(core.port, "POST", path, json=body)
+    assert got.status == 200
+    return await core.record(len(core.records) or 1)
+
+
+def told(cost: Cost) -> tuple[CostStatus, int | None]:
+    return cost.status, cost.total
+
+
+def claude(model: str, usage: dict[str, Any], stop: str = "end_turn") -> dict[str, Any]:
+    return {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [],
+        "stop_reason": stop,
+        "usage": usage,
+    }
+
+
+def attempt(kind: str, model: str, asked: int, made: int) -> dict[str, Any]:
+    return {"type": kind, "model": model, "input_tokens": asked, "output_tokens": made}
+
+
+async def test_a_request_refused_unheard_is_counted_and_free(core: Core, upstream: ScriptedUpstream) -> None:
+    answer = claude("claude-fable-5", {"input_tokens": 412, "output_tokens": 0}, "refusal")
+    record = await recorded(core, upstream, "/anthropic/v1/messages", answer)
+    assert record.usage is not None
+    assert (record.usage.input, record.usage.output) == (412, 0)
+    assert told(record.cost) == (CostStatus.PRICED, 0)
+
+
+async def test_a_fallback_is_paid_once_and_by_the_models_that_spoke(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    attempts = [
+        attempt("message", "claude-fable-5", 535, 7),
+        attempt("fallback_message", "claude-opus-4-8", 412, 264),
+    ]
+    start = claude("claude-fable-5", {"input_tokens": 535, "output_tokens": 1})
+    delta = {
+        "delta": {"stop_reason": "end_turn"},
+        "usage": {"input_tokens": 412, "output_tokens": 264, "iterations": attempts},
+    }
+    events = [
+        named_event("message_start", {"message": start}),
+        named_event("message_delta", delta),
+        named_event("message_stop", {}),
+    ]
+    record = await recorded(core, upstream, "/anthropic/v1/messages", events, {"model": "x", "stream": True})
+    assert record.answer.model == "claude-opus-4-8"
+    assert record.usage is not None
+    assert (record.usage.input, record.usage.output) == (412, 264)
+    opus, fable = 412 * 5_000 + 264 * 25_000, 535 * 10_000 + 7 * 50_000
+    assert told(record.cost) == (CostStatus.PRICED, opus + fable)
+
+
+async def test_an_answer_with_a_tool_whose_fee_is_not_told_is_a_lower_bound(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    answer = {
+        "id": "resp_1",
+        "status": "completed",
+        "model": "gpt-5",
+        "output": [{"type": "code_interpreter_call", "id": "ci_1"}],
+        "usage": {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110},
+    }
+    record = await recorded(core, upstream, "/openai/v1/responses", answer)
+    assert told(record.cost) == (CostStatus.PARTIAL, 100 * 1_250 + 10 * 10_000)
+
+
+async def test_a_compaction_is_billed(core: Core, upstream: ScriptedUpstream) -> None:
+    answer = {
+        "id": "resp_1",
+        "object": "response.compaction",
+        "output": [],
+        "usage": {"input_tokens": 100, "output_tokens": 10, "total_tokens": 110},
+    }
+    record = await recorded(core, upstream, "/openai/v1/responses/compact", answer, {"model": "gpt-5"})
+    assert told(record.cost) == (CostStatus.PRICED, 100 * 1_250 + 10 * 10_000)
+
+
+async def test_a_system_of_several_models_is_paid_by_each_of_them(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    usage = {"prompt_tokens": 200, "completion_tokens": 30, "total_tokens": 230, "queue_time": 0.1}
+    answer = {
+        "id": "c1",
+        "model": "groq/compound",
+        "choices": [{"finish_reason": "stop"}],
+        "usage": usage,
+        "usage_breakdown": {"models": [{"model": "openai/gpt-oss-120b", "usage": usage}]},
+    }
+    record = await recorded(core, upstream, "/groq/openai/v1/chat/completions", answer)
+    assert record.usage is not None
+    assert (record.usage.input, record.usage.output) == (200, 30)
+    assert record.cost.source is CostSource.CATALOGUE
+    assert told(record.cost) == (CostStatus.PARTIAL, 200 * 150 + 30 * 600)
+
+
+async def test_a_deployment_that_only_the_path_names_is_recorded(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    path = "/azure/openai/deployments/dall-e-3/images/generations?api-version=2024-10-21"
+    answer = {"created": 1, "data": [{"url": "https://example.com/x.png"}]}
+    record = await recorded(core, upstream, path, answer, {"prompt": "a cat"})
+    assert record.what.model == "dall-e-3"
+
+
+async def test_openrouters_charge_holds_whatever_the_path(core: Core, upstream: ScriptedUpstream) -> None:
+    usage = {"input_tokens": 20, "output_tokens": 5, "cost": 0.000123}
+    answer = claude("anthropic/claude-sonnet-4.5", usage)
+    record = await recorded(core, upstream, "/openrouter/api/v1/messages", answer)
+    assert (record.cost.source, record.cost.total) == (CostSource.PROVIDER, 123_000)
