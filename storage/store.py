@@ -148,6 +148,11 @@ class Store:
             if len(found) < _LOOK_AT_ONCE:
                 await pause(poll_s)
 
+    async def written_after(self, wanted: CallFilter, after: int, limit: int) -> list[CallRow]:
+        """The first calls that were written after the one with that ``seq``."""
+        found = await self._rows(calls.written_after(wanted, after, limit))
+        return [served(dict(row._mapping)) for row in found]
+
     async def honesty(self, since: datetime | None = None) -> Honesty:
         """How many calls there are since then, and how far their cost is known."""
         rows = await self._rows(calls.by_cost_status(since))

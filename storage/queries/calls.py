@@ -85,6 +85,11 @@ def numbered(wanted: CallFilter, found: Sequence[int]) -> Select[Any]:
     return select(CALLS).where(CALLS.c.seq.in_(found), *conditions_of(wanted)).order_by(CALLS.c.seq)
 
 
+def written_after(wanted: CallFilter, after: int, limit: int) -> Select[Any]:
+    """The first rows after number ``after`` that fit the filter, in order of writing."""
+    return select(CALLS).where(CALLS.c.seq > after, *conditions_of(wanted)).order_by(CALLS.c.seq).limit(limit)
+
+
 def newest_number() -> Select[Any]:
     """The number of the row written last, if there is one."""
     return select(CALLS.c.seq).order_by(CALLS.c.seq.desc()).limit(1)

@@ -17,7 +17,7 @@ from rig.rollups import written
 from gateway.api.analytics.aside import Aside
 from gateway.api.analytics.feed import MOST_WAITING, Feed, Listener
 from gateway.api.viewer import Viewer
-from storage.store import Store, StoreUnavailable
+from storage.store import CallFilter, Store, StoreUnavailable
 from storage.tables import CallRow
 
 Event = tuple[str, str | None, Any]
@@ -113,6 +113,70 @@ async def test_who_comes_back_gets_what_was_missed(database: str, feed: Feed) ->
         assert await again.users(2) == ["eve", "kim"]
 
 
+VIEWERS = {"team": Viewer("team", tenant="acme", team="search"), "beta": Viewer("beta", tenant="beta")}
+OURS, THEIRS = {"user": "ada"}, {"user": "bob", "tenant": "beta"}
+
+
+async def test_the_id_of_an_event_tells_nothing_of_others(database: str, feed: Feed) -> None:
+    """It is the call's own id, not a place among all calls."""
+    async with analytics(database, viewers=VIEWERS, feed=feed) as ask:
+        ours = await listen(ask, "team")
+        await written(database, [record(who=who) for who in (OURS, THEIRS, THEIRS, OURS)])
+        told = [await ours.next() for _ in range(2)]
+    assert [event[1] for event in told] == [event[2]["id"] for event in told]
+
+
+async def test_who_comes_back_to_another_process_gets_what_was_missed(database: str) -> None:
+    """Another worker, another replica, or this one after a restart: they share the database and nothing else."""
+    async with analytics(database, viewers=VIEWERS) as ask:
+        before = await listen(ask, "team")
+        await written(database, [record(who=OURS)])
+        _, last, _ = await before.next()
+        before.response.close()
+    await written(database, [record(who={"user": user}) for user in ("eve", "kim")])
+    async with analytics(database, viewers=VIEWERS) as ask:
+        again = await listen(ask, "team", last)
+        assert await again.users(2) == ["eve", "kim"]
+
+
+async def test_how_much_others_called_meanwhile_does_not_show(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither do they push out what a listener missed of its own."""
+    monkeypatch.setattr("gateway.api.analytics.feed.MOST_MISSED", 3)
+    async with analytics(database, viewers=VIEWERS) as ask:
+        before = await listen(ask, "team")
+        await written(database, [record(who=OURS)])
+        _, last, _ = await before.next()
+        before.response.close()
+        await written(database, [record(who=THEIRS) for _ in range(20)])
+        await written(database, [record(who={"user": user}) for user in ("eve", "kim")])
+        again = await listen(ask, "team", last)
+        assert await again.users(2) == ["eve", "kim"]
+        again.response.close()
+        await written(database, [record(who={"user": user}) for user in ("flo", "gus")])
+        more = await listen(ask, "team", last)
+        assert await more.users(3) == ["eve", "kim", "flo"]
+        assert await more.next() == ("skipped", None, {"calls": None})
+
+
+@pytest.mark.parametrize(
+    "last", ["1", "0", "-5", "latest", "01a1fbbb-a696-74d7-b512-21da7157005d", "the id of another's call"]
+)
+async def test_who_comes_back_with_something_else_is_told_that_calls_may_be_missing(
+    database: str, last: str
+) -> None:
+    """A number, as it once was one, or a call that is not there: the answer is the same as for one that is another's."""
+    async with analytics(database, viewers=VIEWERS) as ask:
+        others = await listen(ask, "beta")
+        await written(database, [record(who=THEIRS), record(who=OURS)])
+        _, number, _ = await others.next()
+        again = await listen(ask, "team", number if last.startswith("the id") else last)
+        await written(database, [record(who={"user": "kim"})])
+        assert await again.next() == ("skipped", None, {"calls": None})
+        assert await again.users(1) == ["kim"]
+
+
 async def test_what_cannot_be_listened_to_is_named(sqlite: str) -> None:
     async with analytics(sqlite) as ask:
         assert (await ask("/live", status=400, colour="red"))["error"]["param"] == "colour"
@@ -137,15 +201,25 @@ async def test_a_slow_listener_loses_the_oldest_and_is_told_so() -> None:
     assert listener.skipped() == 0
 
 
-class Failing:
+class Silent:
+    """A store of which nothing else is asked."""
+
+    async def newest(self) -> int:
+        return 7
+
+    async def get_call(self, call_id: str) -> CallRow | None:
+        raise NotImplementedError
+
+    async def written_after(self, wanted: CallFilter, after: int, limit: int) -> list[CallRow]:
+        raise NotImplementedError
+
+
+class Failing(Silent):
     """A store that fails after each call."""
 
     def __init__(self, error: Exception) -> None:
         self.error = error
         self.after: list[int | None] = []
-
-    async def newest(self) -> int:
-        return 7
 
     async def follow(self, *, after: int | None = None, **_: Any) -> AsyncIterator[CallRow]:
         self.after.append(after)
@@ -163,15 +237,12 @@ async def test_the_feed_goes_on_where_it_was_when_the_database_is_back(error: Ex
     assert store.after[:3] == [7, 10, 20]
 
 
-class Lingering:
+class Lingering(Silent):
     """A store whose queries take their time to be broken off."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
         self.given_back = False
-
-    async def newest(self) -> int:
-        return 7
 
     async def follow(self, **_: Any) -> AsyncIterator[CallRow]:
         self.asked.set()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
+import msgspec
+
 from gateway.api.problems import ApiError
-from storage.store import StoreUnavailable
+from storage.store import CallFilter, StoreUnavailable
 from storage.tables import CallRow
 
 MOST_LISTENERS: Final = 50
 """Of one worker."""
 MOST_WAITING: Final = 1000
 """Calls a slow listener may be behind; beyond that the oldest are skipped."""
+MOST_MISSED: Final = 1000
+"""Calls that are told to a listener who comes back."""
 POLL_S: Final = 0.5
 AFTER_FAILURE_S: Final = 2.0
 _logger = logging.getLogger(__name__)
@@ -26,6 +30,10 @@ class Follows(Protocol):
 
     async def newest(self) -> int: ...
 
+    async def get_call(self, call_id: str) -> CallRow | None: ...
+
+    async def written_after(self, wanted: CallFilter, after: int, limit: int) -> list[CallRow]: ...
+
     def follow(
         self,
         *,
@@ -35,8 +43,12 @@ class Follows(Protocol):
     ) -> AsyncIterator[CallRow]: ...
 
 
-class _CaughtUp(Exception):  # noqa: N818
-    """There is nothing more at the moment."""
+class Missed(msgspec.Struct, frozen=True):
+    """What a listener who comes back has not seen."""
+
+    rows: list[CallRow] = []
+    more: bool = False
+    """There was more, or may have been."""
 
 
 class Listener:
@@ -129,20 +141,18 @@ class Feed:
         self._stop()
         await asyncio.gather(*self._ending, return_exceptions=True)
 
-    async def since(self, number: int) -> list[CallRow]:
-        """Calls that were written after that number, the first :data:`MOST_WAITING` of them.
+    async def since(self, call_id: str, scope: Mapping[str, str]) -> Missed:
+        """What was written after that call within ``scope`` (columns and their values), the first of it.
 
-        Raises :class:`StoreUnavailable`.
+        A call that is not there and one that is another's are not told apart, and only what is within the scope counts:
+        nothing of the others shows. Raises :class:`StoreUnavailable`.
         """
-        found: list[CallRow] = []
-        try:
-            async for row in self._store.follow(after=number, pause=_no_more):
-                found.append(row)
-                if len(found) == MOST_WAITING:
-                    break
-        except _CaughtUp:
-            pass
-        return found
+        last = await self._store.get_call(call_id)
+        if last is None or any(getattr(last, column) != value for column, value in scope.items()):
+            return Missed(more=True)
+        wanted = CallFilter(scope=tuple(scope.items()))
+        rows = await self._store.written_after(wanted, last.seq, MOST_MISSED + 1)
+        return Missed(rows[:MOST_MISSED], len(rows) > MOST_MISSED)
 
     async def _follow(self, after: int) -> None:
         while True:
@@ -155,7 +165,3 @@ class Feed:
                 known = isinstance(error, StoreUnavailable)
                 _logger.warning("the live feed waits: %s", error if known else type(error).__name__)
                 await self._pause(AFTER_FAILURE_S)
-
-
-async def _no_more(_seconds: float) -> None:
-    raise _CaughtUp

@@ -5,7 +5,6 @@ An event ``call`` for each, ``skipped`` where somebody reads too slowly, a comme
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Container
 from typing import Final
@@ -16,7 +15,7 @@ from pydantic import BaseModel, Field
 
 from gateway.api.analytics.asking import Asking, checked
 from gateway.api.analytics.deps import AnalyticsDeps
-from gateway.api.analytics.feed import MOST_WAITING, Feed, Listener
+from gateway.api.analytics.feed import Feed, Listener, Missed
 from gateway.api.analytics.period import Period, Window
 from gateway.api.analytics.query import Filters
 from gateway.api.models import MoneyOut
@@ -34,7 +33,6 @@ PULSE_S: Final = 1.0
 """How often is looked whether the listener is still there."""
 KEEP_ALIVE_S: Final = 15.0
 RETRY_MS: Final = 3000
-_NUMBER: Final = re.compile(r"\d{1,18}")
 _HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache",
@@ -109,19 +107,17 @@ class Live:
             response = web.StreamResponse(headers=_HEADERS)
             await response.prepare(request)
             await response.write(b"retry: %d\n\n" % RETRY_MS)
-            for row in filter(wanted, missed):
+            for row in filter(wanted, missed.rows):
                 await response.write(call_event(row))
-            if len(missed) == MOST_WAITING:
+            if missed.more:
                 await response.write(skipped_event(None))
-            await self._tell(request, response, listener, {row.seq for row in missed}, query.seconds)
+            await self._tell(request, response, listener, {row.seq for row in missed.rows}, query.seconds)
         return response
 
-    async def _missed(self, request: web.Request) -> list[CallRow]:
+    async def _missed(self, request: web.Request) -> Missed:
         """What was written since the last event that a listener who comes back has seen."""
-        last = request.headers.get("Last-Event-ID", "")
-        if not _NUMBER.fullmatch(last):
-            return []
-        return await self._feed.since(int(last))
+        last = request.headers.get("Last-Event-ID")
+        return Missed() if not last else await self._feed.since(last, viewer_of(request).scope)
 
     async def _tell(
         self,
@@ -191,8 +187,12 @@ def call_out(row: CallRow) -> LiveCallOut:
 
 
 def call_event(row: CallRow) -> bytes:
-    """Its id is the number of the row: a listener who comes back tells it, and gets what came after."""
-    return b"id: %d\nevent: call\ndata: %b\n\n" % (row.seq, call_out(row).model_dump_json().encode())
+    """Its id is the call's: a listener who comes back tells it, and gets what came after.
+
+    The number of the row would show how much is called in all, also to those who may not see it.
+    """
+    out = call_out(row)
+    return b"id: %b\nevent: call\ndata: %b\n\n" % (out.id.encode("ascii"), out.model_dump_json().encode())
 
 
 def skipped_event(calls: int | None) -> bytes:
