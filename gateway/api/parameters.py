@@ -66,8 +66,9 @@ def _explained(details: Any, given: Mapping[str, Any], model: type[BaseModel]) -
     kind = details["type"]
     if kind == "extra_forbidden":
         known = list(model.model_fields)
-        message = f"There is no parameter {param!r}. {did_you_mean(param, known)}"
-        return ApiError(400, "unknown_parameter", message.strip(), param=param, allowed=known)
+        taken = f"Taken: {', '.join(known)}." if known else "None is taken."
+        message = f"There is no parameter {param!r} here. {did_you_mean(param, known)}{taken}"
+        return ApiError(400, "unknown_parameter", message, param=param, allowed=known)
     if kind == "enum":
         return bad_value(param, str(details["input"]), _choices(model.model_fields[param].annotation))
     if kind.startswith("bool"):
