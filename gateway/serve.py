@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -25,7 +26,8 @@ Announce = Callable[[str], None]
 Reread = Callable[[], Settings]
 """Reads the settings again; raises :class:`SettingsError`."""
 
-LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s"
+"""``2026-11-21T12:00:00.123Z INFO gateway[4711]: settings reloaded``; the number is the process's."""
 
 _logger = logging.getLogger("gateway")
 
@@ -42,8 +44,9 @@ def serve(settings: Settings, announce: Announce, reread: Reread, *, debug: bool
     raise_limit(settings.limits.connections)
     if connections_that_fit(settings.limits.connections) < settings.limits.connections:
         _logger.info(
-            "the system's limit of open files leaves room for %d connections",
+            "the system's limit of open files leaves room for %d connections of limits.connections = %d",
             connections_that_fit(settings.limits.connections),
+            settings.limits.connections,
         )
     folder = settings.storage.data_dir
     presence = Presence.claim(folder)
@@ -123,7 +126,13 @@ class Worker:
 
         def on_stop() -> None:
             if stop.is_set() and self._post is None:
+                _logger.warning(
+                    "stopped at once; what still ran is recorded as interrupted by the next start"
+                )
                 os._exit(1)
+            if not stop.is_set():
+                running, seconds = len(gateway.live), settings.server.drain_seconds
+                _logger.info("stopping: %d running calls have %g s to finish", running, seconds)
             stop.set()
 
         loop.add_signal_handler(signal.SIGHUP, lambda: self._reload(gateway))
@@ -138,6 +147,9 @@ class Worker:
         announce(gateway.url)
         await stop.wait()
         await gateway.stop()
+        kept = gateway.ledger.stats()
+        waits = f", {kept.spooled} wait in the spool for the next start" if kept.spooled else ""
+        _logger.info("stopped: %d calls accepted, %d recorded%s", kept.accepted, kept.recorded, waits)
 
     def _watch_parent(self, loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Event) -> None:
         def orphaned() -> None:
@@ -180,7 +192,11 @@ def _ignore() -> None:
 def log_to_stderr(*, debug: bool = False) -> Redactor:
     """Log lines on stderr, every one through the redaction sink that is returned."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(LOG_FORMAT))
+    formatter = logging.Formatter(LOG_FORMAT)
+    formatter.converter = time.gmtime
+    formatter.default_time_format = "%Y-%m-%dT%H:%M:%S"
+    formatter.default_msec_format = "%s.%03dZ"
+    handler.setFormatter(formatter)
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     redactor = Redactor()

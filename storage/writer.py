@@ -13,6 +13,7 @@ import msgspec
 
 from storage.backoff import Backoff
 from storage.claim import adopt
+from storage.complaint import Complaint
 from storage.feed import Batch, Feed
 from storage.mend import mend
 from storage.quarantine import Quarantine
@@ -92,6 +93,11 @@ class Writer:
         self._interrupted = interrupted
         self._written = written
         self._backoff = Backoff(pace.retry_first_s, pace.retry_longest_s)
+        self._complaint = Complaint(
+            log,
+            "the ledger cannot write to the database (calls go on, records wait)",
+            "the ledger writes to the database again",
+        )
         self._replays: list[Replay] = []
         self._work: _Work | None = None
         self._connected = False
@@ -190,14 +196,14 @@ class Writer:
         self._well()
 
     def _well(self) -> None:
+        self._complaint.well()
         self.trouble = None
         self._backoff.reset()
         self.judged.set()
 
     def _suffer(self, reason: str) -> None:
-        """Say so once for each new reason, let go of the connection, wait."""
-        if self.trouble != reason:
-            log.warning("the ledger cannot write to the database (calls go on, records wait): %s", reason)
+        """Say so, let go of the connection, wait."""
+        self._complaint.suffer(reason)
         self.trouble = reason
         self.outages += 1
         self._connected = False

@@ -15,6 +15,7 @@ from gateway.cli.options import config_option, settings_from, show_problem
 from gateway.settings.lint import lint
 from gateway.settings.load import find_file
 from gateway.settings.problem import Severity
+from gateway.settings.sections import ENV_DELIMITER, ENV_PREFIX
 
 
 @click.command()
@@ -36,6 +37,9 @@ def check(config: Path | None, strict: bool, integrity: bool) -> None:
         show_problem(problem)
     file = find_file(config)
     source = str(file) if file is not None else "no settings file: the defaults"
+    given = sum(name.upper().startswith(ENV_PREFIX) and ENV_DELIMITER in name for name in os.environ)
+    if given:
+        source += f", and {given} variable{'s' * (given != 1)} {ENV_PREFIX}SECTION{ENV_DELIMITER}KEY"
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     warnings = len(problems) - errors
     if errors or (strict and warnings):

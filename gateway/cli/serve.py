@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,7 @@ from gateway.settings import Settings, SettingsError, load
 from gateway.settings.lint import lint
 from gateway.settings.problem import Severity
 from gateway.version import VERSION
+from storage.address import Engine, parse
 from storage.targets.contract import SchemaTooNew
 
 SHOWN: Final = ("openai", "anthropic", "gemini")
@@ -73,6 +75,7 @@ def banner(settings: Settings, url: str, options: str = "") -> str:
     table = ProviderTable.build(settings)
     lines = [
         f"weighbridge {VERSION} is listening on {url}",
+        f"Calls are recorded in {place_of(settings)}",
         "",
         "Point your apps at it; keys stay where they are:",
     ]
@@ -87,6 +90,12 @@ def banner(settings: Settings, url: str, options: str = "") -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def place_of(settings: Settings) -> str:
+    """The database, without its password."""
+    address = parse(settings.storage.url, settings.storage.data_dir)
+    return f"{'PostgreSQL at ' if address.engine is Engine.POSTGRESQL else ''}{address.place}"
 
 
 def own_name() -> str:
@@ -116,6 +125,13 @@ def why(error: OSError, settings: Settings) -> tuple[str, str]:
         return f"port {server.port} needs more rights", "Choose one above 1023 with --port"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{server.host} is not an address of this machine", "Choose another with --host"
+    if isinstance(error, socket.gaierror):
+        return f"{server.host} is not a name this machine knows", "Choose another with --host"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            f"there is no room in {settings.storage.data_dir}",
+            "Free some, or name another folder with --data-dir",
+        )
     where = f" ({error.filename})" if error.filename else ""
     return f"{error.strerror or error}{where}", "Look at server.host, server.port and storage.data_dir"
 

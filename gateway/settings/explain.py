@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import BaseModel, ByteSize, SecretStr, ValidationError
@@ -37,6 +37,8 @@ _TYPES: Final = {
 
 _MAY_HOLD_A_KEY: Final = frozenset(("url", "base_url", "endpoint", "api_key_env", "admin_token_env"))
 """Where people put a password or the key itself by mistake."""
+OURS: Final = frozenset(f"{ENV_PREFIX}{name}" for name in ("URL", "CONFIG", "ADMIN_TOKEN"))
+"""Variables that are no keys of the settings."""
 _MOVED: Final[dict[tuple[int | str, ...], str]] = {("storage", "retention_days"): "retention.calls_days"}
 
 
@@ -68,6 +70,22 @@ def unknown_variables(environ: Mapping[str, str]) -> list[Problem]:
                 )
             )
     return problems
+
+
+def misspelt_variables(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Variables that name a key as nobody reads it, and how they would be: ``WEIGHBRIDGE_SERVER_PORT``.
+
+    What a container platform injects for a service of that name (``tcp://...``) is left alone.
+    """
+    meant: dict[str, set[str]] = {}
+    for section, keys in _keys():
+        for key in keys:
+            for name in (f"{section}_{key}", key):
+                meant.setdefault(f"{ENV_PREFIX}{name.upper()}", set()).add(variable((section, key)))
+    for name, value in environ.items():
+        variables = meant.get(name.upper(), set())
+        if len(variables) == 1 and name.upper() not in OURS and not value.startswith(("tcp://", "udp://")):
+            yield name, min(variables)
 
 
 def variable(location: Iterable[int | str]) -> str:
@@ -153,10 +171,24 @@ def _unknown(location: tuple[int | str, ...]) -> tuple[str, str]:
     if moved is not None:
         section, _, key = moved.partition(".")
         return f"is now {moved}", f"Write {key} below [{section}]"
+    name = str(location[-1])
+    homes = listed([f"[{section}]" for section, keys in _keys() if name in keys])
     if not table:
-        return "is not a known table", f"{did_you_mean(str(location[-1]), names)}Tables: {listed(names)}"
-    hint = did_you_mean(str(location[-1]), names)
+        if homes:
+            return "stands in no section", f"Write it below {homes}"
+        return "is not a known table", f"{did_you_mean(name, names)}Tables: {listed(names)}"
+    hint = did_you_mean(name, names)
+    if homes and not hint and len(location) == 2:
+        return f"is not a key of [{table}]", f"Write it below {homes}"
     return "is not a known key", f"{hint}Keys of [{table}]: {listed(names)}"
+
+
+def _keys() -> Iterator[tuple[str, Collection[str]]]:
+    """Each section of the settings and what it knows."""
+    for section in Settings.model_fields:
+        model = _model((section,))
+        if model is not None:
+            yield section, model.model_fields
 
 
 def _default(location: tuple[int | str, ...]) -> str:

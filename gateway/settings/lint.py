@@ -14,7 +14,7 @@ from gateway.providers.registry import PROVIDERS
 from gateway.providers.table import Destination, ProviderTable
 from gateway.reporting.plan import report_plan
 from gateway.settings.choices import AuthMode, Protocol
-from gateway.settings.explain import variable
+from gateway.settings.explain import misspelt_variables, variable
 from gateway.settings.problem import Problem, SettingsError, Severity
 from gateway.settings.sections import Settings
 from pricing.book import PriceBook
@@ -44,7 +44,7 @@ def lint(settings: Settings, environ: Mapping[str, str]) -> list[Problem]:
     if table is not None:
         problems.extend(_providers(settings, table, environ))
         problems.extend(_prices(settings, table, book))
-    for check in (_exposure, _secrets, _storage, _telemetry, _waiting, _alerts):
+    for check in (_variables, _exposure, _secrets, _storage, _telemetry, _waiting, _alerts):
         problems.extend(check(settings, environ))
     return sorted(problems, key=lambda problem: problem.severity is Severity.WARNING)
 
@@ -99,6 +99,13 @@ def _is_near(host: str) -> bool:
         return ipaddress.ip_address(host).is_private
     except ValueError:
         return "." not in host or host.endswith((".local", ".internal"))
+
+
+def _variables(settings: Settings, environ: Mapping[str, str]) -> Iterator[Problem]:
+    named = {settings.auth.admin_token_env, *(one.api_key_env for one in settings.providers.values())}
+    for name, meant in misspelt_variables(environ):
+        if name not in named:
+            yield _warning(name, "is not read", f"Write {meant}: two underscores before the key")
 
 
 def _prices(settings: Settings, table: ProviderTable, book: PriceBook | None) -> Iterator[Problem]:

@@ -30,6 +30,7 @@ from storage.targets.contract import (
     SchemaBehind,
     SchemaTooNew,
 )
+from storage.trouble import trouble_of
 from telemetry.record import CallRecord
 
 T = TypeVar("T")
@@ -212,6 +213,6 @@ def _first_of_each(records: Sequence[CallRecord], ids: set[str]) -> list[CallRec
 
 
 def _reason(error: BaseException) -> str:
-    """Name and SQL state alone: the server's texts may repeat values of the row or of the address."""
+    """Of the server's errors name and SQL state alone: everybody may read it at ``/readyz``, and texts name users."""
     state = getattr(error, "sqlstate", None)
-    return f"{type(error).__name__} {state}" if state else type(error).__name__
+    return f"{type(error).__name__} {state}" if state else trouble_of(error)

@@ -24,6 +24,7 @@ from storage.targets.contract import (
     SchemaTooNew,
 )
 from storage.targets.sqlite_rows import insert
+from storage.trouble import trouble_of
 from telemetry.record import CallRecord
 
 _BURY = f"INSERT INTO {DEAD_TABLE} (id, buried_at, reason, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
@@ -206,5 +207,6 @@ def _roll_back(db: sqlite3.Connection) -> None:
 
 
 def _reason(error: sqlite3.Error) -> str:
-    """Name of the error alone: SQLite's own texts may repeat values of the row."""
-    return f"{type(error).__name__} {getattr(error, 'sqlite_errorname', '')}".strip()
+    """``database is locked (SQLITE_BUSY)``."""
+    code = getattr(error, "sqlite_errorname", "")
+    return f"{trouble_of(error)} ({code})" if code else trouble_of(error)

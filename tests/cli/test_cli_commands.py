@@ -135,9 +135,14 @@ def test_an_unknown_command_is_a_usage_error(weighbridge: Weighbridge) -> None:
     assert weighbridge("cals").exit_code == Exit.USAGE
 
 
-def test_check_is_quiet_about_good_settings(weighbridge: Weighbridge) -> None:
+def test_check_is_quiet_about_good_settings(
+    weighbridge: Weighbridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = "ok  no settings file: the defaults, and 1 variable WEIGHBRIDGE_SECTION__KEY\n"
     result = weighbridge("check")
-    assert (result.exit_code, result.output) == (0, "ok  no settings file: the defaults\n")
+    assert (result.exit_code, result.output) == (0, given)
+    monkeypatch.delenv("WEIGHBRIDGE_SERVER__PORT")
+    assert weighbridge("check").output == "ok  no settings file: the defaults\n"
 
 
 def test_check_tells_key_fault_and_cure(weighbridge: Weighbridge) -> None:
@@ -152,7 +157,7 @@ def test_check_warns_and_strict_makes_it_fail(weighbridge: Weighbridge) -> None:
     result = weighbridge("check", "--config", "w.toml")
     assert result.exit_code == 0
     assert "warning  providers.openai.base_url: ends in /v1" in result.output
-    assert "ok  w.toml (1 warning)" in result.output
+    assert "ok  w.toml, and 1 variable WEIGHBRIDGE_SECTION__KEY (1 warning)" in result.output
     assert weighbridge("check", "--config", "w.toml", "--strict").exit_code == Exit.PROBLEM
 
 

@@ -15,6 +15,8 @@ import pytest
 
 DEADLINE = 30
 COMMAND = [sys.executable, "-m", "gateway", "serve"]
+LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|WARNING|ERROR) [\w.]+\[\d+\]: (?P<said>.+)")
+"""Of the log: UTC, level, who, in which process."""
 
 
 @pytest.fixture
@@ -50,8 +52,14 @@ def test_it_says_where_it_is_serves_and_ends_well(process: subprocess.Popen[str]
     assert f"export OPENAI_BASE_URL={url}/openai/v1" in banner
     assert f"export ANTHROPIC_BASE_URL={url}/anthropic" in banner
     assert f"export GOOGLE_GEMINI_BASE_URL={url}/gemini" in banner
+    assert "Calls are recorded in weighbridge-data/weighbridge.db\n" in banner
     assert "Traceback" not in errors
     assert Path("weighbridge-data").is_dir()
+    told = [LINE.fullmatch(line) for line in errors.splitlines()]
+    assert all(told), errors
+    said = [line["said"] for line in told if line is not None]
+    assert "stopping: 0 running calls have 30 s to finish" in said
+    assert said[-1] == "stopped: 0 calls accepted, 0 recorded"
 
 
 def test_a_taken_port_is_told_in_one_line(process: subprocess.Popen[str]) -> None:
@@ -70,4 +78,14 @@ def test_an_address_of_another_machine_is_told_in_one_line() -> None:
     )
     assert done.returncode == 3
     assert "error  192.0.2.1 is not an address of this machine" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_name_nobody_knows_is_told_in_one_line() -> None:
+    done = subprocess.run(
+        [*COMMAND, "--host", "no-such-name.invalid"],
+        capture_output=True, text=True, timeout=DEADLINE, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "error  no-such-name.invalid is not a name this machine knows" in done.stderr
     assert "Traceback" not in done.stderr

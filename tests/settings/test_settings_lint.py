@@ -115,3 +115,29 @@ def test_errors_come_first(tmp_path: Path) -> None:
         auth={"mode": "keys", "admin_token": "x"},
     )
     assert [problem.severity for problem in problems] == [ERROR, WARNING, WARNING]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("WEIGHBRIDGE_SERVER_PORT", "9000", "WEIGHBRIDGE_SERVER__PORT"),
+        ("WEIGHBRIDGE_STORAGE_URL", "postgresql://h/d", "WEIGHBRIDGE_STORAGE__URL"),
+        ("WEIGHBRIDGE_DATA_DIR", "/data", "WEIGHBRIDGE_STORAGE__DATA_DIR"),
+        ("weighbridge_port", "9000", "WEIGHBRIDGE_SERVER__PORT"),
+        ("WEIGHBRIDGE_PORT", "tcp://10.0.0.1:8707", None),
+        ("WEIGHBRIDGE_SERVICE_PORT", "8707", None),
+        ("WEIGHBRIDGE_URL", "http://127.0.0.1:8707", None),
+        ("WEIGHBRIDGE_ADMIN_TOKEN", "x", None),
+        ("WEIGHBRIDGE_SERVER__PORT", "9000", None),
+        ("SERVER_PORT", "9000", None),
+    ],
+)
+def test_a_variable_that_nobody_reads_is_told(
+    tmp_path: Path, name: str, value: str, meant: str | None
+) -> None:
+    problems = [problem for problem in found(tmp_path, {name: value}) if problem.key == name]
+    if meant is None:
+        assert problems == []
+    else:
+        assert [(one.severity, one.what) for one in problems] == [(WARNING, "is not read")]
+        assert meant in problems[0].how

@@ -94,7 +94,7 @@ async def test_a_locked_sqlite_file(tmp_path: Path, sqlite: str) -> None:
     other.execute("BEGIN IMMEDIATE")
     make(ledger, range(50))
     stats = await when(ledger, lambda now: now.outages >= 2)
-    assert stats.reasons == ("database: OperationalError SQLITE_BUSY",)
+    assert stats.reasons == ("database: database is locked (SQLITE_BUSY)",)
     assert stats.recorded == 0
     other.execute("ROLLBACK")
     other.close()
@@ -117,7 +117,7 @@ async def test_a_full_sqlite_file(tmp_path: Path, sqlite: str, monkeypatch: pyte
     ledger = await started(tmp_path, url=sqlite)
     make(ledger, range(400))
     stats = await when(ledger, lambda now: now.degraded)
-    assert stats.reasons == ("database: OperationalError SQLITE_FULL",)
+    assert stats.reasons == ("database: database or disk is full (SQLITE_FULL)",)
     assert (stats.dead_letters, stats.balance) == (0, 0), "a full disk is nobody's row's fault"
     pages["most"] = 100_000
     assert await ledger.drained(20)
