@@ -25,6 +25,8 @@ class WireRule(msgspec.Struct, frozen=True):
     pattern: re.Pattern[str]
     wire: str | None
     """``None``: passed on and recorded without usage."""
+    method: str | None = None
+    """Only calls of this method; ``None``: all."""
 
 
 class Provider(msgspec.Struct, frozen=True):

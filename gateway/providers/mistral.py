@@ -1,6 +1,8 @@
-"""Mistral AI."""
+"""Mistral AI. Its conversations are on paths where OpenAI's, which cost nothing, are too."""
 
-from gateway.providers.contract import Credential, Provider
+import re
+
+from gateway.providers.contract import Credential, Provider, WireRule
 
 PROVIDER = Provider(
     name="mistral",
@@ -12,4 +14,9 @@ PROVIDER = Provider(
     sdk_base="/mistral/v1",
     sdk_env=None,
     reports_stream_usage=True,
+    rules=(
+        WireRule(
+            re.compile(r"/v1/conversations(?:/[^/]+(?:/restart)?)?/*$"), "mistral_conversations", "POST"
+        ),
+    ),
 )

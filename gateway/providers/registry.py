@@ -46,6 +46,6 @@ def wire_for(provider: Provider, method: str, path: str, wires: WireFinder) -> W
     ``path`` is the one sent to the provider, without the query.
     """
     for rule in provider.rules:
-        if rule.pattern.search(path) is not None:
+        if rule.pattern.search(path) is not None and rule.method in (None, method):
             return wires.get(rule.wire) if rule.wire is not None else None
     return wires.find(method, path)
