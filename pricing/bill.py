@@ -147,7 +147,10 @@ def make_bill(u: Usage, t: Tariff) -> Bill:
     measured = _add_measures(u, t, lines)
     if t.tokens or not measured:
         if u.billed_input is not None:
-            lines.append(("input", _INPUT, u.billed_input, t.input))
+            if _tools_are_free(u, u.billed_input):
+                _add_input(u, t, bill, u.billed_input)
+            else:
+                lines.append(("input", _INPUT, u.billed_input, t.input))
         elif u.input is not None:
             _add_input(u, t, bill, u.input)
         elif t.input and not measured:
@@ -165,6 +168,12 @@ def make_bill(u: Usage, t: Tariff) -> Bill:
     if t.request is not None:
         lines.append(("request", _OTHER, 1, t.request))
     return bill
+
+
+def _tools_are_free(u: Usage, billed: int) -> bool:
+    """Is all that is not billed what the provider's own tools put into the prompt? Then subsets keep their rates."""
+    cached = (u.cache_read or 0) + (u.cache_write_5m or 0) + (u.cache_write_1h or 0)
+    return bool(u.tool_input) and (u.tool_input or 0) + billed == u.input and cached <= billed
 
 
 def _add_measures(u: Usage, t: Tariff, lines: list[Line]) -> bool:

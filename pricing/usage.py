@@ -59,7 +59,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False, array_like=True):
     billed_input: int | None = None
     """Input tokens the provider charges for where that is not ``input`` (Cohere ``billed_units``, which leaves out
     its own prompt template). When set, it takes the place of ``input`` in the price and subsets get no rate of
-    their own."""
+    their own; where it is ``input`` less ``tool_input`` (Gemini's search) they keep theirs."""
     billed_output: int | None = None
     """Output tokens the provider charges for where that is not ``output``."""
 

@@ -7,6 +7,8 @@ by one with more usage, so only the end of the body ends it.
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from gateway.wire.asking import answers, of_body
@@ -28,8 +30,18 @@ class _Content(msgspec.Struct):
     parts: list[_Part] | None = None
 
 
+class _Place(msgspec.Struct):
+    maps: object = None
+
+
+class _Grounding(msgspec.Struct):
+    queries: list[object] | None = msgspec.field(name="webSearchQueries", default=None)
+    chunks: list[_Place] | None = msgspec.field(name="groundingChunks", default=None)
+
+
 class _Candidate(msgspec.Struct):
     finish_reason: object = msgspec.field(name="finishReason", default=None)
+    grounding: _Grounding | None = msgspec.field(name="groundingMetadata", default=None)
 
 
 class _Spoken(msgspec.Struct):
@@ -70,16 +82,34 @@ _FINISH = {1: "STOP", 2: "MAX_TOKENS", 3: "SAFETY", 4: "RECITATION", 5: "OTHER",
     7: "PROHIBITED_CONTENT",
     8: "SPII",
     9: "MALFORMED_FUNCTION_CALL",
+    10: "MODEL_ARMOR",
 }
+_BLOCKED = {
+    1: "SAFETY",
+    2: "OTHER",
+    3: "BLOCKLIST",
+    4: "PROHIBITED_CONTENT",
+    5: "MODEL_ARMOR",
+    6: "JAILBREAK",
+}
+_PER_PROMPT = re.compile(r"gemini-[12]\b")
+"""Models whose searches are charged once for the prompt, however many there were; later ones are charged for each."""
+MOST_QUERIES = 256
+_TIER = b"x-gemini-service-tier"
 _NULL = (b"", b"null")
 
 
 class GenerateReader:
-    __slots__ = ("_call", "_seen", "finished", "marks", "text")
+    __slots__ = ("_blocked", "_call", "_maps", "_queries", "_seen", "finished", "marks", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self._call = call
         self._seen = Seen()
+        self._queries: dict[str, None] = {}
+        """What Google Search was asked; the same twice is charged once."""
+        self._maps = False
+        self._blocked = False
+        """The prompt was, so nothing was made of it."""
         self.finished = False
         self.marks: tuple[bytes, ...] = ()
         self.text: Kept | None = None
@@ -114,14 +144,25 @@ class GenerateReader:
             traffic = found.get("trafficType")
             label = TRAFFIC.get(traffic) if type(traffic) is int else traffic
             seen.service_tier = text(label, 64) or seen.service_tier
+            if "serviceTier" in found:
+                seen.service_tier = text(found["serviceTier"], 64) or seen.service_tier
         for candidate in chunk.candidates or ():
+            if candidate.grounding is not None:
+                self._ground(candidate.grounding)
             reason = candidate.finish_reason
             if reason:
                 seen.finished_with(_FINISH.get(reason, reason) if type(reason) is int else reason)
         if chunk.feedback is not None and chunk.feedback.block_reason:
-            seen.finished_with(chunk.feedback.block_reason)
+            why, self._blocked = chunk.feedback.block_reason, True
+            seen.finished_with(_BLOCKED.get(why, why) if type(why) is int else why)
         if self.text is not None:
             self._keep(self.text, data)
+
+    def _ground(self, grounding: _Grounding) -> None:
+        for query in grounding.queries or ():
+            if isinstance(query, str) and query and len(self._queries) < MOST_QUERIES:
+                self._queries[query] = None
+        self._maps = self._maps or any(chunk.maps is not None for chunk in grounding.chunks or ())
 
     def _keep(self, kept: Kept, data: bytes) -> None:
         words = _WORDS.read(data)
@@ -134,10 +175,31 @@ class GenerateReader:
         usage = gemini_usage(seen.usage, counts) if seen.usage is not None else None
         if usage is not None and usage == _WITHOUT_COUNTS:
             usage = None
-        return seen.with_usage(self._call, usage, counts)
+        if usage is not None and usage.output is None and self._blocked:
+            usage = msgspec.structs.replace(usage, output=0)
+        if seen.service_tier is None:
+            told = next((value for name, value in self._call.headers if name == _TIER), None)
+            seen.service_tier = None if told is None else text(told.decode("latin-1"), 64)
+        if usage is None or not (self._queries or self._maps):
+            return seen.with_usage(self._call, usage, counts)
+        usage = grounded(usage, self._searches())
+        read = seen.with_usage(self._call, usage, counts)
+        return msgspec.structs.replace(read, fees_unseen=True) if self._maps else read
+
+    def _searches(self) -> int | None:
+        model = self._seen.model or self._call.ask.model or ""
+        return 1 if self._queries and _PER_PROMPT.search(model) else len(self._queries) or None
 
 
 _WITHOUT_COUNTS = Usage()
+
+
+def grounded(usage: Usage, searches: int | None) -> Usage:
+    """Of an answer that rests on Google's search or maps: those are charged, and what they put into the prompt is
+    not."""
+    free = usage.tool_input
+    billed = usage.input - free if free and usage.input is not None else None
+    return msgspec.structs.replace(usage, web_searches=searches, billed_input=billed)
 
 
 def read_ask(path: str, query: str, body: bytes) -> AskFields:

@@ -1,5 +1,6 @@
-"""Gemini's ``usageMetadata``. Thoughts are apart from candidates, tool-use tokens apart from the prompt; cached
-tokens are inside the prompt. It is cumulative and replaced whole by each later one."""
+"""Gemini's ``usageMetadata``. Thoughts are apart from candidates, unless the total shows that they are in them;
+tool-use tokens are apart from the prompt; cached tokens are inside the prompt. It is cumulative and replaced whole by
+each later one."""
 
 from __future__ import annotations
 
@@ -10,20 +11,25 @@ from pricing.usage import Usage
 
 _MODALITIES = {1: "TEXT", 2: "IMAGE", 3: "VIDEO", 4: "AUDIO", 5: "DOCUMENT"}
 """Numbers appear where the client asked for ``enum-encoding=int``."""
-TRAFFIC = {1: "ON_DEMAND", 2: "PROVISIONED_THROUGHPUT"}
+TRAFFIC = {1: "ON_DEMAND", 2: "PROVISIONED_THROUGHPUT", 3: "ON_DEMAND_PRIORITY", 4: "ON_DEMAND_FLEX"}
 
 
 def gemini_usage(found: Mapping[str, object], counts: Counts) -> Usage:
     prompt = counts.take(found, "promptTokenCount")
     tools = counts.take(found, "toolUsePromptTokenCount")
     thoughts = counts.take(found, "thoughtsTokenCount")
-    made = counts.take(found, "candidatesTokenCount", "responseTokenCount")
+    answered = counts.take(found, "candidatesTokenCount")
+    made = plus(answered, thoughts)
+    if thoughts and answered and counts.take(found, "totalTokenCount") == plus(prompt, tools, answered):
+        made = answered
+    if answered is None and (spoken := counts.take(found, "responseTokenCount")) is not None:
+        made = plus(spoken, thoughts)
     asked = _by_modality(found, counts, "promptTokensDetails", "toolUsePromptTokensDetails")
     cached = _by_modality(found, counts, "cacheTokensDetails")
     given = _by_modality(found, counts, "candidatesTokensDetails", "responseTokensDetails")
     return Usage(
         plus(prompt, tools),
-        plus(made, thoughts),
+        made,
         counts.take(found, "cachedContentTokenCount"),
         reasoning=thoughts,
         input_audio=asked.get("AUDIO"),

@@ -159,3 +159,76 @@ async def test_openrouters_charge_holds_whatever_the_path(core: Core, upstream: 
     answer = claude("anthropic/claude-sonnet-4.5", usage)
     record = await recorded(core, upstream, "/openrouter/api/v1/messages", answer)
     assert (record.cost.source, record.cost.total) == (CostSource.PROVIDER, 123_000)
+
+
+async def test_conversations_are_billed_at_mistral_and_nowhere_else(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+    outputs = [{"type": "message.output", "model": "mistral-medium-2508", "content": "Hi"}]
+    answer = {"conversation_id": "conv_1", "outputs": outputs, "usage": usage}
+    for path in ("/mistral/v1/conversations", "/mistral/v1/conversations/conv_1"):
+        record = await recorded(core, upstream, path, answer, {"model": "mistral-medium-latest"})
+        assert told(record.cost) == (CostStatus.PRICED, 100 * 400 + 10 * 2_000)
+    await call(core.port, "GET", "/mistral/v1/conversations/conv_1")
+    assert (await core.record(3)).what.wire == "control"
+    record = await recorded(core, upstream, "/openai/v1/conversations/conv_1", answer)
+    assert record.cost.status is CostStatus.NOT_BILLABLE
+
+
+def gemini(model: str, usage: dict[str, Any], **candidate: Any) -> dict[str, Any]:
+    found = {"content": {"parts": [{"text": "Hi"}]}, "finishReason": "STOP", **candidate}
+    return {"candidates": [found], "usageMetadata": usage, "modelVersion": model, "responseId": "r1"}
+
+
+async def test_searches_are_charged_and_what_they_put_into_the_prompt_is_not(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    usage = {
+        "promptTokenCount": 1000,
+        "cachedContentTokenCount": 400,
+        "toolUsePromptTokenCount": 5000,
+        "candidatesTokenCount": 10,
+        "totalTokenCount": 6010,
+    }
+    searched = {"webSearchQueries": ["a", "", "b", "a"]}
+    answer = gemini("gemini-3-flash-preview", usage, groundingMetadata=searched)
+    path = "/gemini/v1beta/models/gemini-3-flash-preview:generateContent"
+    record = await recorded(core, upstream, path, answer, {"contents": []})
+    assert record.usage is not None
+    assert record.usage.input == 6000
+    tokens = 600 * 500 + 400 * 50 + 10 * 3_000
+    assert told(record.cost) == (CostStatus.PRICED, tokens + 2 * 14_000_000)
+
+
+async def test_a_tier_that_only_a_header_tells_changes_the_price(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    usage = {"promptTokenCount": 1000, "candidatesTokenCount": 10, "totalTokenCount": 1010}
+    path = "/gemini/v1beta/models/gemini-2.5-flash:generateContent"
+    answer = gemini("gemini-2.5-flash", usage)
+    tier = [("x-gemini-service-tier", "priority")]
+    record = await recorded(core, upstream, path, answer, {"contents": []}, tier)
+    assert record.answer.service_tier == "priority"
+    assert record.cost.status is CostStatus.ESTIMATED  # no such rate is known: the standard ones stand in
+    record = await recorded(
+        core, upstream, path, answer, {"contents": []}, [("x-gemini-service-tier", "standard")]
+    )
+    assert record.cost.status is CostStatus.PRICED
+
+
+async def test_an_interaction_is_billed_and_its_poll_is_not(core: Core, upstream: ScriptedUpstream) -> None:
+    usage = {
+        "total_input_tokens": 100,
+        "total_output_tokens": 10,
+        "total_thought_tokens": 5,
+        "total_tokens": 115,
+    }
+    answer = {"id": "v1_x", "status": "completed", "model": "gemini-2.5-flash", "usage": usage}
+    record = await recorded(
+        core, upstream, "/gemini/v1beta/interactions", answer, {"model": "gemini-2.5-flash"}
+    )
+    assert told(record.cost) == (CostStatus.PRICED, 100 * 300 + 15 * 2_500)
+    upstream.play(reply(200, json.dumps(answer).encode(), headers=JSON))
+    await call(core.port, "GET", "/gemini/v1beta/interactions/v1_x")
+    assert (await core.record(2)).cost.status is CostStatus.NOT_BILLABLE

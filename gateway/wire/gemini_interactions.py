@@ -1,0 +1,219 @@
+"""Gemini interactions: created, streamed, in the background, and polled.
+
+Counts are named otherwise than in ``usageMetadata`` and mean the same: thoughts and tool use are apart. They are
+cumulative and replaced whole. Only the call that creates an interaction may be billed. One in the background tells no
+usage then and is unpriced: a poll does not say whether it was billed already, unless it names it a background job.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import msgspec
+
+from gateway.wire.answer import AnswerReader
+from gateway.wire.asking import first_count, of_body
+from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.counts import Counts, plus
+from gateway.wire.errors import body_code, code_in, google_error
+from gateway.wire.gemini_generate import grounded
+from gateway.wire.paths import plain
+from gateway.wire.shapes import Shape, exact_object, text
+from pricing.usage import Usage
+
+
+class _Interaction(msgspec.Struct):
+    id: object = None
+    model: object = None
+    agent: object = None
+    status: object = None
+    usage: msgspec.Raw = msgspec.Raw(b"")
+    service_tier: object = None
+    created: object = None
+    background: object = None
+    errors: object = None
+
+
+class _Delta(msgspec.Struct):
+    text: object = None
+
+
+class _Piece(_Interaction):
+    """An interaction, or an event that may hold one."""
+
+    event_type: object = None
+    interaction: _Interaction | None = None
+    error: object = None
+    delta: _Delta | None = None
+
+
+class _Limits(msgspec.Struct):
+    max_output_tokens: object = None
+
+
+class _Ask(msgspec.Struct):
+    agent: object = None
+    generation_config: _Limits | None = None
+
+
+_PIECE = Shape(_Piece)
+_ASK = Shape(_Ask)
+_MARKS = (b"interaction.", b'"usage"', b'"error"', b"[DONE]")
+_OPEN = (None, "", "in_progress", "queued", "requires_continuation")
+_ENDS = ("interaction.completed", "interaction.complete")
+_ONE = re.compile(r"/interactions/[^/]+(/cancel)?$")
+
+
+class InteractionReader(AnswerReader):
+    __slots__ = ("_background",)
+
+    def __init__(self, call: Exchanged) -> None:
+        super().__init__(call)
+        self._background = False
+
+    def take(self, name: bytes, data: bytes) -> None:
+        del name
+        piece = _PIECE.read(data)
+        if piece is None:
+            return
+        seen = self.seen
+        if piece.error:
+            seen.error(body_code(data))
+            return
+        seen.began = True
+        found = piece if piece.interaction is None else piece.interaction
+        self._identify(found)
+        told = exact_object(found.usage)
+        if told:
+            seen.usage_is(told, bytes(found.usage))
+        if found.status not in _OPEN and piece.event_type != "interaction.status_update":
+            seen.finish.clear()
+            seen.finished_with(found.status)
+        if found.status == "failed":
+            seen.error(code_in(found.errors))
+        if piece.event_type in _ENDS:
+            self.finished = True
+        if self.text is not None:
+            self.text.add(piece.delta.text if piece.delta is not None else None)
+        elif piece.event_type is not None:
+            self.marks = _MARKS
+
+    def _identify(self, found: _Interaction) -> None:
+        seen = self.seen
+        seen.identity(found.model or found.agent, found.id)
+        if found.service_tier:
+            seen.service_tier = text(found.service_tier, 64) or seen.service_tier
+        if isinstance(found.created, str):
+            seen.created_at(_seconds(found.created))
+        self._background = self._background or found.background is True
+
+    def usage(self, counts: Counts) -> Usage | None:
+        found = self.seen.usage
+        return interaction_usage(found, counts) if found is not None else None
+
+    def reading(self) -> Reading:
+        counts = Counts()
+        usage = self.usage(counts)
+        poll = self.call.method != "POST" or plain(self.call.path).endswith("/cancel")
+        if not poll:
+            read = self.seen.with_usage(self.call, usage, counts)
+            fees = _has_fees(self.seen.usage)
+            return msgspec.structs.replace(read, fees_unseen=True) if fees else read
+        read = self.seen.with_usage(self.call, None, counts, billable=False)
+        if not self._background:
+            return read
+        of_job = counts.accept(usage) if usage is not None else None
+        return msgspec.structs.replace(
+            read, job=self.seen.response_id, job_usage=of_job, job_at_s=self.seen.created
+        )
+
+
+def interaction_usage(found: Mapping[str, object], counts: Counts) -> Usage:
+    """Normal form of an interaction's ``usage``."""
+    prompt, made = counts.take(found, "total_input_tokens"), counts.take(found, "total_output_tokens")
+    tools, thoughts = counts.take(found, "total_tool_use_tokens"), counts.take(found, "total_thought_tokens")
+    asked = _by_modality(found, counts, "input_tokens_by_modality", "tool_use_tokens_by_modality")
+    cached = _by_modality(found, counts, "cached_tokens_by_modality")
+    given = _by_modality(found, counts, "output_tokens_by_modality")
+    output = plus(made, thoughts)
+    if thoughts and made and counts.take(found, "total_tokens") == plus(prompt, tools, made):
+        output = made
+    usage = Usage(
+        plus(prompt, tools),
+        output,
+        counts.take(found, "total_cached_tokens"),
+        reasoning=thoughts,
+        input_audio=asked.get("audio"),
+        cache_audio_read=cached.get("audio"),
+        output_audio=given.get("audio"),
+        input_image=asked.get("image"),
+        output_image=given.get("image"),
+        tool_input=tools,
+        cache_image_read=cached.get("image"),
+        input_video=asked.get("video"),
+        output_video=given.get("video"),
+    )
+    uses = {row.get("type"): row.get("count") for row in counts.rows(found, "grounding_tool_count")}
+    searches = counts.value(uses.get("google_search"))
+    return grounded(usage, searches) if searches or uses.get("google_maps") else usage
+
+
+def _by_modality(found: Mapping[str, object], counts: Counts, *names: str) -> dict[str, int]:
+    sums: dict[str, int] = {}
+    for name in names:
+        for row in counts.rows(found, name):
+            kind, tokens = row.get("modality"), counts.take(row, "tokens")
+            if isinstance(kind, str) and tokens is not None:
+                sums[kind.lower()] = sums.get(kind.lower(), 0) + tokens
+    return sums
+
+
+def _has_fees(found: Mapping[str, object] | None) -> bool:
+    """Were tools used whose fees nothing tells of?"""
+    rows = (found or {}).get("grounding_tool_count")
+    return any(
+        isinstance(row, dict) and row.get("type") != "google_search" and row.get("count")
+        for row in (rows if isinstance(rows, list) else ())
+    )
+
+
+def _seconds(told: str) -> int | None:
+    """ISO 8601 as seconds since 1970; ``None`` for anything else."""
+    try:
+        at = datetime.fromisoformat(told)
+    except ValueError:
+        return None
+    return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
+
+
+def read_ask(path: str, query: str, body: bytes) -> AskFields:
+    """An agent stands for its model where none is named."""
+    del path, query
+    asked = of_body(body)
+    found = _ASK.read(body)
+    if found is None:
+        return asked
+    limit = found.generation_config.max_output_tokens if found.generation_config is not None else None
+    return msgspec.structs.replace(
+        asked, model=asked.model or text(found.agent), max_tokens=first_count(limit, asked.max_tokens)
+    )
+
+
+def matches(method: str, path: str) -> bool:
+    if "/interactions" not in path:
+        return False
+    short = plain(path)
+    if method == "POST":
+        return short.endswith("/interactions") or (
+            short.endswith("/cancel") and _ONE.search(short) is not None
+        )
+    return method == "GET" and _ONE.search(short) is not None
+
+
+def reader(call: Exchanged) -> Reader:
+    return InteractionReader(call)
+
+
+WIRE = Wire("gemini_interactions", "generate_content", matches, read_ask, reader, google_error)
