@@ -99,7 +99,7 @@ def of_body(body: bytes, *, model: str | None = None, stream: bool | None = None
 def first_count(*values: object) -> int | None:
     """The first value that is a sensible token limit."""
     for value in values:
-        if type(value) is int and 0 <= value <= MOST_TOKENS:
+        if value is not None and type(value) is int and 0 <= value <= MOST_TOKENS:
             return value
     return None
 
