@@ -206,6 +206,8 @@ def default_text(value: Any) -> str:
         return f'"{value.human_readable(separator=" ").replace(".0 ", " ")}"'
     if isinstance(value, int | float):
         return f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(default_text(one) for one in value)}]"
     return f'"{value}"'
 
 
