@@ -92,7 +92,7 @@ def show(alert: str, config: Path | None) -> None:
     )
     screen.print("  " + ", ".join(_history(row)))
     for name, value in row.labels:
-        screen.print(f"  {name} = {cut(value) or '(none)'}", highlight=False, markup=False)
+        screen.print(f"  {name} = {cut(value) or '(none)'}")
     screen.print()
     screen.print(_deliveries_table(sent, tries) if sent else "Nobody was told.")
 

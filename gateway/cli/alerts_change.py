@@ -122,7 +122,7 @@ def silences(everything: bool, config: Path | None) -> None:
     for one in found:
         over = " (over)" if one.until <= now else ""
         table.add_row(one.id, _told(one), clock(one.until, now) + over, one.who, one.why)
-    screen.print(table, markup=False)
+    screen.print(table)
 
 
 def _told(one: Silence) -> str:

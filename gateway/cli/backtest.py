@@ -13,6 +13,7 @@ import click
 import msgspec
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from gateway.cli.options import config_option, settings_from
 from gateway.cli.reading import reading
@@ -97,7 +98,9 @@ def backtest(horizon: int, seeds: int, only_generated: bool, as_json: bool, conf
     if as_json:
         click.echo(json.dumps(_as_json(trials, mine, own)))
         return
-    screen.print(f"[bold]Generated spend[/] · {GENERATED_DAYS} days, {seeds} of each kind\n")
+    screen.print(
+        Text.assemble(("Generated spend", "bold"), f" · {GENERATED_DAYS} days, {seeds} of each kind\n")
+    )
     screen.print(_table(trials, horizon))
     screen.print()
     for line in _own_lines(own, mine, settings, horizon):
@@ -128,7 +131,8 @@ def _own_lines(
         yield f"No records of your own in {settings.storage.data_dir} were tried.\n"
         return
     days = len(own[0])
-    yield f"[bold]Your spend[/] · {days} whole day{'' if days == 1 else 's'} in {settings.storage.data_dir}\n"
+    whole = f" · {days} whole day{'' if days == 1 else 's'} in {settings.storage.data_dir}\n"
+    yield Text.assemble(("Your spend", "bold"), whole)
     if mine.errors.forecasts:
         yield _table([mine], horizon)
     else:

@@ -214,7 +214,7 @@ def rebuild(budget: str | None, config: Path | None) -> None:
 
     found = work(settings_from(config), count)
     for before, after in found:
-        screen.print(f"{after.name}: {_sum(before)} -> {_sum(after)}", markup=False)
+        screen.print(f"{after.name}: {_sum(before)} -> {_sum(after)}")
     if not found:
         screen.print("No budgets yet.")
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 from multidict import MultiDict
+from rich.text import Text
 
 from gateway.api.analytics.asking import asked
 from gateway.api.analytics.costs import CostsOut, CostsQuery, SpentOut, costs_of
@@ -148,7 +149,8 @@ async def _found(settings: Settings, given: MultiDict[str]) -> CostsOut:
 
 def _print(found: CostsOut) -> None:
     screen = console()
-    screen.print(f"[bold]{_when(found.period.since)} to {_when(found.period.until)}[/] · {found.period.tz}\n")
+    when = f"{_when(found.period.since)} to {_when(found.period.until)}"
+    screen.print(Text.assemble((when, "bold"), f" · {found.period.tz}\n"))
     if not found.total.calls:
         screen.print("No calls.")
         return

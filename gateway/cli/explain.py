@@ -77,7 +77,7 @@ def _show(call: CallOut, explanation: ExplanationOut, screen: Console) -> None:
     show_total(explanation, screen)
     if explanation.content is not None:
         kept = f"Prompt and answer are kept ({explanation.content}): weighbridge content {call.id[-8:]}"
-        screen.print(kept, style="dim", markup=False)
+        screen.print(kept, style="dim")
 
 
 def _show_call(call: CallOut, screen: Console) -> None:
@@ -93,7 +93,7 @@ def _show_call(call: CallOut, screen: Console) -> None:
     ]
     if call.who.team:
         parts.append(f"team {call.who.team}")
-    screen.print("  " + " · ".join(parts), markup=False)
+    screen.print("  " + " · ".join(parts))
 
 
 def _show_usage(explanation: ExplanationOut, screen: Console) -> None:
@@ -111,7 +111,7 @@ def _indented(text: str, screen: Console) -> None:
     if screen.is_terminal:
         screen.print(Padding(Text(text), (0, 0, 0, 2), expand=False))
     else:
-        screen.print(f"  {text}", markup=False, soft_wrap=True)
+        screen.print(f"  {text}", soft_wrap=True)
 
 
 def show_lines(explanation: ExplanationOut, screen: Console) -> None:
@@ -151,9 +151,9 @@ def show_total(explanation: ExplanationOut, screen: Console) -> None:
     }
     for name, value in details.items():
         if value:
-            screen.print(f"  {name + ':':<12} {value}", style="dim", markup=False)
+            screen.print(f"  {name + ':':<12} {value}", style="dim")
     for note in explanation.notes:
-        screen.print(f"  {note}", style="yellow", markup=False)
+        screen.print(f"  {note}", style="yellow")
 
 
 COMMAND: Final = explain

@@ -78,7 +78,7 @@ def explain(
         notes=list(found.notes),
     )
     screen = console()
-    screen.print(f"{seller} · {model}", style="bold", markup=False)
+    screen.print(f"{seller} · {model}", style="bold")
     if out.lines:
         show_lines(out, screen)
     show_total(out, screen)

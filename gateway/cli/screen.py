@@ -11,5 +11,6 @@ PIPE_WIDTH = 240
 
 
 def console() -> Console:
-    """A console on stdout."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False, soft_wrap=False)
+    """A console on stdout. Brackets and colons are what they are: names of models may hold any."""
+    width = None if sys.stdout.isatty() else PIPE_WIDTH
+    return Console(width=width, highlight=False, soft_wrap=False, markup=False, emoji=False)

@@ -105,6 +105,24 @@ def test_what_a_provider_reported_is_one_line_in_a_pipe(weighbridge: Weighbridge
     assert f"  {usage.decode()}\n" in weighbridge("explain").output
 
 
+@pytest.mark.parametrize("name", ["[/red]", "[bold]gpt[/bold]", "a:smile:b", "[link=x]y"])
+def test_a_name_is_no_markup(weighbridge: Weighbridge, name: str) -> None:
+    put_records(record(model=name), record(1, model="[[pricing.price]]"))
+    for command in (
+        "calls",
+        "prices unpriced",
+        "prices reprice --dry-run",
+        "costs --by model --since 2026-09-20 --until 2026-09-23",
+        "explain",
+    ):
+        result = weighbridge(*command.split())
+        assert result.exit_code == 0, result.output
+        assert "[[pricing.price]]" in result.output
+        assert name in result.output or command == "explain"
+    assert "Add [alerts.channels.NAME]" in weighbridge("alerts", "channels").output
+    assert "under [pricing.alias.PROVIDER]" in weighbridge("prices", "unpriced").output
+
+
 def test_a_share_that_is_there_is_not_nothing(weighbridge: Weighbridge) -> None:
     assert costs._share(0) == "0 %"
     assert costs._share(4_999) == "< 1 %"
