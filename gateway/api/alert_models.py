@@ -40,7 +40,7 @@ class DeliveriesQuery(BaseModel):
     cursor: Text | None = Field(default=None, description="next_cursor of the page before.")
 
 
-class AmountOut(BaseModel):
+class AlertAmountOut(BaseModel):
     """A whole number, and the same in words."""
 
     value: int
@@ -66,8 +66,8 @@ class AlertOut(BaseModel):
     level: str = Field(description="The threshold of a budget, else the severity.")
     reason: str = Field(description="Why it fires, or why it is over.")
     summary: str
-    value: AmountOut
-    limit: AmountOut
+    value: AlertAmountOut
+    limit: AlertAmountOut
     unit: Unit
     labels: dict[str, str]
     window: WindowOut
@@ -227,8 +227,8 @@ def alert_out(row: AlertRow) -> AlertOut:
         level=row.level,
         reason=row.reason,
         summary=row.summary,
-        value=AmountOut(value=row.value, text=amount(row.value, unit)),
-        limit=AmountOut(value=row.limit_value, text=amount(row.limit_value, unit)),
+        value=AlertAmountOut(value=row.value, text=amount(row.value, unit)),
+        limit=AlertAmountOut(value=row.limit_value, text=amount(row.limit_value, unit)),
         unit=unit,
         labels=dict(row.labels),
         window=WindowOut(key=row.window_key, start=moment(row.window_start), end=moment(row.window_end)),

@@ -56,6 +56,11 @@ def _control(deps: ControlDeps | None) -> Iterator[Endpoint]:
             yield from resource.endpoints()
 
 
+async def _sign(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """In place of the versions of Python and aiohttp, which are nobody's business."""
+    response.headers["Server"] = "weighbridge"
+
+
 def api_app(deps: ApiDeps) -> web.Application:
     """Serves ``/``, ``/healthz``, ``/readyz`` and everything below ``/api/``."""
 
@@ -80,6 +85,7 @@ def api_app(deps: ApiDeps) -> web.Application:
     apps = [endpoint.path for endpoint in endpoints if endpoint.apps]
     guard = Guard(deps.admin_token, loopback=deps.loopback, tokens=deps.tokens, apps=apps)
     app = web.Application(middlewares=[errors_as_json, guard.middleware])
+    app.on_response_prepare.append(_sign)
     described = Described(endpoints, deps.version)
     for endpoint in endpoints:
         handler = endpoint.handler

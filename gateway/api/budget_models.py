@@ -156,7 +156,7 @@ class BudgetChangeIn(BudgetIn):
     limit: Amount = Field(default=0, description="In its unit.")
 
 
-class AmountOut(BaseModel):
+class BudgetAmountOut(BaseModel):
     """An amount in the budget's unit: USD twice, exact, or a count of tokens or calls."""
 
     usd: str | None = Field(default=None, examples=["12.5"])
@@ -171,11 +171,11 @@ class AccountOut(BaseModel):
     window: str = Field(examples=["month:2026-11-01T00:00:00Z"])
     window_start: str | None = Field(description="null: it has none.")
     window_end: str | None
-    spent: AmountOut = Field(description="By calls that are recorded.")
-    reserved: AmountOut = Field(description="Lent to workers for calls under way and to come.")
-    remaining: AmountOut = Field(description="The limit less both; never below 0.")
+    spent: BudgetAmountOut = Field(description="By calls that are recorded.")
+    reserved: BudgetAmountOut = Field(description="Lent to workers for calls under way and to come.")
+    remaining: BudgetAmountOut = Field(description="The limit less both; never below 0.")
     used: float | None = Field(description="Spent as a share of the limit; null: the limit is 0.")
-    projected: AmountOut | None = Field(
+    projected: BudgetAmountOut | None = Field(
         description="Spent at the end of the window if it goes on like this; null in its first 5 %."
     )
     crossed: list[float] = Field(description="Thresholds that are reached.")
@@ -249,11 +249,11 @@ def amount_text(budget: Budget, value: int) -> str:
     return format_usd(value) if budget.unit is Unit.USD else str(value)
 
 
-def amount_out(budget: Budget, value: int) -> AmountOut:
+def amount_out(budget: Budget, value: int) -> BudgetAmountOut:
     """As the API shows it."""
     if budget.unit is Unit.USD:
-        return AmountOut(usd=format_usd(value), nano_usd=value)
-    return AmountOut(count=value)
+        return BudgetAmountOut(usd=format_usd(value), nano_usd=value)
+    return BudgetAmountOut(count=value)
 
 
 def _scope_of(value: object, info: ValidationInfo) -> dict[str, str]:

@@ -79,7 +79,7 @@ class AnswerOut(BaseModel):
     error_code: str | None = None
 
 
-class UsageOut(BaseModel):
+class CallUsageOut(BaseModel):
     """Counts in the normal form: ``input`` and ``output`` include everything, the others are parts of them."""
 
     source: str
@@ -130,7 +130,7 @@ class CallOut(BaseModel):
     route: RouteOut
     timing: TimingOut
     answer: AnswerOut
-    usage: UsageOut
+    usage: CallUsageOut
     cost: CostOut
     trace: TraceOut | None = None
 

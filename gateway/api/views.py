@@ -13,7 +13,7 @@ from gateway.api.models import (
     RouteOut,
     TimingOut,
     TraceOut,
-    UsageOut,
+    CallUsageOut,
     WhatOut,
     WhoOut,
 )
@@ -123,7 +123,7 @@ def call_out(row: CallRow) -> CallOut:
             error_type=row.error_type,
             error_code=row.error_code,
         ),
-        usage=UsageOut(
+        usage=CallUsageOut(
             source=row.usage_source,
             counts=counts_of(usage_of(row)),
             reported=row.usage_raw,

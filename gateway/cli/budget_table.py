@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from gateway.api.budget_models import AccountOut, AmountOut, BudgetOut
+from gateway.api.budget_models import AccountOut, BudgetAmountOut, BudgetOut
 from gateway.cli import wording
 from gateway.cli.plain_table import Cell, Column, print_table
 from storage.budgets.model import EVERY, Mode
@@ -144,7 +144,7 @@ def limit(budget: BudgetOut) -> str:
     return f"${int(whole):,}.{decimals.ljust(2, '0')}"
 
 
-def amount(one: AmountOut) -> str:
+def amount(one: BudgetAmountOut) -> str:
     """``$12.50``, or a count."""
     return wording.count(one.count) if one.nano_usd is None else wording.money(one.nano_usd)
 
@@ -159,5 +159,5 @@ def _of(budget: BudgetOut, account: AccountOut) -> str:
     return ", ".join(f"{name} {account.of[name]}" for name in each) or whose(budget)
 
 
-def _number(one: AmountOut) -> int:
+def _number(one: BudgetAmountOut) -> int:
     return (one.count if one.nano_usd is None else one.nano_usd) or 0

@@ -131,6 +131,12 @@ async def test_probes_are_open_and_stay_green_without_the_database(connect: Conn
     assert (await (await client.get("/")).json())["base_urls"] == {"openai": "/openai/v1"}
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/api/calls", "/api/nothing", "/api/docs", "/metrics"])
+async def test_no_answer_tells_what_it_is_made_with(connect: Connect, path: str) -> None:
+    answer = await (await connect(admin_token=TOKEN)).get(path)
+    assert answer.headers["Server"] == "weighbridge"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [

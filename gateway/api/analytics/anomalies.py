@@ -55,7 +55,7 @@ class AnomaliesQuery(GroupQuery):
     )
 
 
-class AmountOut(BaseModel):
+class AnomalyAmountOut(BaseModel):
     """A whole number of nano-USD, calls or tokens; money also as such."""
 
     value: int
@@ -68,10 +68,10 @@ class AnomalyOut(BaseModel):
     begin: str
     key: dict[str, str | None] = Field(description="The group; empty: all calls.")
     direction: Direction
-    value: AmountOut
-    expected: AmountOut
-    low: AmountOut = Field(description="Below it a value stands out.")
-    high: AmountOut = Field(description="Above it a value stands out.")
+    value: AnomalyAmountOut
+    expected: AnomalyAmountOut
+    low: AnomalyAmountOut = Field(description="Below it a value stands out.")
+    high: AnomalyAmountOut = Field(description="Above it a value stands out.")
     score_ppm: int = Field(description="Millionths of the usual distance from what is expected.")
     total: TotalOut = Field(description="The calls of that hour or day.")
 
@@ -198,8 +198,8 @@ def value_of(of: Tally, measure: Measure) -> int:
 def _out(
     one: Anomaly, measure: Measure, begin: datetime, key: dict[str, str | None], of: Tally
 ) -> AnomalyOut:
-    def amount(value: int) -> AmountOut:
-        return AmountOut(value=value, money=money(value) if measure is Measure.COST else None)
+    def amount(value: int) -> AnomalyAmountOut:
+        return AnomalyAmountOut(value=value, money=money(value) if measure is Measure.COST else None)
 
     return AnomalyOut(
         begin=stamp(begin),
