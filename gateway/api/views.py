@@ -8,12 +8,12 @@ from typing import Final
 from gateway.api.models import (
     AnswerOut,
     CallOut,
+    CallUsageOut,
     CostOut,
     MoneyOut,
     RouteOut,
     TimingOut,
     TraceOut,
-    CallUsageOut,
     WhatOut,
     WhoOut,
 )

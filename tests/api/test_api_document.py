@@ -127,7 +127,8 @@ def test_answers_are_as_the_document_says(served: Served) -> None:
     document = served.send("GET", "/api/openapi.json")
     referred = set(re.findall(r"#/components/schemas/([^\"']+)", str(document)))
     assert referred == set(document["components"]["schemas"])
-    assert [name for name in referred if "__" in name] == []  # two of one name are told apart by their modules
+    # Two types of one name would be told apart by their modules.
+    assert [name for name in referred if "__" in name] == []
     operations = sum(map(len, document["paths"].values())) - 2  # the document itself, and what never ends
     for headers, examples in ((reader(served), "2"), (ADMIN, "5")):
         good = [one for path in document["paths"] for one in good_answers(served, document, path, headers)]
