@@ -20,17 +20,21 @@ from gateway.errors import Code, Refusal
 from gateway.keyring import KeyRing, KnownKey
 from gateway.providers.contract import Provider
 from gateway.settings.choices import AuthMode
-from storage.keys.model import KEY_PREFIX, Key
+from storage.keys.model import KEY_PREFIX, TOKEN_PREFIX, Key
 from telemetry.record import Who
 
 OWN_HEADER: Final = b"x-weighbridge-key"
 ALIASES: Final = (b"helicone-auth", b"x-portkey-api-key", b"x-litellm-api-key", b"x-bf-vk")
 """Where apps of other gateways put that gateway's key."""
-_PREFIX: Final = KEY_PREFIX.encode("ascii")
+_TOKEN: Final = TOKEN_PREFIX.encode("ascii")
+_PREFIXES: Final = (KEY_PREFIX.encode("ascii"), _TOKEN)
+"""Gateway keys, and tokens that may read: nothing of ours is a provider's business."""
+_BEGINNING: Final = b"wb"
+"""What all of them begin with; few other header lines have it."""
 _IN_QUERY: Final = frozenset((b"key", b"api-key", b"api_key"))
 """Parameters in which SDKs put a key."""
-_WHOLE: Final = re.compile(rb"\b%b[A-Za-z0-9_-]{43}" % _PREFIX)
-"""A gateway key, wherever it stands."""
+_WHOLE: Final = re.compile(rb"\b(?:%b)[A-Za-z0-9_-]{43}" % b"|".join(_PREFIXES))
+"""One of them, wherever it stands."""
 _SAFE: Final = frozenset(("GET", "HEAD", "OPTIONS"))
 
 
@@ -47,8 +51,8 @@ class Caller(msgspec.Struct, frozen=True):
         """Header lines for the provider with the credential in place."""
         if self.drops:
             lines = [line for line in lines if headers.name_of(line) not in self.drops]
-        if any(_PREFIX in line for line in lines):  # a second line of a name, a cookie: anywhere
-            lines = [line for line in lines if _PREFIX not in line or not _WHOLE.search(line)]
+        if any(_BEGINNING in line for line in lines):  # a second line of a name, a cookie: anywhere
+            lines = [line for line in lines if _BEGINNING not in line or not _WHOLE.search(line)]
         return lines if self.credential is None else [*lines, self.credential]
 
 
@@ -104,6 +108,8 @@ class Identity:
         return without_key(target, ours.encode("ascii") if ours is not None else None)
 
     def _known(self, secret: bytes, now_ms: int) -> KnownKey:
+        if secret.startswith(_TOKEN):
+            raise Refusal(401, Code.UNAUTHORIZED, READS_ONLY)
         ring = self._ring
         if ring is None or not ring.is_known:
             raise Refusal(
@@ -119,6 +125,11 @@ class Identity:
 NO_KEY: Final = (
     "This gateway needs a key of its own: send it as the API key of your SDK, or in the header x-weighbridge-key "
     "beside the provider's."
+)
+
+
+READS_ONLY: Final = (
+    "This is a token that may only read the gateway's API (wbt_...); calls need a gateway key (wbk_...)."
 )
 
 
@@ -165,7 +176,7 @@ def _secret_of(parameter: bytes) -> bytes | None:
     """The gateway key in a parameter of a query, however it is escaped."""
     plain = unquote_to_bytes(parameter) if b"%" in parameter else parameter
     name, _, value = plain.partition(b"=")
-    if name in _IN_QUERY and value.startswith(_PREFIX):
+    if name in _IN_QUERY and value.startswith(_PREFIXES):
         return value
     found = _WHOLE.search(plain)
     return found[0] if found is not None else None
@@ -175,7 +186,7 @@ def _secret_in(value: bytes) -> bytes | None:
     """The gateway key in a header's value, with or without ``Bearer``."""
     if value[:7].lower() == b"bearer ":
         value = value[7:].lstrip()
-    return value if value.startswith(_PREFIX) else None
+    return value if value.startswith(_PREFIXES) else None
 
 
 def check_allowed(key: Key, provider: Provider, method: str, model: str | None) -> None:

@@ -155,12 +155,13 @@ class ProviderTable:
         raise Refusal(404, Code.UNKNOWN_PROVIDER, self._unknown(name))
 
     def _unknown(self, name: str) -> str:
-        shown = name if len(name) <= 64 and name.isascii() and name.isprintable() else "this path"
+        how = "Paths begin with the provider's name (/openai/v1/...)"
+        if not name:
+            return f"The path names no provider. {how}; a second slash before it is one too many."
+        plain = len(name) <= 64 and name.isascii() and name.isprintable()
+        what = f"No provider is called {name!r}." if plain else "This path begins with no provider's name."
         hint = did_you_mean(name[:64], self.destinations)
-        return (
-            f"No provider is called {shown!r}. {hint}Paths begin with the provider's name "
-            f"(/openai/v1/...); add one with [providers.NAME] and its base_url."
-        )
+        return f"{what} {hint}{how}; add one with [providers.NAME] and its base_url."
 
 
 def _complaints(name: str, section: ProviderSection) -> Iterator[Problem]:

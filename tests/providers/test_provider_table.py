@@ -95,6 +95,26 @@ def test_an_unknown_provider_is_told_what_is_meant() -> None:
         TABLE.resolve(b"/opnai/v1/models")
 
 
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        (
+            b"//openai/v1/models",
+            "names no provider. Paths begin with the provider's name (/openai/v1/...); a second",
+        ),
+        (b"/\xff\xfe", "This path begins with no provider's name. Paths begin"),
+        (
+            b"/chat/completions",
+            "No provider is called 'chat'. Paths begin with the provider's name (/openai/v1/...)",
+        ),
+    ],
+)
+def test_a_base_url_that_is_not_quite_right_is_told_how_it_should_be(target: bytes, said: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        ProviderTable.build(Settings()).resolve(target)
+    assert said in refused.value.message
+
+
 @given(st.binary(max_size=60))
 def test_any_target_is_resolved_or_refused_and_keeps_its_bytes(tail: bytes) -> None:
     target = b"/openai/" + tail

@@ -189,6 +189,35 @@ async def test_without_a_good_key_nothing_is_called(
     assert not upstream.requests
 
 
+@pytest.mark.parametrize("mode", AuthMode)
+@pytest.mark.parametrize("place", PLACES)
+async def test_a_token_that_may_only_read_opens_no_call_and_stays_here(
+    upstream: ScriptedUpstream, tmp_path: Path, lane: LaneKind, mode: AuthMode, place: str
+) -> None:
+    token = f"wbt_{SECRET[4:]}"
+    path, (name, value) = PLACES[place]
+    path, value = path.replace(SECRET, token), value.replace(SECRET, token)
+    async with Core(upstream.base, lane, mode=mode, ring=ring_of(tmp_path, KEY), keys=CONFIGURED) as core:
+        answer = await call(core.port, "POST", path, [(name, value)], json=BODY)
+        assert answer.status == 401
+        assert "may only read" in answer.json()["error"]["message"]
+        assert token not in repr(await core.record())
+    assert not upstream.requests
+
+
+async def test_a_token_beside_a_key_stays_here(
+    upstream: ScriptedUpstream, tmp_path: Path, lane: LaneKind
+) -> None:
+    token = f"wbt_{SECRET[4:]}"
+    upstream.default = reply(json=openai_chat())
+    lines = [("x-weighbridge-key", SECRET), ("Cookie", f"a=b; token={token}"), ("X-Web", "wbt_ and no more")]
+    async with Core(upstream.base, lane, ring=ring_of(tmp_path, KEY), keys=CONFIGURED) as core:
+        assert (await call(core.port, "POST", CHAT, lines, json=BODY)).status == 200
+    (seen,) = upstream.requests
+    assert token.encode() not in seen.head.raw
+    assert b"wbt_ and no more" in seen.head.raw
+
+
 async def test_until_the_keys_are_known_apps_are_told_to_try_again(
     upstream: ScriptedUpstream, tmp_path: Path, lane: LaneKind
 ) -> None:
