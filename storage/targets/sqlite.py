@@ -23,7 +23,7 @@ from storage.targets.contract import (
     SchemaBehind,
     SchemaTooNew,
 )
-from storage.targets.sqlite_rows import insert
+from storage.targets.sqlite_rows import Inserter
 from storage.trouble import trouble_of
 from telemetry.record import CallRecord
 
@@ -54,6 +54,7 @@ class SqliteTarget:
         self._synchronous = "FULL" if power_safe else "NORMAL"
         self._companions = companions
         self._erased = Erased(heard=erased)
+        self._rows = Inserter()
         self._db: sqlite3.Connection | None = None
 
     def connect(self) -> None:
@@ -131,7 +132,7 @@ class SqliteTarget:
     ) -> Sequence[CallRecord]:
         """Insert, and say which were new. The write lock is held, so what is not there now will not appear."""
         db.execute("SAVEPOINT batch")
-        if insert(db, rows) == len(rows):
+        if self._rows.insert(db, rows) == len(rows):
             return records
         db.execute("ROLLBACK TO batch")
         known: set[str] = set()
@@ -143,7 +144,7 @@ class SqliteTarget:
         for index, record in enumerate(records):
             if record.id not in known:
                 fresh.setdefault(record.id, index)
-        insert(db, [rows[index] for index in fresh.values()])
+        self._rows.insert(db, [rows[index] for index in fresh.values()])
         return [records[index] for index in fresh.values()]
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:

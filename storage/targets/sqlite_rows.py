@@ -1,9 +1,9 @@
-"""Rows of ``model_requests`` into SQLite, as fast as the standard library's driver can.
+"""Rows of ``model_requests`` into SQLite in the order in which they come, as fast as the standard library's driver can.
 
 Two things cost there. An empty value is asked how it wants to be adapted, which takes five times as long as binding a number
-(PostgreSQL's driver does not): so rows go in by shape, the columns that many rows leave empty only where they
-are filled. And each statement lets go of Python's lock and takes it again, in turn with the loop that serves calls: so
-many rows go in by one statement.
+(PostgreSQL's driver does not): so of the columns that many rows leave empty only those go in that a piece of a batch
+fills, and a row that fills many more of them goes in by itself. And each statement lets go of Python's lock and takes it
+again, in turn with the loop that serves calls: so many rows go in by one statement.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain, compress
+from operator import or_
 from typing import Final
 
 from storage.rows import COLUMNS, COMMON_COLUMNS, NOTHING_RARE, RARE_COLUMNS, Row
@@ -22,9 +23,16 @@ MOST_PARAMETERS: Final = 999
 _COMMON: Final = len(COMMON_COLUMNS)
 FEW: Final = MOST_PARAMETERS // len(COLUMNS)
 """Fewer rows than one statement takes of any shape go in one by one."""
+PIECE: Final = 100
+"""Rows whose columns are looked at together."""
+MOST_EMPTY: Final = 8
+"""Empty values of a row in the mean for which rows still go in together."""
+OFTEN: Final = 10
+"""Otherwise columns that one row in so many fills; the others are odd."""
 
 Shape = tuple[bool, ...]
-"""Which of :data:`storage.rows.RARE_COLUMNS` are filled; empty: none."""
+"""Which of :data:`storage.rows.RARE_COLUMNS` are written; empty: none."""
+_NONE: Final = (False,) * len(RARE_COLUMNS)
 
 
 class _Statements:
@@ -49,19 +57,59 @@ def _insert_of(columns: Sequence[str], rows: int) -> str:
 _statements = lru_cache(maxsize=64)(_Statements)
 
 
-def insert(db: sqlite3.Connection, rows: Sequence[Row]) -> int:
-    """Insert within the transaction that is open; returns how many were new.
+class Inserter:
+    """Belongs to one writer: what its rows filled lately, they are likely to fill again."""
 
-    A few rows keep their order; of more, those of one shape do.
-    """
-    if len(rows) < FEW:
-        short = [_short(row) for row in rows]
-        return sum(db.execute(_statements(shape).one, row).rowcount for shape, row in short)
-    by_shape: dict[Shape, list[Row]] = {}
-    for row in rows:
-        shape, filled = _short(row)
-        by_shape.setdefault(shape, []).append(filled)
-    return sum(_insert_alike(db, _statements(shape), alike) for shape, alike in by_shape.items())
+    def __init__(self) -> None:
+        self._lately = _NONE
+
+    def insert(self, db: sqlite3.Connection, rows: Sequence[Row]) -> int:
+        """Insert within the transaction that is open, in this order; returns how many were new."""
+        if len(rows) < FEW:
+            return sum(_insert_one(db, row) for row in rows)
+        return sum(self._insert_piece(db, rows[at : at + PIECE]) for at in range(0, len(rows), PIECE))
+
+    def _insert_piece(self, db: sqlite3.Connection, rows: Sequence[Row]) -> int:
+        rares = [row[_COMMON:] for row in rows]
+        shape, is_all = self._shape([column.count(None) for column in zip(*rares, strict=True)], len(rows))
+        if not is_all:
+            return _insert_with_odd(db, shape, rows, rares)
+        if shape == _NONE:
+            return _insert_alike(db, _statements(()), [row[:_COMMON] for row in rows])
+        filled = [(*row[:_COMMON], *compress(rare, shape)) for row, rare in zip(rows, rares, strict=True)]
+        return _insert_alike(db, _statements(shape), filled)
+
+    def _shape(self, empty: list[int], rows: int) -> tuple[Shape, bool]:
+        """What to write of rows of which so many leave each column empty, and whether that is all they fill.
+
+        Where it fits, it is what was written before: each shape is a statement, which takes its time to be made.
+        """
+        used = tuple([number < rows for number in empty])
+        for shape in (tuple(map(or_, used, self._lately)), used):
+            if sum(compress(empty, shape)) <= MOST_EMPTY * rows:
+                self._lately = shape
+                return shape, True
+        most = rows - max(1, rows // OFTEN)
+        return tuple([number <= most for number in empty]), False
+
+
+def _insert_with_odd(db: sqlite3.Connection, shape: Shape, rows: Sequence[Row], rares: Sequence[Row]) -> int:
+    """Those that fill no more than ``shape`` together, the others each by itself."""
+    beyond = len(shape) - sum(shape)
+    new, alike = 0, list[Row]()
+    for row, rare in zip(rows, rares, strict=True):
+        filled = (*compress(rare, shape),)
+        if rare.count(None) - filled.count(None) == beyond:
+            alike.append(row[:_COMMON] + filled)
+        else:
+            new += _insert_alike(db, _statements(shape), alike) + _insert_one(db, row)
+            alike.clear()
+    return new + _insert_alike(db, _statements(shape), alike)
+
+
+def _insert_one(db: sqlite3.Connection, row: Row) -> int:
+    shape, filled = _short(row)
+    return db.execute(_statements(shape).one, filled).rowcount
 
 
 def _short(row: Row) -> tuple[Shape, Row]:

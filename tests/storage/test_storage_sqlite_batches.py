@@ -16,7 +16,7 @@ from storage.address import parse
 from storage.rows import COLUMNS, COMMON_COLUMNS, as_text, row
 from storage.targets.contract import RowRefused
 from storage.targets.sqlite import SqliteTarget
-from storage.targets.sqlite_rows import MOST_PARAMETERS
+from storage.targets.sqlite_rows import MOST_PARAMETERS, PIECE
 
 AT_ONCE = MOST_PARAMETERS // len(COMMON_COLUMNS)
 RARE_PARTS = st.fixed_dictionaries(
@@ -76,12 +76,50 @@ def rows_in(folder: Path) -> list[tuple[object, ...]]:
         return db.execute(f"SELECT {', '.join(COLUMNS)} FROM model_requests ORDER BY id").fetchall()
 
 
-def test_alike_rows_keep_their_order(target: SqliteTarget, tmp_path: Path) -> None:
-    records = [record(number, trace=None) for number in (5, 3, *range(10, 10 + 2 * AT_ONCE), 4)]
-    target.write(records)
-    with contextlib.closing(sqlite3.connect(parse(None, tmp_path).dsn)) as db:
+WIDE = Usage(*range(1, len(Usage.__struct_fields__) + 1))
+"""Fills every column there is for a count."""
+ANY_PARTS = st.one_of(RARE_PARTS, st.just({"usage": WIDE}), st.just({"trace": None}))
+
+
+@given(
+    parts=st.lists(ANY_PARTS, min_size=1, max_size=3 * AT_ONCE),
+    times=st.integers(1, 2 * PIECE // AT_ONCE),
+    doubles=st.booleans(),
+)
+def test_rows_keep_their_order_whatever_they_fill(
+    shared: Path, parts: list[dict[str, object]], times: int, doubles: bool
+) -> None:
+    """Followers read them by number: that is the order in which calls ended."""
+    records = [record(number, **each) for number, each in enumerate(parts * times)]
+    records = [*reversed(records)]
+    target = SqliteTarget(parse(None, shared))
+    target.connect()
+    db = target._connected()
+    try:
+        if doubles:
+            target.write(records[::3])
+        target.write(records)
         found = [one for (one,) in db.execute("SELECT id FROM model_requests ORDER BY seq")]
-    assert found == [one.id for one in records]
+        kept = rows_in(shared)
+    finally:
+        db.execute("DELETE FROM model_requests")
+        target.close()
+    before = records[::3] if doubles else []
+    assert found == [one.id for one in (*before, *(one for one in records if one not in before))]
+    assert kept == sorted(row(one, as_text) for one in records)
+
+
+def test_what_a_batch_fills_is_written_with_the_next(target: SqliteTarget, tmp_path: Path) -> None:
+    """The columns of the batch before are written along, and empty is empty."""
+    batches = [
+        [record(number, trace=None, who={"agent": "a"}) for number in range(20)],
+        [record(number, trace=None) for number in range(20, 40)],
+        [record(number, trace=None, usage=WIDE) for number in range(40, 60)],
+        [record(number, trace=None, answer={"error_type": "429"}) for number in range(60, 80)],
+    ]
+    for batch in batches:
+        assert target.write(batch) == 20
+    assert rows_in(tmp_path) == [row(one, as_text) for batch in batches for one in batch]
 
 
 def test_a_row_that_is_refused_takes_its_batch_back(target: SqliteTarget, tmp_path: Path) -> None:
