@@ -260,7 +260,7 @@ def test_check_warns_where_nobody_could_call(weighbridge: Weighbridge) -> None:
     assert told in weighbridge("check").output
     assert not Path("a.db").exists()
     done("keys", "create", "a")
-    assert weighbridge("check").output == "ok  weighbridge.toml\n"
+    assert weighbridge("check").output == "ok  weighbridge.toml, and 1 variable WEIGHBRIDGE_SECTION__KEY\n"
     done("keys", "revoke", "a")
     result = weighbridge("check", "--strict")
     assert (result.exit_code, told in result.output) == (Exit.PROBLEM, True)
