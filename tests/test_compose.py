@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,9 @@ def test_the_records_folder_survives_the_container_and_calls_may_finish(settings
 
 
 def test_the_image_holds_every_package_and_starts_the_command() -> None:
-    for package in ("pricing", "telemetry", "storage", "gateway"):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    for pattern in project["tool"]["setuptools"]["packages"]["find"]["include"]:
+        package = pattern.removesuffix("*")
         assert f"COPY {package} {package}\n" in DOCKERFILE
     for line in DOCKERFILE.splitlines():
         if line.startswith("COPY "):
@@ -115,6 +118,27 @@ def test_the_image_holds_every_package_and_starts_the_command() -> None:
                 assert (ROOT / source).exists(), source
     assert 'ENTRYPOINT ["weighbridge"]' in DOCKERFILE
     assert SERVICES["gateway"]["command"] == ["serve"]
+    assert re.search(r"^USER \d+$", DOCKERFILE, re.MULTILINE)
+
+
+def test_the_image_alone_listens_and_keeps_records_where_the_volume_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in re.findall(r"(WEIGHBRIDGE_\w+)=(\S+)", DOCKERFILE):
+        monkeypatch.setenv(name, value)
+    image = load()
+    assert not image.server.loopback
+    assert f"VOLUME {image.storage.data_dir}\n" in DOCKERFILE
+    assert f"http://127.0.0.1:{image.server.port}/healthz" in DOCKERFILE
+
+
+def test_what_the_image_needs_is_sent_to_it() -> None:
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    copied = [
+        part for line in re.findall(r"^COPY (.+)$", DOCKERFILE, re.MULTILINE) for part in line.split()[:-1]
+    ]
+    assert copied
+    assert not set(copied) & set(ignored)
 
 
 def test_it_says_that_it_was_not_run() -> None:
