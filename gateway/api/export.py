@@ -31,7 +31,7 @@ PAGE_ROWS: Final = 250
 TIMEOUT_S: Final = 60.0
 LEFT_OUT: Final = "x-weighbridge-calls-left-out"
 FILTERS: Final = tuple(name for name in CallsQuery.model_fields if name not in ("limit", "cursor"))
-INSTALL: Final = "pip install 'weighbridge[export]'"
+INSTALL: Final = "pip install pyarrow"
 
 
 def open_exports(url: str | None, data_dir: Path) -> CallPages:

@@ -70,7 +70,7 @@ def export(config: Path | None, kind: str | None, focus: bool, output: str | Non
     try:
         encoder = encoder_of(chosen, shape)
     except NoParquet as error:
-        fail(str(error), "pip install 'weighbridge[export]'", Exit.USAGE)
+        fail(str(error), "pip install pyarrow", Exit.USAGE)
     needs_database(settings)
     try:
         asyncio.run(_write(settings, wanted, shape, encoder, _target(settings, shape, chosen, output)))

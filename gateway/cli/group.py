@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import pkgutil
 import re
+import signal
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +17,8 @@ import click
 import gateway.cli as package
 from gateway.version import VERSION
 
+LINUX: Final = frozenset(("fdatasync", "posix_fallocate", "sigtimedwait"))
+"""What records and workers rest on, and neither macOS nor Windows has."""
 _HAS_COMMAND: Final = re.compile(r"^COMMAND\b", re.MULTILINE)
 
 
@@ -29,6 +34,12 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self._files():
             return None
+        lacking = sorted(name for name in LINUX if not (hasattr(os, name) or hasattr(signal, name)))
+        if lacking:
+            raise click.ClickException(
+                f"Weighbridge runs on Linux; this system ({sys.platform}) has no {', '.join(lacking)}. "
+                "Use a Linux machine, or a container (docker-compose.yml)."
+            )
         command = importlib.import_module(f"{package.__name__}.{self._files()[cmd_name].stem}").COMMAND
         if not isinstance(command, click.Command):
             raise TypeError(f"{package.__name__}.{cmd_name}.COMMAND is not a command")

@@ -129,7 +129,7 @@ async def test_without_pyarrow_the_cure_is_named(
     answer = await (await connect(exports=exports)).post(PATH, json={"format": "parquet"})
     error = (await answer.json())["error"]
     assert (answer.status, error["param"]) == (400, "format")
-    assert "weighbridge[export]" in error["message"]
+    assert "pip install pyarrow" in error["message"]
 
 
 async def test_a_database_that_is_away_is_an_error(connect: Connect, tmp_path: Path) -> None:

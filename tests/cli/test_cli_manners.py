@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 
 import click
@@ -35,6 +36,17 @@ def every_command(command: click.Command, name: str) -> Iterator[tuple[click.Com
 def test_the_version_is_an_option_too(weighbridge: Weighbridge, option: str) -> None:
     result = weighbridge(option)
     assert (result.exit_code, result.output) == (0, f"weighbridge {VERSION}\n")
+
+
+@pytest.mark.parametrize("lacking", ["posix_fallocate", "fdatasync"])
+def test_another_system_is_told_before_anything_breaks(
+    weighbridge: Weighbridge, monkeypatch: pytest.MonkeyPatch, lacking: str
+) -> None:
+    monkeypatch.delattr(os, lacking)
+    result = weighbridge("serve")
+    assert result.exit_code == Exit.PROBLEM
+    assert f"has no {lacking}." in result.output
+    assert weighbridge("--help").exit_code == 0
 
 
 @pytest.mark.parametrize(

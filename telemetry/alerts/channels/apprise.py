@@ -35,7 +35,7 @@ class Note(msgspec.Struct, frozen=True):
 
 def _read(given: Given, environ: Environ) -> Target:
     if importlib.util.find_spec("apprise") is None:
-        raise Unfit("kind", "needs a library that is not installed", "pip install 'weighbridge[apprise]'")
+        raise Unfit("kind", "needs a library that is not installed", "pip install apprise")
     url = environ.needed(given, "url_env", "the Apprise URL (ntfys://..., gchat://...)")
     if "://" not in url.value:
         raise Unfit("url_env", "names a text that is not an Apprise URL", "Write it like ntfys://host/topic")
