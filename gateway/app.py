@@ -340,7 +340,7 @@ def keeper(
             said.hash_key.get_secret_value().encode() if said.hash_key else key_in(settings.storage.data_dir)
         )
         keys = [one.key.get_secret_value() for one in table.destinations.values() if one.key is not None]
-        return ContentMaker(key, Redactor(keys), hides_users=salt is not None)
+        return ContentMaker(key, Redactor(keys), most_request=said.request_bytes, salt=salt)
 
     return Keeper(
         lambda: control_of(address, CONTENTS_TIMEOUT_S, durable=False),

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
+from pydantic import SecretStr
 
+from gateway.attribution import MAX_VALUE, hashed
 from gateway.capturing.rules import Wanted
 from gateway.settings.choices import Capture
+from gateway.wire.contract import AskFields
 from gateway.wire.inflate import EncodingError, ExpansionError, inflater
 from gateway.wire.shapes import anything
 from gateway.wire.tap import Sample, text_of
@@ -62,6 +66,8 @@ class Captured(msgspec.Struct, frozen=True, gc=False):
     sample: Sample | None
     """The beginning of the answer; ``None`` where nobody read one."""
     answer_size: int
+    reads: Callable[[bytes], AskFields] | None = None
+    """Reads the request once it is inflated; ``None``: it was read when it came, or nobody does."""
 
     @property
     def weight(self) -> int:
@@ -72,14 +78,20 @@ class Captured(msgspec.Struct, frozen=True, gc=False):
 class ContentMaker:
     """Belongs to one keeper."""
 
-    def __init__(self, key: bytes, redactor: Redactor, *, hides_users: bool) -> None:
-        """``key`` is that of the digests; ``hides_users``: user ids are kept hashed, so no text may hold one."""
+    def __init__(
+        self, key: bytes, redactor: Redactor, *, most_request: int, salt: SecretStr | None = None
+    ) -> None:
+        """``key`` is that of the digests. ``most_request``: bytes to which a request may be inflated. ``salt``: user ids
+        are kept hashed under it, so no text may hold one."""
         self._key = key
         self._redactor = redactor
-        self._hides_users = hides_users
+        self._most_request = most_request
+        self._salt = salt
 
     def make(self, one: Captured) -> Content:
         """The row. May raise whatever the bytes make the parsers raise."""
+        if one.wanted.encoding and one.wanted.is_text:
+            one = self._inflated(one)
         return Content(
             one.tenant,
             one.call_id,
@@ -89,6 +101,29 @@ class ContentMaker:
             one.session,
             self._request(one),
             self._answer(one),
+        )
+
+    def _inflated(self, one: Captured) -> Captured:
+        """A compressed request as one that came as it is; no text where it cannot be inflated as a whole.
+
+        Nobody could read it when the call was made, so whom it names is found out here: that must be known before
+        anything is kept, to be marked in the text and to have the row go with the person.
+        """
+        raw = None
+        if one.request_size == len(one.request):
+            raw = _whole(one.wanted.encoding, one.request, self._most_request)
+        if raw is None:
+            return replace(one, wanted=replace(one.wanted, is_text=False))
+        ask = AskFields() if one.reads is None else one.reads(raw)
+        user = ask.user[:MAX_VALUE] if ask.user else None
+        if user is not None and self._salt is not None:
+            user = hashed(user, self._salt)
+        return replace(
+            one,
+            request=raw,
+            user=one.user or user,
+            session=one.session or (ask.session[:MAX_VALUE] if ask.session else None),
+            said_user=ask.user,
         )
 
     def _request(self, one: Captured) -> Piece:
@@ -102,7 +137,8 @@ class ContentMaker:
             absent = Absence.EMPTY
         if absent is not None:
             return Piece(mode, size, absent=absent)
-        return self._body(mode, raw, size, size > len(raw), b"request", one.said_user)
+        cut = size > len(raw) and not one.wanted.encoding  # what was inflated is whole
+        return self._body(mode, raw, size, cut, b"request", one.said_user)
 
     def _answer(self, one: Captured) -> Piece:
         mode, size, sample = one.wanted.answer, one.answer_size, one.sample
@@ -143,7 +179,7 @@ class ContentMaker:
         if mode is Capture.REDACTED:
             text = self._cleaner(user)(_ESCAPE.sub(_unescaped, text))
             text = text[:-SPARE] if cut else text
-        elif mode is _FULL and self._hides_users and user:
+        elif mode is _FULL and self._salt is not None and user:
             text = _named(user).sub(USER, text)
         return _kept(mode, text, size, cut, digest)
 
@@ -164,6 +200,21 @@ class ContentMaker:
 
 def inflated(sample: Sample, most: int) -> bytes:
     """The bytes of a sample without their content encoding, as far as they can be read."""
+    return _inflate(sample.content_encoding, sample.pieces, most)[0][:most]
+
+
+def _whole(encoding: str, body: bytes, most: int) -> bytes | None:
+    """A body without its content encoding, if that is text of at most so many bytes."""
+    raw, is_all = _inflate(encoding, (body,), most)
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:  # damaged, or in an encoding more than it says
+        return None
+    return raw if is_all and len(raw) <= most else None
+
+
+def _inflate(encoding: str, pieces: Iterable[bytes], most: int) -> tuple[bytes, bool]:
+    """What can be read within ``most`` bytes and a piece, and whether nothing went wrong."""
     parts: list[bytes] = []
 
     def take(data: bytes) -> None:
@@ -172,12 +223,12 @@ def inflated(sample: Sample, most: int) -> bytes:
         parts.append(data)
 
     try:
-        inflate = inflater(sample.content_encoding, take)
-        for piece in sample.pieces:
+        inflate = inflater(encoding, take)
+        for piece in pieces:
             (take if inflate is None else inflate.feed)(piece)
     except (EncodingError, ExpansionError):
-        pass
-    return b"".join(parts)[:most]
+        return b"".join(parts), False
+    return b"".join(parts), True
 
 
 def _kept(mode: Capture, text: str, size: int, cut: bool, digest: str) -> Piece:

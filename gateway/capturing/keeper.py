@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -81,6 +82,9 @@ class Keeper:
         wanted, who = call.capture, call.who
         if wanted is None or self._stop.is_set():
             return
+        target, reads = call.target, None
+        if wanted.encoding and target.wire is not None:
+            reads = partial(target.wire.read_ask, target.path, target.query)
         one = Captured(
             call.id,
             call.started_ns // 1_000_000,
@@ -94,6 +98,7 @@ class Keeper:
             max(progress.request_bytes, len(call.body)),
             tap.sample if tap is not None else None,
             progress.response_bytes,
+            reads,
         )
         with self._lock:
             if self._held + one.weight > self._room:

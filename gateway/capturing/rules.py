@@ -42,7 +42,9 @@ class Wanted(msgspec.Struct, frozen=True):
     request: Capture
     answer: Capture
     is_text: bool = True
-    """The request's body is text that is not compressed."""
+    """The request's body is text, once it is inflated."""
+    encoding: str = ""
+    """Its content encoding, lower-cased; empty: none."""
 
 
 class CaptureRules(msgspec.Struct, frozen=True):
@@ -74,8 +76,13 @@ class CaptureRules(msgspec.Struct, frozen=True):
         if request is _NONE and answer is _NONE:
             return None
         kind = seen.get(b"content-type", b"application/json").lower()
-        is_text = b"content-encoding" not in seen and (kind.startswith(_TEXT) or b"+json" in kind)
-        return Wanted(request, answer, is_text)
+        encoding = seen.get(b"content-encoding", b"").strip().lower()
+        return Wanted(
+            request,
+            answer,
+            kind.startswith(_TEXT) or b"+json" in kind,
+            "" if encoding == b"identity" else encoding.decode("latin-1"),
+        )
 
     def _mode(self, who: Who, key: Key | None) -> Capture:
         mode = self.content

@@ -20,7 +20,7 @@ from gateway.cli.source import CallSource, SourceError
 _ABSENT: Final = {
     "omitted": "not kept: the settings, the key or a header of the app say so",
     "empty": "there was none",
-    "not_text": "not kept: it is no text (sound, a picture, a file, or compressed)",
+    "not_text": "not kept: it is no text (sound, a picture, a file, or compressed and too large)",
     "vectors": "not kept: embeddings are no text",
     "unread": "not kept: this kind of answer is read by nobody here, or none came",
 }

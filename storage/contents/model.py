@@ -19,7 +19,7 @@ class Absence(enum.StrEnum):
     """This side was not to be kept."""
     EMPTY = "empty"
     NOT_TEXT = "not_text"
-    """Sound, pictures, files, forms with files, or a compressed request."""
+    """Sound, pictures, files, forms with files, or a compressed request that cannot be inflated as a whole."""
     VECTORS = "vectors"
     """Embeddings."""
     UNREAD = "unread"

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+import brotli
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 from rig.bodies import openai_chat, openai_events
 
+from gateway.attribution import hashed
 from gateway.capturing.content import Captured, ContentMaker
 from gateway.capturing.rules import Wanted
 from gateway.settings.choices import Capture
@@ -24,7 +31,10 @@ from telemetry.redact import Redactor
 NONE, HASH, REDACTED, FULL = Capture
 JSON = "application/json"
 SSE = "text/event-stream"
-MAKER = ContentMaker(b"key", Redactor(["the-registered-secret"]), hides_users=False)
+SALT = SecretStr("salt")
+MOST_REQUEST = 2**20
+MAKER = ContentMaker(b"key", Redactor(["the-registered-secret"]), most_request=MOST_REQUEST)
+HIDES = ContentMaker(b"key", Redactor(), most_request=MOST_REQUEST, salt=SALT)
 ASK = {"model": "gpt-4o", "messages": [{"role": "user", "content": "How heavy\n is  it?"}]}
 
 
@@ -45,11 +55,12 @@ def made(
     **more: Any,
 ) -> Content:
     raw = request if isinstance(request, bytes) else json.dumps(request).encode()
-    wanted = Wanted(more.get("ask", mode), more.get("answer_mode", mode), more.get("is_text", True))
+    encoding = more.get("encoding", "")
+    wanted = Wanted(more.get("ask", mode), more.get("answer_mode", mode), more.get("is_text", True), encoding)
+    reads = partial(CHAT.read_ask, "/v1/chat/completions", "") if encoding else None
+    who, said = more.get("who", "ada"), more.get("user")
     return maker.make(
-        Captured(
-            "id", 1, "acme", None, "ada", None, more.get("user"), wanted, raw, size or len(raw), answer, 9
-        )
+        Captured("id", 1, "acme", None, who, None, said, wanted, raw, size or len(raw), answer, 9, reads)
     )
 
 
@@ -70,9 +81,7 @@ def test_digests_are_keyed_and_know_words_not_spaces() -> None:
     one, other = made(HASH, ASK).request, made(HASH, spaced).request
     assert one.digest == other.digest
     assert one.text is None
-    assert (
-        made(HASH, ASK, maker=ContentMaker(b"x", Redactor(), hides_users=False)).request.digest != one.digest
-    )
+    assert made(HASH, ASK, maker=ContentMaker(b"x", Redactor(), most_request=9)).request.digest != one.digest
     asked = {**ASK, "messages": [{"role": "user", "content": "How long is it?"}]}
     assert made(HASH, asked).request.digest != one.digest
 
@@ -114,8 +123,7 @@ def test_secrets_go_from_redacted_text() -> None:
 def test_who_is_named_in_the_body() -> None:
     said = {"user": "u-17", "input": "u-17 and u-170"}
     assert made(REDACTED, said, user="u-17").request.text == '{"user":"[USER]","input":"[USER] and u-170"}'
-    hides = ContentMaker(b"k", Redactor(), hides_users=True)
-    assert "u-17 " not in str(made(FULL, said, user="u-17", maker=hides).request.text)
+    assert "u-17 " not in str(made(FULL, said, user="u-17", maker=HIDES).request.text)
     assert made(FULL, said, user="u-17").request.text == json.dumps(said)
 
 
@@ -160,6 +168,95 @@ def test_a_bomb_is_only_a_short_answer() -> None:
     bomb = gzip.compress(b"x" * 300 * 1024 * 1024, 9)
     found = made(FULL, ASK, sample(bomb, "text/plain", encoding="gzip"))
     assert len(found.answer.text or "") <= MOST_TEXT
+
+
+ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": zstandard.compress,
+    "gzip, br": lambda body: brotli.compress(gzip.compress(body)),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_compressed_request_is_what_it_says(encoding: str) -> None:
+    plain = json.dumps({**ASK, "note": "x" * 10_000}).encode()
+    packed = ENCODINGS[encoding](plain)
+    for mode in (HASH, REDACTED, FULL):
+        found, same = made(mode, packed, encoding=encoding).request, made(mode, plain).request
+        assert (found.text, found.digest, found.cut, found.absent) == (same.text, same.digest, False, None)
+        assert found.size == len(packed), "as it passed"
+
+
+def test_who_is_named_in_a_compressed_body() -> None:
+    """Nobody could read it when the call was made: whose it is is known by now, and it must be found and erased by that."""
+    packed = gzip.compress(json.dumps({"user": "u-17", "input": "u-17 and u-170"}).encode())
+    redacted = made(REDACTED, packed, sample(b"u-17 answers", "text/plain"), encoding="gzip", who=None)
+    assert redacted.request.text == '{"user":"[USER]","input":"[USER] and u-170"}'
+    assert redacted.answer.text == "[USER] answers"
+    assert redacted.user == "u-17"
+    hidden = made(FULL, packed, encoding="gzip", who=None, maker=HIDES)
+    assert "u-17 " not in str(hidden.request.text)
+    assert hidden.user == hashed("u-17", SALT)
+    assert made(FULL, packed, encoding="gzip", who="ada").user == "ada", "a header goes before the body"
+    omitted = made(FULL, packed, sample(b"u-17 answers", "text/plain"), encoding="gzip", who=None, ask=NONE)
+    assert (omitted.request.text, omitted.user) == (None, "u-17")
+
+
+BODY = json.dumps(ASK).encode()
+
+
+@pytest.mark.parametrize(
+    ("packed", "encoding"),
+    [
+        (gzip.compress(b'{"a": "' + b"x" * MOST_REQUEST + b'"}'), "gzip"),
+        (gzip.compress(b"x" * 300 * 1024 * 1024, 9), "gzip"),
+        (brotli.compress(b"x" * 300 * 1024 * 1024, quality=5), "br"),
+        (BODY, "gzip"),
+        (BODY, "br"),
+        (BODY, "zstd"),
+        (gzip.compress(BODY)[:20] + b"damaged" * 20, "gzip"),
+        (gzip.compress(brotli.compress(b"\xff" + BODY * 20)), "gzip"),
+        (gzip.compress(BODY), "made-up"),
+    ],
+    ids=[
+        "large",
+        "bomb",
+        "bomb of brotli",
+        *("not " + name for name in ("gzip", "br", "zstd")),
+        "damaged",
+        "twice",
+        "unknown",
+    ],
+)
+@pytest.mark.parametrize("mode", [HASH, REDACTED, FULL])
+def test_what_cannot_be_inflated_within_limits_is_no_text(
+    mode: Capture, packed: bytes, encoding: str
+) -> None:
+    found = made(mode, packed, encoding=encoding).request
+    assert (found.absent, found.text, found.digest) == (Absence.NOT_TEXT, None, None)
+    assert found.size == len(packed)
+
+
+def test_a_compressed_request_of_which_only_the_beginning_is_looked_at_is_no_text() -> None:
+    """Who it names may stand in the rest."""
+    packed = gzip.compress(BODY)
+    assert made(FULL, packed, encoding="gzip", size=len(packed) + 1).request.absent is Absence.NOT_TEXT
+
+
+@given(
+    st.binary(max_size=300),
+    st.sampled_from([*ENCODINGS]),
+    st.sampled_from([HASH, REDACTED, FULL]),
+    st.booleans(),
+)
+def test_any_bytes_may_be_compressed(request_: bytes, encoding: str, mode: Capture, is_packed: bool) -> None:
+    packed = ENCODINGS[encoding](request_) if is_packed else request_
+    found = made(mode, packed, encoding=encoding).request
+    assert found.size == len(packed)
+    assert (found.absent is None) == (found.digest is not None)
 
 
 @given(st.binary(max_size=300), st.binary(max_size=300), st.sampled_from([HASH, REDACTED, FULL]))

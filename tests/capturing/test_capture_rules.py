@@ -95,10 +95,19 @@ def test_the_words_of_other_gateways(name: str, value: str, request_: Capture, a
         ({b"content-type": b"text/plain"}, True),
         ({b"content-type": b"multipart/form-data; boundary=x"}, False),
         ({b"content-type": b"audio/wav"}, False),
-        ({b"content-encoding": b"gzip"}, False),
+        ({b"content-encoding": b"gzip"}, True),
+        ({b"content-encoding": b"gzip", b"content-type": b"audio/wav"}, False),
     ],
 )
 def test_only_text_is_content(seen: dict[bytes, bytes], is_text: bool) -> None:
     found = wanted(CaptureRules(FULL), seen=seen)
     assert found is not None
     assert found.is_text is is_text
+    assert found.encoding == ("gzip" if b"content-encoding" in seen else "")
+
+
+def test_an_encoding_that_is_none_needs_no_inflating() -> None:
+    for said in (b"identity", b" Identity ", b""):
+        found = wanted(CaptureRules(FULL), seen={b"content-encoding": said})
+        assert found is not None
+        assert found.encoding == ""

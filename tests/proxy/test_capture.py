@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -117,6 +118,20 @@ async def test_redacted_and_hashed_hold_less(upstream: ScriptedUpstream, tmp_pat
     assert (hashed.request.text, hashed.answer.text) == (None, None)
     assert hashed.request.digest == redacted.request.digest
     assert (tmp_path / "capture.key").stat().st_mode & 0o777 == 0o600
+
+
+async def test_a_compressed_request_is_kept_inflated_and_passes_as_it_is(
+    upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    upstream.default = reply(json=openai_chat(text=ANSWER))
+    packed = gzip.compress(json.dumps(ASK).encode())
+    lines = [("Content-Type", "application/json"), ("Content-Encoding", "gzip")]
+    async with gateway(tmp_path, upstream.base, capture={"content": "full"}) as running:
+        found = await content(running, await call(running.port, "POST", CHAT, lines, packed))
+    assert upstream.requests[0].body == packed
+    assert upstream.requests[0].head.get("content-encoding") == "gzip"
+    assert json.loads(found.request.text or "") == ASK
+    assert (found.request.size, found.user, found.answer.text) == (len(packed), "ada", ANSWER)
 
 
 async def test_a_cut_stream_is_kept_as_far_as_it_came(upstream: ScriptedUpstream, tmp_path: Path) -> None:
