@@ -1,6 +1,8 @@
-"""Perplexity."""
+"""Perplexity. Its chat also has a path of its own name."""
 
-from gateway.providers.contract import Credential, Provider
+import re
+
+from gateway.providers.contract import Credential, Provider, WireRule
 
 PROVIDER = Provider(
     name="perplexity",
@@ -12,4 +14,5 @@ PROVIDER = Provider(
     sdk_base="/perplexity",
     sdk_env="PERPLEXITY_BASE_URL",
     reports_stream_usage=True,
+    rules=(WireRule(re.compile(r"/v1/sonar/?$"), "openai_chat"),),
 )

@@ -1,5 +1,6 @@
 """Bedrock ``converse`` and ``converse-stream``. The model is in the path; streams are Amazon event streams whose
-last message, ``metadata``, carries the usage."""
+last message, ``metadata``, carries the usage. A prompt router tells in the trace which model it chose; guardrails have
+a fee of their own, which is not told."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
-from gateway.wire.bedrock_usage import bedrock_usage, header_error, model_of
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.bedrock_usage import OPTIMIZED, bedrock_usage, header_error, model_of
+from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import aws_error
 from gateway.wire.eventstream import EXCEPTION
@@ -25,10 +26,24 @@ class _Delta(msgspec.Struct):
     text: object = None
 
 
+class _Performance(msgspec.Struct):
+    latency: object = None
+
+
+class _Router(msgspec.Struct):
+    model: object = msgspec.field(name="invokedModelId", default=None)
+
+
+class _Trace(msgspec.Struct):
+    router: _Router | None = msgspec.field(name="promptRouter", default=None)
+
+
 class _Piece(msgspec.Struct):
     usage: msgspec.Raw = msgspec.Raw(b"")
     stop: object = msgspec.field(name="stopReason", default=None)
     tier: _Tier | None = msgspec.field(name="serviceTier", default=None)
+    performance: _Performance | None = msgspec.field(name="performanceConfig", default=None)
+    trace: _Trace | None = None
     delta: _Delta | None = None
 
 
@@ -90,6 +105,10 @@ class ConverseReader(AnswerReader):
             return
         seen.finished_with(piece.stop)
         seen.usage_adds(piece.usage)
+        if piece.performance is not None and piece.performance.latency == "optimized":
+            seen.service_tier = OPTIMIZED
+        if piece.trace is not None and piece.trace.router is not None:
+            seen.identity(piece.trace.router.model, None)
         if piece.tier is not None:
             seen.service_tier = text(piece.tier.type, 64) or seen.service_tier
         if piece.delta is not None and self.text is not None:
@@ -99,6 +118,11 @@ class ConverseReader(AnswerReader):
 
     def usage(self, counts: Counts) -> Usage | None:
         return bedrock_usage(self.seen.usage, counts) if self.seen.usage is not None else None
+
+    def reading(self) -> Reading:
+        read = super().reading()
+        guarded = b'"guardrailConfig"' in self.call.request_body
+        return msgspec.structs.replace(read, fees_unseen=True) if guarded else read
 
 
 def read_ask(path: str, query: str, body: bytes) -> AskFields:

@@ -3,7 +3,7 @@
 Counts come from the body where the family reports them (Anthropic, Nova, Llama, OpenAI shapes), else from the
 response headers, else (Titan) from the body's text counts. A stream ends with ``amazon-bedrock-invocationMetrics``,
 which count where the family's own events do not: the two can disagree, and the family's own are billed. Without
-either, a guardrail answered in place of the model.
+either, a guardrail answered in place of the model. Guardrails have a fee of their own, which is not told.
 """
 
 from __future__ import annotations
@@ -16,14 +16,20 @@ import msgspec
 from gateway.wire.anthropic_messages import MessagesReader
 from gateway.wire.anthropic_usage import anthropic_usage, apart
 from gateway.wire.asking import first_count, of_body
-from gateway.wire.bedrock_usage import bedrock_usage, header_counts, header_error, model_of
+from gateway.wire.bedrock_usage import (
+    bedrock_usage,
+    header_counts,
+    header_error,
+    header_tier,
+    model_of,
+)
 from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
 from gateway.wire.counts import Counts, plus
 from gateway.wire.errors import aws_error
 from gateway.wire.eventstream import EXCEPTION
 from gateway.wire.openai_usage import openai_usage
 from gateway.wire.paths import ends
-from gateway.wire.shapes import Shape, exact_object
+from gateway.wire.shapes import Shape, exact_object, text
 from pricing.usage import Usage
 
 
@@ -66,6 +72,8 @@ class _Body(msgspec.Struct):
     metadata: _Metadata | None = None
     message_stop: _Stop | None = msgspec.field(name="messageStop", default=None)
     metrics: msgspec.Raw = msgspec.field(name="amazon-bedrock-invocationMetrics", default=msgspec.Raw(b""))
+    guardrail: object = msgspec.field(name="amazon-bedrock-guardrailAction", default=None)
+    service_tier: object = None
     generation: object = None
     output_text: object = msgspec.field(name="outputText", default=None)
 
@@ -87,13 +95,14 @@ _VERBS = ("/invoke-with-response-stream", "/invoke")
 class InvokeReader(MessagesReader):
     """Claude's bodies are Anthropic messages; the rest of the families is read beside them."""
 
-    __slots__ = ("_counted", "_metrics")
+    __slots__ = ("_counted", "_guarded", "_metrics")
 
     def __init__(self, call: Exchanged) -> None:
         super().__init__(call)
         self._counted: dict[str, object] = {}
         """Counts of a body that has no usage object."""
         self._metrics: dict[str, object] | None = None
+        self._guarded = False
 
     def event(self, name: bytes, data: bytes) -> None:
         if name.startswith(EXCEPTION):
@@ -110,7 +119,7 @@ class InvokeReader(MessagesReader):
         self._seen.began = True
         super().event(b"", inner)
         if b'"content_block_' not in inner[:40]:
-            self._take(inner)
+            self._take(inner, streamed=True)
 
     def document(self, body: bytes) -> None:
         super().document(body)
@@ -119,11 +128,16 @@ class InvokeReader(MessagesReader):
         else:
             self._take(body)
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, data: bytes, *, streamed: bool = False) -> None:
         body = _BODY.read(data)
         if body is None:
             return
         seen = self._seen
+        if streamed and body.type is None:
+            seen.usage_adds(body.usage)
+        if body.service_tier:
+            seen.service_tier = text(body.service_tier, 64) or seen.service_tier
+        self._guarded = self._guarded or body.guardrail is not None
         if body.metadata is not None:
             seen.usage_adds(body.metadata.usage)
         if body.message_stop is not None:
@@ -175,7 +189,9 @@ class InvokeReader(MessagesReader):
         else:
             usage = anthropic_usage(found, counts)
             also = apart(found, seen.model or self._call.ask.model, counts)
-        return seen.with_usage(self._call, usage, counts, also=also)
+        seen.service_tier = header_tier(self._call) or seen.service_tier
+        read = seen.with_usage(self._call, usage, counts, also=also)
+        return msgspec.structs.replace(read, fees_unseen=True) if self._guarded else read
 
 
 class _Limits(msgspec.Struct):

@@ -21,6 +21,11 @@ _HEADERS = {
 }
 
 
+_TIER = b"x-amzn-bedrock-service-tier"
+_LATENCY = b"x-amzn-bedrock-performanceconfig-latency"
+OPTIMIZED = "latency_optimized"
+
+
 def bedrock_usage(found: Mapping[str, object], counts: Counts) -> Usage:
     """Normal form of Converse ``usage``, of stream ``invocationMetrics`` and of the headers."""
     uncached = counts.take(found, "inputTokens", "inputTokenCount")
@@ -50,6 +55,17 @@ def header_counts(call: Exchanged) -> dict[str, object]:
         field = _HEADERS.get(name)
         if field is not None and value.isdigit() and len(value) < 18:
             found[field] = int(value)
+    return found
+
+
+def header_tier(call: Exchanged) -> str | None:
+    """The service tier that ``invoke`` tells in headers; latency that is optimized costs like one."""
+    found: str | None = None
+    for name, value in call.headers:
+        if name == _TIER:
+            return value.decode("latin-1")[:64] or None
+        if name == _LATENCY and value == b"optimized":
+            found = OPTIMIZED
     return found
 
 

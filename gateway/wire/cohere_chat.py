@@ -13,7 +13,7 @@ import msgspec
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import read_body
 from gateway.wire.contract import Exchanged, Reader, Wire
-from gateway.wire.counts import Counts
+from gateway.wire.counts import Counts, plus
 from gateway.wire.errors import message_error
 from gateway.wire.openai_usage import openai_charge, openai_usage
 from gateway.wire.paths import ends
@@ -68,6 +68,7 @@ class _Piece(msgspec.Struct):
 _PIECE = Shape(_Piece)
 _MARKS = (b"finish", b"_units", b"[DONE]", b'"error"')
 """``is_finished`` of v1 is in every line; its last one is told by ``billed_units``."""
+_FAILED = ("ERROR", "TIMEOUT")
 _MARKS_V1 = (b"stream-end", b"_units", b'"error"')
 
 
@@ -99,6 +100,8 @@ class CohereReader(AnswerReader):
         seen.finished_with(piece.finish_reason)
         for generation in piece.generations or ():
             seen.finished_with(generation.finish_reason)
+        if any(reason in _FAILED for reason in seen.finish):
+            seen.error(None)
         if piece.event_type == "stream-end" or piece.type == "message-end":
             self.finished = True
         if self.text is not None:
@@ -135,7 +138,9 @@ def cohere_usage(found: Mapping[str, object], provider: str, counts: Counts) -> 
         if usage.input is None:
             usage = Usage(counts.take(found, "total_tokens"), search_units=counts.take(found, "search_units"))
         return usage if usage != Usage() else None
-    charged_in = counts.take(billed, "input_tokens")
+    charged_in, image = counts.take(billed, "input_tokens"), counts.take(billed, "image_tokens")
+    if image and image > (charged_in or 0):  # embeddings may count them apart
+        charged_in = plus(counts.take(billed, "text_tokens") if charged_in is None else charged_in, image)
     charged_out = counts.take(billed, "output_tokens")
     seen_in = counts.take(tokens, "input_tokens")
     seen_out = counts.take(tokens, "output_tokens")
@@ -145,7 +150,8 @@ def cohere_usage(found: Mapping[str, object], provider: str, counts: Counts) -> 
         seen_out if apart else charged_out,
         counts.take(found, "cached_tokens"),
         search_units=counts.take(billed, "search_units"),
-        images=counts.take(billed, "images") or None,
+        images=None if image else counts.take(billed, "images") or None,
+        input_image=image or None,
         billed_input=charged_in if apart else None,
         billed_output=charged_out if apart else None,
     )

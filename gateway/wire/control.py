@@ -19,7 +19,10 @@ from telemetry.record import FREE_METHODS
 _MANAGES = re.compile(
     r"/(?:files|uploads(?:/[^/]+/(?:parts|complete|cancel))?|assistants(?:/[^/]+)?|threads(?:/[^/]+)?"
     r"|threads/[^/]+/messages(?:/[^/]+)?|vector_stores(?:/.*)?|conversations(?:/.*)?"
-    r"|messages/batches(?:/[^/]+/cancel)?|cachedContents(?:/[^/]+)?|api/show|api/pull|api/copy)$"
+    r"|messages/batches(?:/[^/]+/cancel)?|cachedContents(?:/[^/]+)?|fileSearchStores(?:/[^/]+)?|auth_tokens"
+    r"|chat/completions/[^/]+|realtime/(?:client_secrets|sessions|transcription_sessions)"
+    r"|chatkit/sessions(?:/[^/]+/cancel)?|evals(?:/[^/]+)?|skills(?:/.*)?|agents(?:/.*)?|libraries(?:/.*)?"
+    r"|organizations?/.*|api/(?:show|pull|push|copy|create|blobs/[^/]+))$"
 )
 
 
