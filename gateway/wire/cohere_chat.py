@@ -82,11 +82,13 @@ class CohereReader(AnswerReader):
         if piece is None:
             return
         seen = self.seen
-        if not seen.began:
-            seen.began = True
-            if self.text is None and (piece.type is not None or piece.event_type is not None):
-                self.marks = _MARKS if piece.event_type is None else _MARKS_V1
+        seen.began = True
         seen.identity(piece.model, piece.generation_id or piece.id or piece.response_id)
+        if not self.marks and self.text is None and seen.response_id is not None:
+            if piece.event_type is not None:
+                self.marks = _MARKS_V1
+            elif piece.type is not None:
+                self.marks = _MARKS
         seen.usage_adds(piece.meta)
         seen.usage_adds(piece.usage)
         answer = piece.response

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable
 
 _SPACE = b" \t\r\n"
+BOM = b"\xef\xbb\xbf"
 _OUTSIDE = re.compile(rb'["{}\[\]]')
 _INSIDE = re.compile(rb'["\\]')
 
@@ -42,6 +43,10 @@ class ArrayFrames:
         self._rest += data
         if self._depth == 0:
             head = self._rest.lstrip(_SPACE)
+            if BOM.startswith(head[:3]):
+                if len(head) < len(BOM):
+                    return
+                head = head[len(BOM) :].lstrip(_SPACE)
             if not head:
                 return
             self._rest = head

@@ -84,8 +84,9 @@ class _Words(msgspec.Struct):
 _CHUNK = Shape(_Chunk)
 _PARTS = Shape(_Parts)
 _WORDS = Shape(_Words)
-_TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b'"error"')
-_SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b'"error"')
+_TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b"error")
+_SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b"error")
+"""An error may be named by its event alone, without the quotes of a member."""
 MOST_PARTS = 16
 _ODD_SPACE = re.compile(rb'"\s+:|:\s\s|:[\t\r\n]')
 
@@ -123,11 +124,13 @@ class ChatReader:
             self._seen.error(body_code(data))
         else:
             self._seen.began = True
-            if not self.marks and self.text is None:
-                self.marks = marks_for(data)
         self._take(chunk)
         if self.text is not None:
             self._keep(self.text, data)
+        elif (
+            not self.marks and self._seen.model is not None
+        ):  # what names no model is not how the others are written
+            self.marks = marks_for(data)
 
     def document(self, body: bytes) -> None:
         chunk = _CHUNK.read(body)

@@ -18,7 +18,7 @@ from gateway.wire.eventstream import EventStreamFrames
 from gateway.wire.inflate import EncodingError, ExpansionError, inflater
 from gateway.wire.json_array import ArrayFrames
 from gateway.wire.ndjson import LineFrames
-from gateway.wire.sse import SseFrames
+from gateway.wire.sse import BOM, SseFrames
 from gateway.wire.text import Text
 
 MOST_ERRORS = 16
@@ -306,9 +306,10 @@ class Tap:
     def _document(self, body: bytes) -> None:
         """A whole body; one that turns out to be a stream in disguise is read as that."""
         assert self._reader is not None
-        start = body if body.startswith(b"{") else body[:64].lstrip()
+        if not body.startswith(b"{"):
+            body = body.removeprefix(BOM).lstrip()
         frames: Frames | None = None
-        if start.startswith((b"data:", b"event:")):
+        if body.startswith((b"data:", b"event:", b"id:", b":")):
             frames = SseFrames(self._reader, self._event, self._limits.event)
         elif self._call.ask.stream and b"}\n{" in body:
             frames = LineFrames(self._reader, self._event, self._limits.event)
@@ -365,7 +366,7 @@ class Guessed:
     def feed(self, data: bytes) -> None:
         if self._chosen is None:
             self._first += data
-            if len(self._first.lstrip()) < _ENOUGH and len(self._first) < 4096:
+            if len(self._first.lstrip(_BEFORE)) < _ENOUGH and len(self._first) < 4096:
                 return
             self._decide()
             return
@@ -378,7 +379,7 @@ class Guessed:
             self._chosen.end()
 
     def _decide(self) -> None:
-        self._chosen = self._choose(self._first.lstrip(b" \t\r\n\xef\xbb\xbf"))
+        self._chosen = self._choose(self._first.lstrip(_BEFORE))
         self._chosen.feed(self._first)
         self._first = b""
 
@@ -393,6 +394,7 @@ def text_of(sample: Sample, most: int) -> tuple[str, bool]:
     return again.text, again.text_cut
 
 
+_BEFORE = b" \t\r\n" + BOM
 _ENOUGH = 6
 _JSON = frozenset(("application/json", "application/json; charset=utf-8"))
 """What nearly every answer that is no stream calls itself."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -95,6 +97,48 @@ def test_byte_by_byte_reads_the_same(recording: Recording, encoding: str) -> Non
     assert reading == recording.expected()
     assert tap.errors == 0
     assert recording.read([body], encoding)[0] == recording.expected()
+
+
+BOM = b"\xef\xbb\xbf"
+DRESSED: dict[str, Callable[[bytes], bytes]] = {
+    "crlf": lambda body: body.replace(b"\n", b"\r\n"),
+    "mark": lambda body: BOM + body,
+    "comments": lambda body: b": hello\n\n" + body.replace(b"\n\n", b"\n\n: keep-alive\n\n"),
+    "ids": lambda body: re.sub(rb"(?m)^data:", b"id: 7\nretry: 10\ndata:", body),
+    "no space": lambda body: body.replace(b"data: ", b"data:"),
+    "blank lines first": lambda body: b"\n\n" + body,
+    "no blank line last": lambda body: body.rstrip(b"\n"),
+    "no JSON between": lambda body: body.replace(b"\n\n", b"\n\ndata: not JSON\n\n", 1),
+}
+
+
+@each_recording
+@pytest.mark.parametrize("dress", DRESSED)
+def test_events_dressed_otherwise_read_the_same(recording: Recording, dress: str) -> None:
+    if recording.body.startswith((b"data:", b"event:")) and b"\r" not in recording.body:
+        body = DRESSED[dress](recording.body)
+        for kind in ("text/event-stream; charset=utf-8", "application/json", ""):
+            for size in (7, 64, len(body)):
+                recording.headers["content-type"] = kind
+                reading, tap = recording.read([body[i : i + size] for i in range(0, len(body), size)])
+                assert reading == recording.expected(), (kind, size)
+                assert tap.errors == 0
+
+
+@each_recording
+def test_documents_dressed_otherwise_read_the_same(recording: Recording) -> None:
+    if recording.headers.get("content-type") == "application/json" and recording.body.startswith(
+        (b"{", b"[")
+    ):
+        try:
+            value = json.loads(recording.body)
+        except ValueError:
+            return
+        for body in (BOM + recording.body, b" \n" + recording.body, json.dumps(value, indent=2).encode()):
+            for size in (5, len(body)):
+                reading, tap = recording.read([body[i : i + size] for i in range(0, len(body), size)])
+                assert reading == recording.expected(), (body[:20], size)
+                assert tap.errors == 0
 
 
 @each_recording
