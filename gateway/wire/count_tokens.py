@@ -13,7 +13,13 @@ from gateway.wire.paths import ends
 from pricing.usage import Usage
 
 _GOOGLE = (":countTokens", ":computeTokens", "/count-tokens:rawPredict")
-_OTHERS = ("/messages/count_tokens", "/responses/input_tokens", "/tokenize", "/detokenize", "/text/tokenization")
+_OTHERS = (
+    "/messages/count_tokens",
+    "/responses/input_tokens",
+    "/tokenize",
+    "/detokenize",
+    "/text/tokenization",
+)
 
 
 class CountReader(AnswerReader):

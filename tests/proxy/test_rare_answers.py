@@ -10,7 +10,7 @@ import pytest
 from rig.bodies import named_event
 from rig.client import call
 from rig.core import Core, LaneKind
-from rig.script import reply, sse
+from rig.script import redirect, reply, sse
 from rig.upstream import ScriptedUpstream
 
 from pricing.cost import Cost, CostSource, CostStatus
@@ -232,3 +232,50 @@ async def test_an_interaction_is_billed_and_its_poll_is_not(core: Core, upstream
     upstream.play(reply(200, json.dumps(answer).encode(), headers=JSON))
     await call(core.port, "GET", "/gemini/v1beta/interactions/v1_x")
     assert (await core.record(2)).cost.status is CostStatus.NOT_BILLABLE
+
+
+async def test_a_call_that_is_sent_elsewhere_costs_nothing(core: Core, upstream: ScriptedUpstream) -> None:
+    upstream.play(redirect("https://example.com/v1/chat/completions", 307))
+    answer = await call(core.port, "POST", "/openai/v1/chat/completions", json={"model": "gpt-4o"})
+    assert answer.status == 307
+    assert (await core.record()).cost.status is CostStatus.NOT_BILLABLE
+
+
+async def test_an_answer_that_is_no_json_at_all_is_unpriced(core: Core, upstream: ScriptedUpstream) -> None:
+    page = b"<!doctype html><title>Just a moment...</title>"
+    upstream.play(reply(200, page, headers=[("Content-Type", "text/html")]), reply(200, b"", headers=JSON))
+    for count in (1, 2):
+        await call(core.port, "POST", "/openai/v1/chat/completions", json={"model": "gpt-4o"})
+        record = await core.record(count)
+        assert record.usage is None
+        assert record.cost.status is CostStatus.UNPRICED
+    upstream.play(reply(502, page, headers=[("Content-Type", "text/html")]))
+    await call(core.port, "POST", "/openai/v1/chat/completions", json={"model": "gpt-4o"})
+    record = await core.record(3)
+    assert (record.cost.status, record.answer.error_type) == (CostStatus.NOT_BILLABLE, "502")
+
+
+async def test_bedrocks_tiers_routers_and_guardrails_are_seen_by_the_price(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    usage = {"inputTokens": 1000, "outputTokens": 100, "totalTokens": 1100}
+    chosen = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0"
+    answer = {
+        "output": {"message": {"role": "assistant", "content": [{"text": "Hi"}]}},
+        "stopReason": "end_turn",
+        "usage": usage,
+    }
+    router = "/bedrock/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A1%3Adefault-prompt-router%2Fnova/converse"
+    traced = {**answer, "trace": {"promptRouter": {"invokedModelId": chosen}}}
+    record = await recorded(core, upstream, router, traced, {"messages": []})
+    assert (record.answer.model, record.cost.status) == (chosen, CostStatus.PRICED)
+    assert record.cost.total == 1000 * 60 + 100 * 240
+    path = "/bedrock/model/amazon.nova-lite-v1%3A0/converse"
+    fast = {**answer, "performanceConfig": {"latency": "optimized"}}
+    record = await recorded(core, upstream, path, fast, {"messages": []})
+    assert record.cost.status is CostStatus.ESTIMATED
+    guarded = {"messages": [], "guardrailConfig": {"guardrailIdentifier": "g1", "guardrailVersion": "1"}}
+    record = await recorded(core, upstream, path, answer, guarded)
+    assert record.cost.status is CostStatus.PARTIAL
+    record = await recorded(core, upstream, path, answer, {"messages": []})
+    assert told(record.cost) == (CostStatus.PRICED, 1000 * 60 + 100 * 240)
