@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +21,8 @@ from gateway.settings import Settings
 
 DATA_DIR: Final = Path("weighbridge-demo")
 """Apart from the real records."""
+FAREWELL_S: Final = 2.0
+"""How long calls of the demo may go on after Ctrl-C."""
 
 
 @click.command()
@@ -53,17 +55,17 @@ async def _run(settings: Settings, calls: int) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    work = asyncio.create_task(
-        run_demo(
-            settings, _serve, click.echo, plan=Plan(calls=calls), until=stopped.wait(), program=own_name()
-        )
-    )
     stop = asyncio.create_task(stopped.wait())
+    plan = Plan(calls=calls)
+    work = asyncio.create_task(
+        run_demo(settings, _serve, click.echo, plan=plan, until=stop, program=own_name())
+    )
     await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
     if not work.done():
-        await asyncio.wait((work,), timeout=2)
-        work.cancel()
-    await asyncio.gather(work, return_exceptions=False)
+        await asyncio.wait((work,), timeout=FAREWELL_S)
+        work.cancel()  # the samples are still on their way
+    with suppress(asyncio.CancelledError):
+        await work
 
 
 @asynccontextmanager

@@ -76,6 +76,8 @@ def export(config: Path | None, kind: str | None, focus: bool, output: str | Non
         asyncio.run(_write(settings, wanted, shape, encoder, _target(settings, shape, chosen, output)))
     except StoreUnavailable as error:
         no_database(settings, error)
+    except BrokenPipeError:
+        raise  # who reads the pipe has had enough
     except OSError as error:
         fail(f"the file can't be written: {error.strerror or error}", "Name another one with --output")
 

@@ -177,9 +177,9 @@ class DemoProvider:
         self, request: web.Request, events: list[bytes], reply: Reply, kind: str = "text/event-stream"
     ) -> web.StreamResponse:
         response = web.StreamResponse(headers={**_headers(), "Content-Type": f"{kind}; charset=utf-8"})
-        await response.prepare(request)
         gap = self.pace.token_s * reply.output / len(events)
         with contextlib.suppress(ConnectionResetError):  # the app has left; a provider does not mind
+            await response.prepare(request)
             for number, event in enumerate(events):
                 if gap and number:
                     await asyncio.sleep(gap)

@@ -41,7 +41,8 @@ async def run_demo(
 ) -> Tally:
     """Starts the demo provider and a gateway in front of it, plays the plan, and shows what to look at next.
 
-    ``show`` prints a line; ``program`` is how the user calls the commands. The gateway stays up until ``until`` is over (the command passes "interrupted").
+    ``show`` prints a line; ``program`` is how the user calls the commands. The gateway stays up until ``until`` is over
+    (the command passes "interrupted").
     """
     runner, base_url = await provider.start(pace)
     try:

@@ -89,3 +89,36 @@ def test_a_name_nobody_knows_is_told_in_one_line() -> None:
     assert done.returncode == 3
     assert "error  no-such-name.invalid is not a name this machine knows" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_demo_that_is_interrupted_ends_quietly() -> None:
+    command = [sys.executable, "-m", "gateway", "demo", "--port", "0", "--calls", "5000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        while "sample calls" not in process.stdout.readline():
+            pass
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=DEADLINE)
+    assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize("command", ["version", "prices providers", "prices show gpt-4o"])
+def test_what_can_not_be_written_is_told_without_a_traceback(command: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "gateway", *command.split()],
+            stdout=full, stderr=subprocess.PIPE, text=True, timeout=DEADLINE, check=False,
+        )  # fmt: skip
+    assert done.returncode != 0
+    assert "Traceback" not in done.stderr
+
+
+def test_a_pipe_that_is_closed_early_is_no_error() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "gateway", "prices", "providers"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
