@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -37,7 +37,8 @@ class Address(msgspec.Struct, frozen=True):
         if self.engine is Engine.SQLITE:
             return self.dsn
         parts = urlsplit(self.dsn)
-        return f"{parts.netloc.rpartition('@')[2]}{parts.path}"
+        host = parts.netloc.rpartition("@")[2] or parse_qs(parts.query).get("host", ["localhost"])[0]
+        return f"{host}{parts.path}"
 
     @property
     def sqlalchemy_url(self) -> str:

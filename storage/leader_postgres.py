@@ -8,7 +8,13 @@ import asyncpg
 
 LOCK_KEY = 0x7765_6967_6C65_6164
 """PostgreSQL advisory lock of the leader ("weiglead")."""
-_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_TROUBLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class PostgresLeadership:

@@ -15,7 +15,13 @@ from storage.trouble import trouble_of
 
 _LACKS = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 _COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_TROUBLE = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+_TROUBLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+)
 
 
 class PostgresControl:

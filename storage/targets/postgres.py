@@ -184,7 +184,8 @@ class PostgresTarget:
             raise RowRefused(_reason(error)) from error
         except TimeoutError as error:  # an OSError too: it has to come first
             raise Outage(f"no answer within {self._timeout_s:g} s") from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+            # The third is what a connection that the server ended while nobody looked says at the next statement.
             raise Outage(_reason(error)) from error
 
     def _connected(self) -> asyncpg.Connection:

@@ -64,6 +64,24 @@ async def test_postgres_stopped_and_started_again(
     assert await ids(url, tmp_path) == [call_id(number) for number in range(200)]
 
 
+async def test_a_server_that_ends_the_connection_is_an_outage_and_no_defect(
+    tmp_path: Path, postgres: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As every restart of a server does; the connection learns of it with the next batch."""
+    ledger = await started(tmp_path, url=postgres)
+    for first in (0, 5, 10):
+        make(ledger, range(first, first + 5))
+        assert await ledger.drained(30)
+        await execute(
+            postgres,
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+    assert ledger.stats().recorded == 15
+    await ledger.stop(5)
+    assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
+
+
 async def test_a_database_that_accepts_and_never_answers(tmp_path: Path, sqlite: str) -> None:
     hung: list[asyncio.StreamWriter] = []
     black_hole = await asyncio.start_server(lambda _, writer: hung.append(writer), "127.0.0.1", 0)

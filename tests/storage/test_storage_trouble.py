@@ -75,7 +75,8 @@ async def test_a_role_that_does_not_exist_is_named(postgres: str) -> None:
         ("sqlite:////var/w.db", "/var/w.db"),
         ("postgresql://me:s3cret@db.internal:5433/wb?sslmode=require", "db.internal:5433/wb"),
         ("postgresql+asyncpg://db/wb", "db/wb"),
-        ("postgresql:///wb?host=/run/postgresql&password=s3cret", "/wb"),
+        ("postgresql:///wb?host=/run/postgresql&password=s3cret", "/run/postgresql/wb"),
+        ("postgresql:///wb", "localhost/wb"),
     ],
 )
 def test_a_place_is_told_without_who_asks_and_how(url: str | None, place: str) -> None:
