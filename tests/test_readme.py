@@ -19,6 +19,7 @@ from gateway.version import VERSION
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+HOUSE = ("pricing", "telemetry", "storage", "gateway", "weighbridge")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
@@ -71,9 +72,34 @@ def test_make_targets() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for document in (README, (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")):
-        for link in re.findall(r"\]\(([^)#]+)\)", document):
-            assert link.startswith("http") or (ROOT / link).exists(), link
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
+        for link in re.findall(r"\]\(([^)#]+)", path.read_text(encoding="utf-8")):
+            assert link.startswith("http") or (path.parent / link).exists(), f"{path.name}: {link}"
+
+
+def test_every_page_is_linked() -> None:
+    pages = [*(ROOT / "docs").glob("*.md"), ROOT / "ARCHITECTURE.md"]
+    told = "".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *pages])
+    assert [page.name for page in pages if f"{page.name})" not in told] == []
+
+
+def test_the_architecture_names_every_room_and_no_file_that_is_gone() -> None:
+    told = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.rglob("*")
+        if path.suffix in (".py", ".toml", ".md")
+    }
+    named = set(re.findall(r"`([\w./]+\.(?:py|toml|md))`", told))
+    gone = [name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)]
+    assert [name for name in gone if not name.endswith("NAME.py")] == []
+    rooms = {path.parent.relative_to(ROOT) for package in HOUSE for path in (ROOT / package).rglob("*.py")}
+    unnamed = [
+        room.as_posix()
+        for room in rooms
+        if f"`{room.as_posix()}/" not in told and f"`{room.name}/" not in told and room.name != "versions"
+    ]
+    assert unnamed == []
 
 
 def test_the_version_is_one() -> None:
