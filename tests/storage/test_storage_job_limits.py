@@ -226,7 +226,7 @@ async def test_a_lock_in_the_database_holds_up_nobody_else_and_nothing_is_half_d
         )
         if job.name == "rollups"
     ]
-    jobs = made(tmp_path, Job("rollups", 5, tend.run, limit_s=0.2), Job("b", 5, works), now=now)
+    jobs = made(tmp_path, Job("rollups", 5, tend.run, limit_s=2.0), Job("b", 5, works), now=now)
     async with locked(database), engine_of(database) as engine:
         for now[0] in (0.0, 60.0):
             await jobs.run_due()
