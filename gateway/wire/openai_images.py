@@ -67,11 +67,11 @@ class ImagesReader(AnswerReader):
         if found is None:
             return Usage(images=made) if made else None
         usage = openai_usage(self.call.provider, found, counts)
-        return msgspec.structs.replace(
-            usage,
-            images=made,
-            output_image=usage.output if usage.output_image is None else usage.output_image,
-        )
+        painted = usage.output_image
+        if painted is None and usage.output is not None:
+            said = counts.take(counts.part(found, "output_tokens_details"), "text_tokens") or 0
+            painted = max(usage.output - said, 0)
+        return msgspec.structs.replace(usage, images=made, output_image=painted)
 
     def charge(self) -> int | None:
         found = self.seen.usage

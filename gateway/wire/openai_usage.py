@@ -69,7 +69,7 @@ def usual_usage(raw: bytes) -> Usage | None:
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     prompt, completion = told.prompt, told.completion
-    if prompt is None or completion is None or told.total not in (None, prompt + completion):
+    if prompt is None or completion is None or told.total != prompt + completion:
         return None
     of_input, of_output = told.of_input or _NO_INPUT, told.of_output or _NO_OUTPUT
     return Usage(
@@ -125,6 +125,8 @@ def openai_usage(provider: str, found: Mapping[str, object], counts: Counts) -> 
         cited = counts.take(found, "citation_tokens")
         completion = plus(completion, reasoning, cited)
         total = None
+    elif provider == "xai" and total is None and "completion_tokens" in found:
+        completion = plus(completion, reasoning)  # apart in chat, and no total to prove it
     of_cached = counts.part(of_input, "cached_tokens_details")
     usage = Usage(
         prompt,
