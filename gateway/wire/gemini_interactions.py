@@ -21,6 +21,7 @@ from gateway.wire.errors import body_code, code_in, google_error
 from gateway.wire.gemini_generate import grounded
 from gateway.wire.paths import plain
 from gateway.wire.shapes import Shape, exact_object, text
+from gateway.wire.words import words
 from pricing.usage import Usage
 
 
@@ -34,6 +35,7 @@ class _Interaction(msgspec.Struct):
     created: object = None
     background: object = None
     errors: object = None
+    steps: object = None
 
 
 class _Delta(msgspec.Struct):
@@ -96,7 +98,9 @@ class InteractionReader(AnswerReader):
         if piece.event_type in _ENDS:
             self.finished = True
         if self.text is not None:
-            self.text.add(piece.delta.text if piece.delta is not None else None)
+            said = [piece.delta.text] if piece.delta is not None else []
+            for one in said if piece.event_type is not None else words(found.steps):
+                self.text.add(one)
         elif piece.event_type is not None:
             self.marks = _MARKS
 

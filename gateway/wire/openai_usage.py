@@ -109,16 +109,7 @@ def openai_usage(provider: str, found: Mapping[str, object], counts: Counts) -> 
     reasoning = counts.take(of_output, "reasoning_tokens")
     if reasoning is None:
         reasoning = counts.take(found, "reasoning_tokens")
-    cached = counts.take(of_input, "cached_tokens", "cache_read_tokens", "cache_read_input_tokens")
-    if cached is None:
-        cached = counts.take(
-            found, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens"
-        )
-    written = counts.take(
-        of_input, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"
-    )
-    if written is None:
-        written = counts.take(found, "cache_write_tokens", "cache_creation_input_tokens")
+    cached, written = _cache(found, of_input, counts)
     cited = None
     if provider == "perplexity" and "completion_tokens" in found:
         # deep research reports both apart from the completion
@@ -149,6 +140,23 @@ def openai_usage(provider: str, found: Mapping[str, object], counts: Counts) -> 
     if provider == "gemini" and usage.reasoning is None:
         return _hidden_thoughts(usage, completion)
     return usage
+
+
+def _cache(
+    found: Mapping[str, object], of_input: Mapping[str, object], counts: Counts
+) -> tuple[int | None, int | None]:
+    """What was read from the prompt cache and what was written to it, under any of their names."""
+    read = counts.take(of_input, "cached_tokens", "cache_read_tokens", "cache_read_input_tokens")
+    if read is None:
+        read = counts.take(
+            found, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens", "cache_read_input_tokens"
+        )
+    written = counts.take(
+        of_input, "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens"
+    )
+    if written is None:
+        written = counts.take(found, "cache_write_tokens", "cache_creation_input_tokens")
+    return read, written
 
 
 def _searches(found: Mapping[str, object], counts: Counts) -> int | None:

@@ -7,7 +7,10 @@ from typing import Final
 LONGEST_WORD: Final = 2_000
 """A string without a space that is longer is data (an image, a file), not text."""
 SAID: Final = frozenset(
-    ("messages", "input", "prompt", "system", "contents", "systemInstruction", "instructions", "message")
+    (
+        *("messages", "message", "input", "inputs", "prompt", "contents"),
+        *("system", "systemInstruction", "system_instruction", "instructions"),
+    )
 )
 """Where requests of the wires hold what is said to the model."""
 _NOT_TEXT: Final = frozenset(
