@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http.client import HTTPException
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_opener
+
+from pydantic import BaseModel, ValidationError
 
 from gateway.api.content_models import ContentOut
 from gateway.api.models import CallOut, CallsOut, ExplanationOut
@@ -16,6 +18,7 @@ from gateway.cli.exits import Exit
 from gateway.cli.source import SourceError
 
 TIMEOUT_SECONDS: Final = 5.0
+Model = TypeVar("Model", bound=BaseModel)
 
 
 class _NoRedirect(HTTPRedirectHandler):
@@ -45,19 +48,28 @@ class ServerSource:
             return False
 
     async def calls(self, query: Mapping[str, str]) -> CallsOut:
-        return CallsOut.model_validate(self._get(f"/api/calls?{urlencode(query)}"))
+        return self._read(CallsOut, self._get(f"/api/calls?{urlencode(query)}"))
 
     async def call(self, call_id: str) -> CallOut | None:
         found = self._get(f"/api/calls/{quote(call_id, safe='')}", missing=True)
-        return None if found is None else CallOut.model_validate(found)
+        return None if found is None else self._read(CallOut, found)
 
     async def cost(self, call_id: str) -> ExplanationOut | None:
         found = self._get(f"/api/calls/{quote(call_id, safe='')}/cost", missing=True)
-        return None if found is None else ExplanationOut.model_validate(found)
+        return None if found is None else self._read(ExplanationOut, found)
 
     async def content(self, call_id: str) -> ContentOut | None:
         found = self._get(f"/api/calls/{quote(call_id, safe='')}/content", missing=True)
-        return None if found is None else ContentOut.model_validate(found)
+        return None if found is None else self._read(ContentOut, found)
+
+    def _read(self, model: type[Model], found: Any) -> Model:
+        try:
+            return model.model_validate(found)
+        except ValidationError:
+            message = f"what {self._url} answers is not what a gateway of this version answers"
+            raise SourceError(
+                message, "Is it a gateway, and of which version? Its address shows both"
+            ) from None
 
     def _get(self, path: str, *, missing: bool = False) -> Any:
         guarded = self._token is not None and path.startswith("/api/")

@@ -9,6 +9,8 @@ from collections.abc import Awaitable, Callable, Iterator
 import click
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from gateway.cli import costs
 from gateway.cli.exits import Exit
@@ -140,3 +142,22 @@ def test_a_share_that_is_there_is_not_nothing(weighbridge: Weighbridge) -> None:
     assert costs._share(4_999) == "< 1 %"
     assert costs._share(5_000) == "1 %"
     assert costs._share(1_000_000) == "100 %"
+
+
+@pytest.mark.parametrize("answer", ["{}", "[]", "null", '{"items": [{"id": 1}]}', "<html>", '"x"'])
+@pytest.mark.parametrize("command", ["calls", "explain", "content 01a1fbbb-a696-74d7-b512-21da7157005d"])
+async def test_another_server_at_the_address_is_told(
+    weighbridge: Weighbridge, answer: str, command: str
+) -> None:
+    async def reply(request: web.Request) -> web.Response:
+        return web.Response(text=answer, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", reply)
+    async with TestServer(app) as server:
+        url = str(server.make_url(""))
+        result = await asyncio.to_thread(weighbridge, *command.split(), "--url", url)
+    assert isinstance(result.exception, SystemExit), result.exception
+    nothing = answer == "null" and command.startswith("content")  # which is how nothing is told
+    assert result.exit_code == (Exit.PROBLEM if nothing else Exit.UNREACHABLE)
+    assert result.output.startswith("error  ")
