@@ -24,7 +24,7 @@ COLUMNS: Final = (
     Column("WHO", rank=1),
     Column("ACTION"),
     Column("NAME"),
-    Column("WHAT"),
+    Column("WHAT", wraps=24),
     Column("ID", rank=2, style="dim"),
 )
 _MOMENTS: Final = ("expires_ms",)

@@ -22,8 +22,8 @@ KEY_COLUMNS = (
     Column("NAME"),
     Column("ID", style="dim"),
     Column("STATE"),
-    Column("FOR", rank=2),
-    Column("LIMITS", rank=1),
+    Column("FOR", rank=1, wraps=20),
+    Column("LIMITS", rank=2),
     Column("EXPIRES", rank=4),
     Column("CREATED", rank=5, style="dim"),
 )

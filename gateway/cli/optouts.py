@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -42,7 +43,14 @@ def listing(config: Path | None = None, as_json: bool = False) -> None:
         for one in found:
             click.echo(one.model_dump_json())
     elif found:
-        rows = [(one.digest, one.tenant or "every", one.since) for one in found]
+        rows = [
+            (
+                one.digest,
+                one.tenant or "every",
+                f"{datetime.fromisoformat(one.since).astimezone():%Y-%m-%d %H:%M:%S}",
+            )
+            for one in found
+        ]
         print_table(console(), COLUMNS, rows)
     else:
         click.echo("Nobody has opted out.")

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Final
 
 import click
-from rich.table import Table
 
 from gateway.api.explanation import plain
 from gateway.cli.moments import EXAMPLES, WHEN
 from gateway.cli.options import config_option, fail, fail_with, settings_from
+from gateway.cli.plain_table import Column, print_table
 from gateway.cli.prices_explain import explain
 from gateway.cli.prices_history import reprice, unpriced
 from gateway.cli.prices_snapshot import check, refresh
@@ -28,6 +28,12 @@ from pricing.units import ATTO_PER_USD, UNITS, table_size
 
 COMMON: Final = ("input", "output", "cache_read", "cache_write")
 """Units with a column of their own."""
+COLUMNS: Final = (
+    Column("PROVIDER"),
+    *(Column(unit.replace("_", " ").upper(), right=True) for unit in COMMON),
+    Column("OTHER", wraps=20),
+    Column("RULE", rank=1, style="dim"),
+)
 _PER: Final = {1_000_000: "M", 1_000: "k", 1: "h"}
 
 
@@ -57,16 +63,12 @@ def show(model: str, provider: str | None, at: datetime | None, config: Path | N
         alike = [known for name in providers for known in suggest(book.matcher, name, model, 2)]
         hint = ", ".join(dict.fromkeys(alike[:6])) or "give prices of your own under [[pricing.price]]"
         fail(f"no price is known for {model}", f"Alike: {hint}" if alike else hint.capitalize())
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for title in ("PROVIDER", "INPUT", "OUTPUT", "CACHE READ", "CACHE WRITE"):
-        table.add_column(title, justify="left" if title == "PROVIDER" else "right")
-    table.add_column("OTHER")
-    table.add_column("RULE", style="dim")
-    for name, tariff in found:
-        common = [_rate(tariff, unit) or "–" for unit in COMMON]
-        table.add_row(name, *common, _others(tariff), tariff.rule)
     screen = console()
-    screen.print(table)
+    rows = [
+        (name, *(_rate(tariff, unit) or "–" for unit in COMMON), _others(tariff), tariff.rule)
+        for name, tariff in found
+    ]
+    print_table(screen, COLUMNS, rows)
     screen.print()
     screen.print(f"USD per million tokens · {book.snapshot}", style="dim")
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Coroutine
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Final, TypeVar
 
 import click
 import msgspec
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from gateway.cli.moments import EXAMPLES, WHEN
 from gateway.cli.options import config_option, fail, fail_with, settings_from
+from gateway.cli.plain_table import Column, print_table
 from gateway.cli.screen import console
 from gateway.cli.trouble import needs_database, no_database
 from gateway.cli.wording import usd
@@ -30,6 +31,16 @@ from storage.repricing import Again, History, Unpriced
 from storage.store import StoreUnavailable
 
 T = TypeVar("T")
+COLUMNS: Final = (
+    Column("PROVIDER"),
+    Column("MODEL"),
+    Column("CALLS", right=True, rank=2),
+    Column("CHANGED", right=True, rank=4),
+    Column("UNPRICED", right=True, rank=3),
+    Column("RECORDED", right=True),
+    Column("NOW", right=True),
+    Column("DIFFERENCE", right=True),
+)
 
 
 class Sums(msgspec.Struct):
@@ -80,7 +91,7 @@ def reprice(
     if not sums:
         fail("no such calls", "'weighbridge calls' shows what there is")
     screen = console()
-    screen.print(_table(sums))
+    print_table(screen, COLUMNS, _rows(sums))
     screen.print()
     done = "Nothing was written (--dry-run)." if dry_run else "Written beside the recorded costs."
     screen.print(f"{done} Prices: {book.snapshot}", style="dim")
@@ -154,23 +165,14 @@ async def _unpriced(settings: Settings, wanted: CallFilter) -> list[Unpriced]:
         await history.close()
 
 
-def _table(sums: dict[tuple[str, str], Sums]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold", show_footer=True)
+def _rows(sums: dict[tuple[str, str], Sums]) -> list[tuple[str, ...]]:
     every = Sums()
     for one in sums.values():
         for field in one.__struct_fields__:
             setattr(every, field, getattr(every, field) + getattr(one, field))
-    footers = ("all", "", f"{every.calls:,}", f"{every.changed:,}", *_amounts(every))
-    for title, footer in zip(
-        ("PROVIDER", "MODEL", "CALLS", "CHANGED", "UNPRICED", "RECORDED", "NOW", "DIFFERENCE"),
-        footers,
-        strict=True,
-    ):
-        justify: Any = "left" if title in ("PROVIDER", "MODEL") else "right"
-        table.add_column(title, footer=footer, footer_style="bold", justify=justify)
-    for (provider, model), one in sorted(sums.items(), key=lambda item: -abs(item[1].after - item[1].before)):
-        table.add_row(provider, model, f"{one.calls:,}", f"{one.changed:,}", *_amounts(one))
-    return table
+    by_size = sorted(sums.items(), key=lambda item: -abs(item[1].after - item[1].before))
+    lines = [*by_size, (("all", ""), every)]
+    return [(*names, f"{one.calls:,}", f"{one.changed:,}", *_amounts(one)) for names, one in lines]
 
 
 def _amounts(one: Sums) -> tuple[str, str, str, str]:

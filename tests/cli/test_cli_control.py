@@ -346,3 +346,16 @@ def test_every_option_has_help() -> None:
         for one in commands:
             assert one.help
             assert all(option.help for option in one.params if isinstance(option, click.Option))
+
+
+@pytest.mark.parametrize("width", [30, 50, 80])
+def test_a_column_that_wraps_leaves_the_others_whole(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    columns = [Column("WHO"), Column("WHAT", wraps=10), Column("ID", rank=1)]
+    words = "limit five team search before after"
+    shown = print_table(Console(width=width, highlight=False), columns, [["0123456789", words, "id-of-it"]])
+    text = capsys.readouterr().out
+    assert ("ID" in shown) == (width >= 10 + 2 + 10 + 2 + 8)
+    assert "0123456789" in text
+    assert "…" not in text
+    assert set(words.split()) <= set(text.split())
+    assert max(map(len, text.splitlines())) <= width
