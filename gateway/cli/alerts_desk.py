@@ -7,17 +7,19 @@ import os
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from gateway.alerting.plan import AlertPlan, look_at, plan_of
 from gateway.api.alerts import AlertsDeps, open_alerts
 from gateway.api.problems import ApiError
+from gateway.cli.exits import Exit
 from gateway.cli.options import fail, fail_with, settings_from
 from gateway.cli.trouble import needs_database, no_database
 from gateway.settings import Settings, SettingsError
 from storage.alerts.tables import AlertRow, DeliveryRow
 from storage.store import StoreUnavailable
 
+BAD_REQUEST: Final = 400
 T = TypeVar("T")
 Row = TypeVar("Row", AlertRow, DeliveryRow)
 SHORT = 8
@@ -53,7 +55,7 @@ def at_the_desk(config: Path | None, work: Callable[[AlertsDeps], Awaitable[T]])
     except StoreUnavailable as error:
         no_database(settings, error)
     except ApiError as error:
-        fail(error.detail.message)
+        fail(error.detail.message, code=Exit.USAGE if error.status == BAD_REQUEST else Exit.PROBLEM)
 
 
 def the_one(found: Sequence[Row], beginning: str, what: str, where: str) -> Row:
