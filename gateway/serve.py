@@ -198,7 +198,8 @@ def log_to_stderr(*, debug: bool = False) -> Redactor:
     formatter.default_msec_format = "%s.%03dZ"
     handler.setFormatter(formatter)
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for library in ("alembic", "aiosqlite"):  # the latter tells every statement with its values
+        logging.getLogger(library).setLevel(logging.WARNING)
     redactor = Redactor()
     install(redactor, [handler])
     return redactor

@@ -63,15 +63,17 @@ class Guard:
 
     async def check(self, request: web.Request) -> Viewer:
         """Who asks. Raises :class:`ApiError` 401 or 403."""
+        what = "A token is needed"
         for told in _secrets(request):
+            what = "This token is not the gateway's. One is needed"
             viewer = await self._viewer(told)
             if viewer is not None:
                 return viewer
             if told.startswith(_OURS):  # whoever sends one is judged by it, also where none is needed
-                what = "token" if told.startswith(TOKEN_PREFIX) else "gateway key"
-                raise _unauthorized(f"This {what} is not known, or has expired, or was revoked.")
+                kind = "token" if told.startswith(TOKEN_PREFIX) else "gateway key"
+                raise _unauthorized(f"This {kind} is not known, or has expired, or was revoked.")
         if self._digest is not None:
-            raise _unauthorized(f"A token is needed: Authorization: Bearer TOKEN, or {TOKEN_HEADER}.")
+            raise _unauthorized(f"{what}: Authorization: Bearer TOKEN, or {TOKEN_HEADER}.")
         if not self._loopback:
             raise ApiError(
                 403,

@@ -81,6 +81,17 @@ async def test_tokens_that_are_not_known_yet_can_be_tried_again(connect: Connect
     assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
 
 
+async def test_a_token_that_is_none_of_ours_is_told_from_none(connect: Connect) -> None:
+    client = await connect(admin_token=TOKEN)
+    for headers, said in (
+        ({}, "A token is needed: "),
+        ({"Authorization": "Bearer wrong"}, "not the gateway's"),
+    ):
+        answer = await client.get("/api/calls", headers=headers)
+        assert answer.status == 401
+        assert said in (await answer.json())["error"]["message"]
+
+
 async def test_without_a_token_other_machines_get_nothing(connect: Connect) -> None:
     answer = await (await connect(loopback=False)).get("/api/calls")
     assert answer.status == 403

@@ -122,3 +122,15 @@ def test_a_pipe_that_is_closed_early_is_no_error() -> None:
         process.stdout.close()
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+def test_debug_tells_no_statements_of_the_database() -> None:
+    command = [*COMMAND, "--port", "0", "--debug"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        with urllib.request.urlopen(f"{url_of(process)}/api/calls", timeout=DEADLINE) as answer:
+            assert answer.status == 200
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=DEADLINE)
+    assert " DEBUG " in errors
+    assert "SELECT" not in errors
+    assert "PRAGMA" not in errors
