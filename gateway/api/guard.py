@@ -59,6 +59,7 @@ class Guard:
                 message = f"A gateway key opens {', '.join(sorted(self._apps)) or 'nothing here'}, and nothing else."
                 raise ApiError(403, "not_for_keys", message)
             admit(request, viewer)
+            request[_GUARD] = self
         return await handler(request)
 
     async def check(self, request: web.Request) -> Viewer:
@@ -95,6 +96,17 @@ class Guard:
             if hmac.compare_digest(given, self._digest):
                 return ADMIN
         return None if self._tokens is None else await self._tokens(told)
+
+
+_GUARD: Final = web.RequestKey("guard", Guard)
+
+
+async def is_still_admitted(request: web.Request) -> bool:
+    """Would it be admitted again, as the same? For answers that outlive what admitted them."""
+    try:
+        return await request[_GUARD].check(request) == viewer_of(request)
+    except ApiError:
+        return False
 
 
 def needs_asking(path: str) -> bool:

@@ -190,6 +190,25 @@ async def test_a_stream_ends_when_its_time_is_over(sqlite: str) -> None:
         assert await asyncio.wait_for(events.response.content.read(), ENOUGH) == b"\n"
 
 
+@pytest.mark.parametrize(
+    "now", [None, Viewer("team", tenant="acme", team="ops")], ids=["revoked", "another scope"]
+)
+async def test_who_may_listen_no_more_hears_no_more(
+    sqlite: str, monkeypatch: pytest.MonkeyPatch, now: Viewer | None
+) -> None:
+    monkeypatch.setattr("gateway.api.analytics.live.PULSE_S", 0.02)
+    viewers = {name: Viewer(name, tenant="acme", team="search") for name in ("team", "other")}
+    async with analytics(sqlite, viewers=viewers) as ask:
+        ended, goes_on = await listen(ask, "team"), await listen(ask, "other")
+        if now is None:
+            del viewers["team"]
+        else:
+            viewers["team"] = now
+        assert await asyncio.wait_for(ended.response.content.read(), ENOUGH) == b"\n"
+        await written(sqlite, [record(who={"user": "ada"})])
+        assert await goes_on.users(1) == ["ada"]
+
+
 async def test_a_slow_listener_loses_the_oldest_and_is_told_so() -> None:
     listener = Listener(lambda row: True)
     for number in range(MOST_WAITING + 3):

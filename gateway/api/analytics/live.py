@@ -18,6 +18,7 @@ from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.feed import Feed, Listener, Missed
 from gateway.api.analytics.period import Period, Window
 from gateway.api.analytics.query import Filters
+from gateway.api.guard import is_still_admitted
 from gateway.api.models import MoneyOut
 from gateway.api.parameters import parse_query
 from gateway.api.routes import Endpoint
@@ -30,7 +31,7 @@ from storage.tables import CallRow
 from telemetry.outcome import Outcome
 
 PULSE_S: Final = 1.0
-"""How often is looked whether the listener is still there."""
+"""How often is looked whether the listener is still there, and may still listen."""
 KEEP_ALIVE_S: Final = 15.0
 RETRY_MS: Final = 3000
 _HEADERS: Final = {
@@ -95,7 +96,7 @@ class Live:
         )
 
     async def tell(self, request: web.Request) -> web.StreamResponse:
-        """Tell calls until the listener goes, or the gateway stops."""
+        """Tell calls until the listener goes or may listen no more, or the gateway stops."""
         query = parse_query(request.query, LiveQuery)
         now = self._deps.now()
         window = Window(Period.HOURS_24, now, now, "UTC")
@@ -127,9 +128,13 @@ class Live:
         known: Container[int],
         seconds: int | None,
     ) -> None:
-        begun = told = self._clock()
+        begun = told = judged = self._clock()
         while not _gone(request) and (seconds is None or self._clock() - begun < seconds):
             row = await listener.next(PULSE_S)
+            if self._clock() - judged >= PULSE_S:
+                if not await is_still_admitted(request):
+                    return
+                judged = self._clock()
             skipped = listener.skipped()
             if skipped:
                 await response.write(skipped_event(skipped))
