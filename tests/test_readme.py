@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.metadata import files
 from pathlib import Path
 
 import click
@@ -106,3 +107,15 @@ def test_the_version_is_one() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == VERSION
     assert f"weighbridge {VERSION} is listening" in README
+
+
+def test_what_is_shipped_of_others_is_named() -> None:
+    notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+    shipped = {path.name for path in (ROOT / "pricing/data").iterdir()} - {"corrections.toml"}
+    assert shipped == set(re.findall(r"pricing/data/(\S+)", notice))
+    for name in ("genai-prices", "tiktoken"):
+        (text,) = [str(path.read_text()) for path in files(name) or () if path.name == "LICENSE"]
+        holder = re.search(r"Copyright .+", text)
+        assert holder is not None
+        assert holder[0] in notice
+        assert " ".join(text.partition("Permission is hereby")[2].split()) in " ".join(notice.split())
