@@ -14,7 +14,7 @@ from gateway.wire.prefix import scalars, tail_object
 
 HEAD = 16_384
 TAIL = 65_536
-_IDENTITY = frozenset({b"id", b"model", b"modelVersion", b"responseId", b"object", b"status", b"response_id"})
+_IDENTITY = frozenset(b"id type model modelVersion responseId object status response_id".split())
 _LAST = (b"usage", b"usageMetadata", b"usage_info", b"meta", b"model")
 
 
@@ -61,9 +61,10 @@ class DocumentFrames:
 
 
 def excerpt(head: bytes, tail: bytes) -> bytes:
-    """A JSON object of the outermost fields that the two ends of a large body tell; empty where they tell none."""
+    """A JSON object of the outermost fields that the two ends of a large body tell, or of those of the response it
+    holds; empty where they tell none."""
     found: dict[str, object] = {
         name.decode("ascii"): value for name, value in scalars(head, _IDENTITY).items() if value is not None
     }
-    found.update(tail_object(tail, _LAST))
+    found.update(tail_object(tail, _LAST) or tail_object(tail, _LAST, b'{"response":{'))
     return msgspec.json.encode(found) if found else b""

@@ -98,6 +98,9 @@ class ResponsesReader:
             self._take(event.response)
             if kind in TERMINAL:
                 self.finished = True
+                self._fees = (
+                    self._fees or event.response.output is None
+                )  # too large to be read: it holds an image
 
     def document(self, body: bytes) -> None:
         if self._call.status >= 400:

@@ -61,16 +61,16 @@ def scalars(prefix: bytes, names: frozenset[bytes]) -> dict[bytes, object]:
     return found
 
 
-def tail_object(tail: bytes, names: tuple[bytes, ...]) -> dict[str, object]:
+def tail_object(tail: bytes, names: tuple[bytes, ...], opening: bytes = b"{") -> dict[str, object]:
     """The last members of an object whose beginning is missing, from the first of ``names`` that is really one
-    of its own (outermost) members; empty where none is."""
+    of its own (outermost) members; empty where none is. ``opening``: what stood before them."""
     for name in names:
         needle = b'"' + name + b'"'
         at = tail.rfind(needle)
         for _ in range(8):
             if at < 0:
                 break
-            value = anything(b"{" + tail[at:])
+            value = anything(opening + tail[at:])
             if isinstance(value, dict):
                 return value
             at = tail.rfind(needle, 0, at)

@@ -2,7 +2,8 @@
 
 Ends of line may be LF, CRLF or CR. Comments and fields other than ``event`` and ``data`` are skipped, several
 ``data`` lines are joined by LF, a byte-order mark at the start is dropped, and at the end of the stream an
-event that no blank line closed is still delivered. An event above the limit is dropped, the next is read.
+event that no blank line closed is still delivered. Of an event above the limit only both ends are read, as of a large
+body: what it used stands at one of them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gateway.wire.contract import Reader
+from gateway.wire.document import HEAD, TAIL, excerpt
 
 BOM = b"\xef\xbb\xbf"
 
@@ -20,12 +22,14 @@ class SseFrames:
     __slots__ = (
         "_after_cr",
         "_event",
+        "_head",
         "_limit",
         "_plain",
         "_reader",
         "_rest",
         "_skipping",
         "_started",
+        "_tail",
         "dropped",
     )
 
@@ -33,12 +37,15 @@ class SseFrames:
         self._reader = reader
         self._event = event
         self._limit = limit
+        self._tail = min(TAIL, limit)
         self._rest = bytearray()
         self._plain = True
         """Nothing pending and only LF so far: a piece that ends with a blank line stands for itself."""
         self._started = False
         self._after_cr = False
         self._skipping = False
+        self._head = b""
+        """Beginning of an event that is above the limit."""
         self.dropped = 0
 
     def feed(self, data: bytes) -> None:
@@ -60,7 +67,9 @@ class SseFrames:
 
     def end(self) -> None:
         """The stream is over: an event without its blank line counts."""
-        if self._rest and not self._skipping:
+        if self._skipping:
+            self._both_ends(bytes(self._rest))
+        elif self._rest:
             block = bytes(self._rest).strip(b"\n")
             if block:
                 self._block(block)
@@ -91,16 +100,26 @@ class SseFrames:
             blocks = whole.split(b"\n\n")
             if self._skipping:
                 self._skipping = False
-                del blocks[0]
+                self._both_ends(blocks.pop(0))
             for block in blocks:
                 if block:
                     self._block(block)
-        if len(rest) > self._limit:
-            if not self._skipping:
-                self.dropped += 1
+        if self._skipping:
+            del rest[: -self._tail]
+        elif len(rest) > self._limit:
+            self.dropped += 1
             self._skipping = True
-            del rest[: len(rest) - 1]
+            self._head = bytes(rest[:HEAD])
+            del rest[: -self._tail]
         self._plain = not rest and not self._after_cr and not self._skipping
+
+    def _both_ends(self, tail: bytes) -> None:
+        """What can be told of an event that was above the limit."""
+        name, _, data = self._head.partition(b"data:")
+        tail = tail.rstrip(b"\n")
+        read = excerpt(data.lstrip(), tail) if tail.endswith(b"}") else b""
+        if read:
+            self._event(name.partition(b"event:")[2].strip(), read)
 
     def _block(self, block: bytes) -> None:
         for mark in self._reader.marks:

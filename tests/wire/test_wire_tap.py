@@ -16,6 +16,7 @@ from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
 from gateway.wire.gemini_generate import WIRE as GEMINI
 from gateway.wire.openai_chat import WIRE as CHAT
 from gateway.wire.openai_completions import WIRE as COMPLETIONS
+from gateway.wire.openai_images import WIRE as IMAGES
 from gateway.wire.openai_responses import WIRE as RESPONSES
 from gateway.wire.tap import MOST_WAITING, SHORT, Blind, Tap, TapLimits
 from pricing.usage import Usage
@@ -244,3 +245,35 @@ def test_end_twice_and_feed_after_end_change_nothing() -> None:
     tap.end()
     assert tap.reading().usage == Usage(3, 2)
     assert tap.errors == 0
+
+
+def too_large(*, behind: bytes = b"") -> tuple[bytes, bytes]:
+    """Streams whose last events hold a picture: of responses, and of images."""
+    picture = b"A" * 5000
+    usage = b'"usage":{"input_tokens":7,"output_tokens":9,"total_tokens":16}'
+    response = (
+        b'data: {"type":"response.created","response":{"id":"resp_1","model":"gpt-5","status":"in_progress"}}\n\n'
+        b'event: response.completed\ndata: {"type":"response.completed","response":{"id":"resp_1","output":'
+        b'[{"type":"image_generation_call","result":"%b"}],%b,"user":null},"sequence_number":9}%b'
+    )
+    image = b'data: {"type":"image_generation.completed","b64_json":"%b",%b}%b'
+    return response % (picture, usage, behind), image % (picture, usage, behind)
+
+
+@pytest.mark.parametrize("size", [7, 300, 100_000])
+def test_what_an_event_above_the_limit_used_is_read_off_its_end(size: int) -> None:
+    for wire, body in zip((RESPONSES, IMAGES), too_large(behind=b"\n\n"), strict=True):
+        pieces = [body[i : i + size] for i in range(0, len(body), size)]
+        tap = tapped(wire, SSE, pieces, limits=TapLimits(event=2000))
+        usage = tap.reading().usage
+        assert usage is not None
+        assert (usage.input, usage.output) == (7, 9)
+        assert tap.finished
+        assert tap.reading().fees_unseen is (wire is RESPONSES)
+
+
+def test_an_event_above_the_limit_that_is_cut_tells_nothing() -> None:
+    for wire, body in zip((RESPONSES, IMAGES), too_large(), strict=True):
+        tap = tapped(wire, SSE, [body[i : i + 64] for i in range(0, 4000, 64)], limits=TapLimits(event=2000))
+        assert tap.reading().usage is None
+        assert not tap.finished
