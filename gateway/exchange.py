@@ -208,17 +208,6 @@ class Exchange:
             return
         progress, tap, pieces = self.progress, self.tap, connection.pieces
         progress.last_read_at = self.gear.clock()
-        if (
-            self.head_sent
-            and len(pieces) == 1
-            and tap is not None
-            and not (connection.complete or connection.paused)
-            and self.framing is _RAW
-            and tap.later(pieces[0])
-        ):  # the next token of a stream: most reads are
-            progress.response_bytes += len(pieces[0])
-            self.client.write(data)
-            return
         rest = data
         if not progress.first_byte_at:
             if not connection.status:
@@ -248,6 +237,15 @@ class Exchange:
                 self.client.write(body)
         else:
             self._deliver(connection, body)
+
+    def _pass_on(self, piece: bytes, data: bytes) -> bool:
+        if self.over or self.tap is None or not self.tap.later(piece):
+            return False
+        progress = self.progress
+        progress.last_read_at = self.gear.clock()
+        progress.response_bytes += len(piece)
+        self.client.write(data)
+        return True
 
     def _start_answer(self, connection: Connection) -> None:
         call = self.call
@@ -284,6 +282,8 @@ class Exchange:
                     return
                 body = self._unhold()
             self._write(connection, body)
+            if self.framing is _RAW:
+                connection.passing = self._pass_on
             if connection.paused and not self._blocked_since:
                 connection.resume()
         except Exception as error:  # what calls back when the record is safe would only log it

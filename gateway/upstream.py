@@ -71,6 +71,7 @@ class Connection(asyncio.Protocol):
         "keep",
         "on_body",
         "origin",
+        "passing",
         "paused",
         "pieces",
         "pool",
@@ -96,6 +97,9 @@ class Connection(asyncio.Protocol):
         """What the parser calls for each of them: no function of ours stands in between."""
         self._parser = httptools.HttpResponseParser(self)
         self._head_only = False
+        self.passing: Callable[[bytes, bytes], bool] | None = None
+        """Set by a receiver that lets an answer pass as it comes: takes the next piece of the body and the bytes it came in
+        (the next token of a stream: most reads are), or leaves it to ``upstream_read``."""
         self.paused = False
         self.written_at = 0.0
         self.head = _NO_HEAD
@@ -154,7 +158,7 @@ class Connection(asyncio.Protocol):
 
     def release(self) -> None:
         """The answer is complete: back to the pool, or closed where it cannot serve again."""
-        self.receiver = None
+        self.receiver = self.passing = None
         self.served += 1
         if self.paused:
             self.resume()
@@ -208,7 +212,13 @@ class Connection(asyncio.Protocol):
         try:
             if broken is not None:
                 self._break_off(receiver, data, broken)
-            else:
+            elif (
+                self.passing is None
+                or len(self.pieces) != 1
+                or self.complete
+                or self.paused
+                or not self.passing(self.pieces[0], data)
+            ):
                 receiver.upstream_read(self, data)
         except Exception as error:  # noqa: BLE001 (the loop would call it a cut of the provider's)
             receiver.upstream_mishap(error)
