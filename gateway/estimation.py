@@ -71,7 +71,7 @@ class Estimator:
         if wire is None or wire.operation not in TEXTUAL or call.method != "POST" or not progress.sent_at:
             return False
         status = progress.status
-        if status is not None and status >= 400 and not progress.unanswered:
+        if status is not None and status >= 300 and not progress.unanswered:
             return False
         if reading.invalid or not reading.billable:
             return False

@@ -78,9 +78,12 @@ _DOUBT: Final = (
 def added(costs: Sequence[Cost]) -> Cost:
     """One cost of several parts of a call; the first is the main one and gives snapshot, source and rule.
 
-    A part whose price is not known makes the sum partial, a lower bound; with no part known there is no sum.
+    A part whose price is not known makes the sum partial, a lower bound; with no part known there is no sum. What the
+    provider says that it charges holds the other parts already.
     """
     main = costs[0]
+    if main.source is CostSource.PROVIDER and main.total is not None:
+        return main
     known = [cost for cost in costs if cost.total is not None]
     if not known:
         return main

@@ -115,9 +115,9 @@ class Seen(msgspec.Struct, gc=False):
         charge: int | None = None,
         also: tuple[tuple[str, Usage], ...] = (),
     ) -> Reading:
-        """Checks ``usage`` and leaves it out where the answer may not add to the bill: errors, and whatever was
-        not asked for with ``POST``."""
-        if call.method != "POST" or call.status >= 400 or (self.failed and not self.began):
+        """Checks ``usage`` and leaves it out where the answer may not add to the bill: errors, calls sent
+        elsewhere, and whatever was not asked for with ``POST``."""
+        if call.method != "POST" or call.status >= 300 or (self.failed and not self.began):
             billable = False
         accepted = counts.accept(usage) if usage is not None and billable else None
         return Reading(

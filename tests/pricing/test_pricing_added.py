@@ -29,3 +29,9 @@ def test_an_unknown_part_makes_a_lower_bound_and_never_a_zero(cost: Cost) -> Non
     assert added((cost, UNPRICED)).status is CostStatus.PARTIAL
     assert added((UNPRICED, cost)).total == cost.total
     assert added((UNPRICED, UNPRICED)).total is None
+
+
+@given(KNOWN, st.integers(0, 10**12))
+def test_what_the_provider_charges_holds_the_other_parts_already(part: Cost, charge: int) -> None:
+    charged = Cost(CostStatus.PRICED, CostSource.PROVIDER, charge, 0, 0, 0, 0, charge)
+    assert added((charged, part, UNPRICED)) == charged

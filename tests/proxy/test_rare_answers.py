@@ -155,9 +155,16 @@ async def test_a_deployment_that_only_the_path_names_is_recorded(
 
 
 async def test_openrouters_charge_holds_whatever_the_path(core: Core, upstream: ScriptedUpstream) -> None:
-    usage = {"input_tokens": 20, "output_tokens": 5, "cost": 0.000123}
+    usage: dict[str, Any] = {"input_tokens": 20, "output_tokens": 5, "cost": 0.000123}
     answer = claude("anthropic/claude-sonnet-4.5", usage)
     record = await recorded(core, upstream, "/openrouter/api/v1/messages", answer)
+    assert (record.cost.source, record.cost.total) == (CostSource.PROVIDER, 123_000)
+    usage["iterations"] = [
+        {"type": "compaction", "input_tokens": 9_000, "output_tokens": 500},
+        {"type": "message", "input_tokens": 20, "output_tokens": 5},
+    ]
+    record = await recorded(core, upstream, "/openrouter/api/v1/messages", answer)
+    assert record.also
     assert (record.cost.source, record.cost.total) == (CostSource.PROVIDER, 123_000)
 
 
@@ -239,6 +246,17 @@ async def test_a_call_that_is_sent_elsewhere_costs_nothing(core: Core, upstream:
     answer = await call(core.port, "POST", "/openai/v1/chat/completions", json={"model": "gpt-4o"})
     assert answer.status == 307
     assert (await core.record()).cost.status is CostStatus.NOT_BILLABLE
+
+
+async def test_a_call_that_is_sent_elsewhere_used_nothing(core: Core, upstream: ScriptedUpstream) -> None:
+    told = {"model": "gpt-4o", "choices": [{"message": {"content": "moved"}}]}
+    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+    ask = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hello there"}]}
+    for count, body in enumerate((told, {**told, "usage": usage}), 1):
+        upstream.play(reply(307, json.dumps(body).encode(), headers=[*JSON, ("Location", "/v2")]))
+        await call(core.port, "POST", "/openai/v1/chat/completions", json=ask)
+        record = await core.record(count)
+        assert (record.usage, record.cost.status) == (None, CostStatus.NOT_BILLABLE)
 
 
 async def test_an_answer_that_is_no_json_at_all_is_unpriced(core: Core, upstream: ScriptedUpstream) -> None:
