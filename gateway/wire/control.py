@@ -21,8 +21,10 @@ _MANAGES = re.compile(
     r"|threads/[^/]+/messages(?:/[^/]+)?|vector_stores(?:/.*)?|conversations(?:/.*)?"
     r"|messages/batches(?:/[^/]+/cancel)?|cachedContents(?:/[^/]+)?|fileSearchStores(?:/[^/]+)?|auth_tokens"
     r"|chat/completions/[^/]+|realtime/(?:client_secrets|sessions|transcription_sessions)"
-    r"|chatkit/sessions(?:/[^/]+/cancel)?|evals(?:/[^/]+)?|skills(?:/.*)?|agents(?:/.*)?|libraries(?:/.*)?"
-    r"|organizations?/.*|api/(?:show|pull|push|copy|create|blobs/[^/]+))$"
+    r"|chatkit/sessions(?:/[^/]+/cancel)?|evals(?:/[^/]+)?|skills(?:/[^/]+(?:/versions(?:/[^/]+)?)?)?"
+    r"|agents(?:/[^/]+(?:/(?:archive|aliases|versions?))?)?|libraries(?:/.*)?"
+    r"|organizations?/(?:(?:admin_)?api_keys|certificates|groups|invites|projects|roles|users|workspaces)(?:/.*)?"
+    r"|api/(?:show|pull|push|copy|create|blobs/[^/]+))$"
 )
 
 

@@ -156,6 +156,19 @@ def test_path_is_recognised_by_this_wire_alone(recording: Recording) -> None:
     assert others == ([] if recording.wire.fallback else [recording.wire_name])
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/agents/A/agentAliases/B/sessions/C/text",
+        "/v1/agents/a1/invoke",
+        "/v1/organizations/o1/summaries",
+        "/v1/skills/s1/run",
+    ],
+)
+def test_what_runs_something_is_not_taken_for_managing(path: str) -> None:
+    assert WIRES.find("POST", path) is None
+
+
 @each_recording
 def test_cut_short_anywhere_never_fails_and_never_invents(recording: Recording) -> None:
     """A prefix of an answer never shows more tokens than the whole, and never raises."""
