@@ -105,8 +105,8 @@ class GenerateReader:
     def __init__(self, call: Exchanged) -> None:
         self._call = call
         self._seen = Seen()
-        self._queries: dict[str, None] = {}
-        """What Google Search was asked; the same twice is charged once."""
+        self._queries: set[int] = set()
+        """Hashes of what Google Search was asked; the same twice is charged once."""
         self._maps = False
         self._blocked = False
         """The prompt was, so nothing was made of it."""
@@ -161,7 +161,7 @@ class GenerateReader:
     def _ground(self, grounding: _Grounding) -> None:
         for query in grounding.queries or ():
             if isinstance(query, str) and query and len(self._queries) < MOST_QUERIES:
-                self._queries[query] = None
+                self._queries.add(hash(query))
         self._maps = self._maps or any(chunk.maps is not None for chunk in grounding.chunks or ())
 
     def _keep(self, kept: Kept, data: bytes) -> None:

@@ -159,9 +159,10 @@ def interaction_usage(found: Mapping[str, object], counts: Counts) -> Usage:
         input_video=asked.get("video"),
         output_video=given.get("video"),
     )
-    uses = {row.get("type"): row.get("count") for row in counts.rows(found, "grounding_tool_count")}
-    searches = counts.value(uses.get("google_search"))
-    return grounded(usage, searches) if searches or uses.get("google_maps") else usage
+    uses = counts.rows(found, "grounding_tool_count")
+    searches = plus(*(counts.take(row, "count") for row in uses if row.get("type") == "google_search"))
+    maps = any(row.get("type") == "google_maps" and row.get("count") for row in uses)
+    return grounded(usage, searches) if searches or maps else usage
 
 
 def _by_modality(found: Mapping[str, object], counts: Counts, *names: str) -> dict[str, int]:

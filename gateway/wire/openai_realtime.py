@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
 from gateway.wire.counts import milliseconds
 from gateway.wire.errors import code_in, openai_error
 from gateway.wire.openai_transcriptions import heard
@@ -107,13 +107,6 @@ class RealtimeReader(TurnsReader):
             self.add(usage, found)
         if response.status and not self.seen.finish:
             self.seen.finished_with(response.status)
-
-    def reading(self) -> Reading:
-        read = super().reading()
-        if read.usage is not None or len(read.also) != 1:
-            return read
-        model, usage = read.also[0]
-        return msgspec.structs.replace(read, usage=usage, model=model, also=())
 
 
 def matches(method: str, path: str) -> bool:

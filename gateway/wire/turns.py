@@ -53,8 +53,12 @@ class TurnsReader:
         self._last = found
         if exceeds(usage):
             self._counts.invalid = True
-        if model is not None and model != self.seen.model and len(self._others) < MOST_OTHERS:
-            before = self._others.get(model)
+        before = self._others.get(model) if model is not None else None
+        if (
+            model is not None
+            and model != self.seen.model
+            and (before is not None or len(self._others) < MOST_OTHERS)
+        ):
             self._others[model] = usage if before is None else _added(before, usage)
             return
         before = self._sum
@@ -62,6 +66,10 @@ class TurnsReader:
 
     def reading(self) -> Reading:
         seen, usage, invalid = self.seen, self._sum, self._counts.invalid
+        model, others = seen.model, tuple(self._others.items())
+        if usage is None and others:  # its own model has done nothing
+            (model, usage), *rest = others
+            others = tuple(rest)
         if usage is not None and ((usage.input or 0) > MAX_COUNT or (usage.output or 0) > MAX_COUNT):
             invalid = True
         raw = _ENCODER.encode({"turns": self._turns, "last": self._last}) if self._turns else None
@@ -70,12 +78,12 @@ class TurnsReader:
             raw if raw is None or len(raw) <= MOST_RAW else _ENCODER.encode({"turns": self._turns}),
             invalid,
             True,
-            seen.model,
+            model,
             seen.response_id,
             tuple(seen.finish),
             error_code=seen.error_code,
             failed=seen.failed and not self._turns,
-            also=() if invalid else tuple(self._others.items()),
+            also=() if invalid else others,
         )
 
 
