@@ -15,6 +15,10 @@ RATIO = 250
 """Inflated bytes per byte received, beyond the first ``FREE`` bytes. The wordiest event streams stay below 60."""
 FREE = 1_048_576
 TOTAL = 256 * 1_048_576
+MOST_ENCODINGS = 4
+"""One upon the other; each takes its own memory, and more than two are nobody's."""
+SLICE = 16_384
+"""Bytes inflated in one go: what follows a member or a full piece is copied each time."""
 _HEADER = 16
 """Bytes by which a gzip or zlib header has shown itself."""
 
@@ -71,6 +75,13 @@ class Zlib:
 
     def feed(self, data: bytes) -> None:
         self._meter.received(len(data))
+        if len(data) <= SLICE:
+            self._feed(data)
+            return
+        for at in range(0, len(data), SLICE):
+            self._feed(data[at : at + SLICE])
+
+    def _feed(self, data: bytes) -> None:
         while data:
             try:
                 piece = self._inflate.decompress(data, PIECE)
@@ -148,6 +159,8 @@ def inflater(encoding: str, take: Take) -> Inflater | None:
     ]
     if not names:
         return None
+    if len(names) > MOST_ENCODINGS:
+        raise EncodingError("too many")
     made: Inflater | None = None
     for name in names:
         # listed in the order applied: the first listed is inflated last, closest to ``take``

@@ -45,11 +45,12 @@ class ArrayFrames:
             head = self._rest.lstrip(_SPACE)
             if BOM.startswith(head[:3]):
                 if len(head) < len(BOM):
+                    self._rest = head
                     return
                 head = head[len(BOM) :].lstrip(_SPACE)
+            self._rest = head
             if not head:
                 return
-            self._rest = head
             if head[0] != 0x5B:
                 self._depth = -1
             else:

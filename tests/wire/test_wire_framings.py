@@ -182,6 +182,18 @@ def test_array_that_is_an_object_is_a_document() -> None:
     assert recorder.documents == [b'{"error":{}}']
 
 
+@pytest.mark.parametrize("space", [b" ", b" \n\t\r", b"\xef\xbb\xbf "])
+def test_space_before_an_array_is_not_kept(space: bytes) -> None:
+    recorder = Recorder()
+    frames = ArrayFrames(recorder.event, recorder.document, 100)
+    for _ in range(1000):
+        frames.feed(space)
+        assert len(frames._rest) < 10
+    frames.feed(b'[{"a":1}]')
+    frames.end()
+    assert recorder.events == [(b"", b'{"a":1}')]
+
+
 def test_oversized_message_of_an_event_stream_is_skipped() -> None:
     import struct
     import zlib

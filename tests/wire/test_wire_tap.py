@@ -99,6 +99,38 @@ def test_nothing_waits_behind_half_an_event() -> None:
     assert tap.feed(b"NE]\n\n")
 
 
+def test_members_without_number_cost_no_more_than_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    handed = 0
+
+    class Spy:
+        def __init__(self, wbits: int) -> None:
+            self._inflate = ZLIB(wbits)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._inflate, name)
+
+        def decompress(self, data: bytes, most: int) -> bytes:
+            nonlocal handed
+            handed += len(data)
+            return self._inflate.decompress(data, most)
+
+    ZLIB = zlib.decompressobj
+    monkeypatch.setattr(zlib, "decompressobj", Spy)
+    body = gzip.compress(b"") * 20_000 + gzip.compress(DOCUMENT)
+    tap = tapped(CHAT, "application/json", [body], "gzip")
+    assert tap.reading().usage == Usage(3, 2)
+    assert handed < 1000 * len(body), "each of 20,000 members copied what follows it"
+
+
+def test_encodings_upon_encodings_are_not_inflated() -> None:
+    body, names = DOCUMENT, list[str]()
+    for _ in range(4):
+        body, names = gzip.compress(body), [*names, "gzip"]
+        assert tapped(CHAT, "application/json", [body], ", ".join(names)).reading().usage == Usage(3, 2)
+    tap = tapped(CHAT, "application/json", [gzip.compress(body)], ", ".join([*names, "gzip"]))
+    assert (tap.blind, tap.errors) == (Blind.ENCODING, 1)
+
+
 def test_cut_compressed_stream_is_read_as_far_as_it_came() -> None:
     packer = zlib.compressobj(wbits=31)
     event = b'data: {"id":"1","model":"m","choices":[{"finish_reason":"stop"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n'
