@@ -11,6 +11,8 @@ from typing import Final
 
 _TELLING: Final = frozenset({"08", "25", "28", "3D", "40", "42", "53", "55", "57", "58"})
 """Classes of SQLSTATE whose messages name users, databases and tables, but never a value."""
+_VALUE: Final = " with text '"
+"""Of SQLite's texts only that on a column that is no UTF-8 repeats a value, behind this."""
 _SEVERAL: Final = re.compile(r"\[Errno (\d+)\]")
 """An address with several hosts: asyncpg puts all their errors into one text."""
 
@@ -40,7 +42,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 def _words(error: BaseException) -> str | None:
     state = getattr(error, "sqlstate", None)
     if isinstance(error, sqlite3.Error):
-        return str(error) or type(error).__name__
+        return str(error).partition(_VALUE)[0] or type(error).__name__
     if isinstance(state, str):
         first = str(error).partition("\n")[0]
         return first if state[:2] in _TELLING else type(error).__name__

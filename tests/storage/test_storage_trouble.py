@@ -60,6 +60,10 @@ async def test_a_text_that_repeats_a_value_is_left_out(tmp_path: Path, postgres:
     assert isinstance(found, SQLAlchemyError)
     assert "sk-very-secret" in str(found)
     assert trouble_of(found) == "InvalidTextRepresentationError"
+    damaged = "SELECT CAST(x'736b2d736563726574ff' AS text) AS a"
+    found = await failing(f"sqlite+aiosqlite:///{tmp_path}/w.db", damaged)
+    assert "sk-secret" in str(found)
+    assert trouble_of(found) == "Could not decode to UTF-8 column 'a'"
 
 
 async def test_a_role_that_does_not_exist_is_named(postgres: str) -> None:
