@@ -16,6 +16,7 @@ from gateway.ids import named_id
 from gateway.recording import Scale, what_of
 from gateway.wire.contract import Reading
 from pricing.book import PriceBook, PriceQuery
+from pricing.cost import at_least
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource
 
@@ -61,6 +62,7 @@ def job_record(book: PriceBook, call: Call, reading: Reading) -> CallRecord | No
         None if reading.service_tier == _BATCH else reading.service_tier,
         batch=reading.service_tier == _BATCH,
     )
+    cost = book.price(query)
     what = what_of(call.method, target, call.ask, 0)
     return CallRecord(
         job_id(target.provider.name, reading.job, began_s),
@@ -72,7 +74,7 @@ def job_record(book: PriceBook, call: Call, reading: Reading) -> CallRecord | No
         Answer(None, reading.model, reading.job, reading.finish_reasons, reading.service_tier),
         usage,
         UsageSource.PROVIDER,
-        book.price(query),
+        at_least(cost) if reading.fees_unseen else cost,
         None,
         reading.usage_raw,
     )

@@ -71,7 +71,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """Some of ``usage`` is our own count (:mod:`gateway.estimation`); never set by a reader."""
     fees_unseen: bool = False
     """The provider charges for something that no count tells of (a code interpreter's container, an image made by a
-    tool): what ``usage`` costs is a lower bound."""
+    tool): what ``usage`` (or ``job_usage``) costs is a lower bound."""
 
 
 class Kept(Protocol):

@@ -121,16 +121,20 @@ class InteractionReader(AnswerReader):
         counts = Counts()
         usage = self.usage(counts)
         poll = self.call.method != "POST" or plain(self.call.path).endswith("/cancel")
+        fees = _has_fees(self.seen.usage)
         if not poll:
             read = self.seen.with_usage(self.call, usage, counts)
-            fees = _has_fees(self.seen.usage)
             return msgspec.structs.replace(read, fees_unseen=True) if fees else read
         read = self.seen.with_usage(self.call, None, counts, billable=False)
         if not self._background:
             return read
         of_job = counts.accept(usage) if usage is not None else None
         return msgspec.structs.replace(
-            read, job=self.seen.response_id, job_usage=of_job, job_at_s=self.seen.created
+            read,
+            job=self.seen.response_id,
+            job_usage=of_job,
+            job_at_s=self.seen.created,
+            fees_unseen=fees and of_job is not None,
         )
 
 

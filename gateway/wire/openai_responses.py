@@ -158,7 +158,11 @@ class ResponsesReader:
             job = seen.response_id if self._background else None
             of_job = counts.accept(usage) if usage is not None and job is not None else None
             return msgspec.structs.replace(
-                read, job=job, job_usage=of_job, job_at_s=seen.created if job else None
+                read,
+                job=job,
+                job_usage=of_job,
+                job_at_s=seen.created if job else None,
+                fees_unseen=self._fees and of_job is not None,
             )
         read = seen.with_usage(self._call, usage, counts, charge=charge)
         return msgspec.structs.replace(read, fees_unseen=True) if self._fees else read

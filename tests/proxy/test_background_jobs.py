@@ -63,6 +63,24 @@ async def test_every_poll_of_a_response_makes_the_same_record(core: Core, upstre
     assert all(record.usage is None for record in others)
 
 
+async def test_a_job_with_a_tool_whose_fee_is_not_told_is_a_lower_bound(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    played(upstream, {**RESPONSE, "output": [{"type": "code_interpreter_call", "id": "ci_1"}]})
+    await call(core.port, "GET", "/openai/v1/responses/resp_1")
+    usage = {
+        "total_input_tokens": 100,
+        "total_output_tokens": 10,
+        "total_tokens": 110,
+        "grounding_tool_count": [{"type": "google_maps", "count": 1}],
+    }
+    interaction = {"id": "v1_x", "status": "completed", "model": "gemini-2.5-flash", "background": True}
+    played(upstream, {**interaction, "usage": usage})
+    await call(core.port, "GET", "/gemini/v1beta/interactions/v1_x")
+    assert [record.cost.status for record in jobs(core)] == [CostStatus.PARTIAL] * 2
+    assert jobs(core)[0].cost.total == 1000 * 2_500 + 100 * 10_000
+
+
 async def test_a_batch_costs_half_and_only_when_it_has_ended(core: Core, upstream: ScriptedUpstream) -> None:
     played(upstream, {**BATCH, "status": "in_progress"}, BATCH)
     for _ in range(2):

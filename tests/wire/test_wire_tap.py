@@ -18,6 +18,7 @@ from gateway.wire.openai_chat import WIRE as CHAT
 from gateway.wire.openai_completions import WIRE as COMPLETIONS
 from gateway.wire.openai_images import WIRE as IMAGES
 from gateway.wire.openai_responses import WIRE as RESPONSES
+from gateway.wire.openai_responses_socket import WIRE as SOCKET
 from gateway.wire.tap import MOST_WAITING, SHORT, Blind, Tap, TapLimits
 from pricing.usage import Usage
 
@@ -97,6 +98,20 @@ def test_nothing_waits_behind_half_an_event() -> None:
     tap.feed(b"data: [DO")
     assert not tap.later(b"NE]\n\n")
     assert tap.feed(b"NE]\n\n")
+
+
+def test_of_models_beyond_the_most_those_that_are_known_go_on_being_counted() -> None:
+    def turn(model: str) -> bytes:
+        usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+        said = {"type": "response.completed", "response": {"id": "r", "model": model, "usage": usage}}
+        return json.dumps(said).encode() + b"\n"
+
+    names = ["own", *(f"m{number}" for number in range(16)), "one too many", "m3", "m15"]
+    read = tapped(SOCKET, "application/x-ndjson", [turn(name) for name in names]).reading()
+    assert (read.model, read.usage) == ("own", Usage(2, 2))
+    also = dict(read.also)
+    assert len(also) == 16
+    assert (also["m2"].input, also["m3"].input, also["m15"].input) == (1, 2, 2)
 
 
 def test_members_without_number_cost_no_more_than_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
