@@ -191,14 +191,16 @@ class ChatReader:
         charge = openai_charge(self._call.provider, found)
         seen.service_tier = seen.service_tier or text(found.get("service_tier"), 64)
         also: tuple[tuple[str, Usage], ...] = ()
+        fees = charge is None and bool(
+            found.get("num_sources_used")
+        )  # xAI charges for sources it has looked at
         if self._shares is not _NO_RAW:
             also = self._apart(counts)
             if also:  # each is paid by its own model, and none twice
+                fees = fees or _is_less(also, usage)
                 usage = msgspec.structs.replace(usage, billed_input=0, billed_output=0)
         read = seen.with_usage(self._call, usage, counts, charge=charge, also=also)
-        if charge is None and found.get("num_sources_used"):  # xAI charges for sources it has looked at
-            return msgspec.structs.replace(read, fees_unseen=True)
-        return read
+        return msgspec.structs.replace(read, fees_unseen=True) if fees else read
 
     def _apart(self, counts: Counts) -> tuple[tuple[str, Usage], ...]:
         """Usage by model."""
@@ -209,6 +211,13 @@ class ChatReader:
             if name is not None and found is not None:
                 apart.append((name, openai_usage(self._call.provider, found, counts)))
         return tuple(apart[:MOST_PARTS])
+
+
+def _is_less(parts: tuple[tuple[str, Usage], ...], whole: Usage) -> bool:
+    """Did models that are not among the parts use some of the whole?"""
+    asked = sum(part.input or 0 for _, part in parts)
+    made = sum(part.output or 0 for _, part in parts)
+    return asked < (whole.input or 0) or made < (whole.output or 0)
 
 
 def provider_of(call: Exchanged) -> str:
