@@ -191,9 +191,7 @@ class ChatReader:
         charge = openai_charge(self._call.provider, found)
         seen.service_tier = seen.service_tier or text(found.get("service_tier"), 64)
         also: tuple[tuple[str, Usage], ...] = ()
-        fees = charge is None and bool(
-            found.get("num_sources_used")
-        )  # xAI charges for sources it has looked at
+        fees = charge is None and bool(found.get("num_sources_used"))  # xAI charges for what it looked at
         if self._shares is not _NO_RAW:
             also = self._apart(counts)
             if also:  # each is paid by its own model, and none twice
