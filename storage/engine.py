@@ -53,12 +53,15 @@ def reading_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
 def writing_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int = 2) -> AsyncEngine:
     """An engine that can write; ``timeout_s`` as above. A transaction in SQLite has the write lock from its begin.
 
-    (One that reads first and asks for the lock later is refused at once when another has written in between.)
+    (One that reads first and asks for the lock later is refused at once when another has written in between.) There
+    they take turns on one connection: between connections SQLite keeps no order, and the unlucky wait till they fail.
     """
     if address.engine is Engine.SQLITE:
         engine = create_async_engine(
             f"sqlite+aiosqlite:///file:{escaped(address.dsn)}?mode=rw&uri=true",
-            pool_size=pool_size,
+            pool_size=1,
+            max_overflow=0,
+            pool_timeout=timeout_s,
             connect_args={"timeout": timeout_s, "isolation_level": None},
         )
         expect_file(engine, address)
