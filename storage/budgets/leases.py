@@ -22,6 +22,7 @@ LEASE_S: Final = 600
 """A worker that is not heard of for so long holds nothing any more."""
 SLICES: Final = 20
 """A worker is lent at most this part of what is left, so near the limit no more than it asks for."""
+_PLACE: Final = "budget_id, subject, window_key"
 _ACCOUNT: Final = "budget_id = ? AND subject = ? AND window_key = ?"
 _AT_ONCE: Final = 100
 _LENT: Final = "COALESCE(SUM(CASE WHEN amount > 0 THEN amount ELSE 0 END), 0)"
@@ -176,16 +177,21 @@ async def standings(
         keys = [account.key for account in accounts[at : at + _AT_ONCE]]
         places = " OR ".join([f"({_ACCOUNT})"] * len(keys))
         values = [part for key in keys for part in key]
-        query = f"SELECT budget_id, subject, window_key, spent, calls, unpriced, denied FROM budget_accounts WHERE {places}"
-        for budget, subject, window, spent, calls, unpriced, denied in await db.fetch(query, *values):
-            found[budget, subject, window] = Standing(spent, 0, calls, unpriced, denied)
-        query = (
-            f"SELECT budget_id, subject, window_key, {_LENT} FROM budget_leases WHERE ({places})"
-            " AND expires_ms > ? GROUP BY budget_id, subject, window_key"
+        query = (  # one statement: between two, what is written meanwhile would be neither spent nor lent
+            f"SELECT {_PLACE}, spent, calls, unpriced, denied, 0 FROM budget_accounts WHERE {places} UNION ALL "
+            f"SELECT {_PLACE}, 0, 0, 0, 0, {_LENT} FROM budget_leases WHERE ({places}) AND expires_ms > ? GROUP BY {_PLACE}"
         )
-        for budget, subject, window, lent in await db.fetch(query, *values, now_ms):
+        for budget, subject, window, *counts in await db.fetch(query, *values, *values, now_ms):
+            spent, calls, unpriced, denied, lent = map(int, counts)
             key = (budget, subject, window)
-            found[key] = msgspec.structs.replace(found.get(key, Standing()), lent=int(lent))
+            one = found.get(key, Standing())
+            found[key] = Standing(
+                one.spent + spent,
+                one.lent + lent,
+                one.calls + calls,
+                one.unpriced + unpriced,
+                one.denied + denied,
+            )
     return found
 
 

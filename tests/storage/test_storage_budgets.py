@@ -257,6 +257,31 @@ async def test_what_a_call_costs_moves_from_lent_to_spent_with_its_row(
     await asyncio.to_thread(target.close)
 
 
+async def test_what_moves_while_it_is_looked_at_is_seen_once(
+    database: str, db: ControlDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows are written meanwhile: what they cost is lent or spent, never neither."""
+    budget = Budget(id="hard", name="hard", limit=10_000, mode=Mode.HARD)
+    await admin.create(db, budget, "test", NOW)
+    drawn_on = account(budget)
+    await leases.grant(db, "me", [Ask(drawn_on, 1_000)], NOW * 1000)
+    writer = control_of(parse(database, Path()))
+    fetch = type(db).fetch
+
+    async def fetch_and_write(self: ControlDatabase, query: str, *values: object) -> object:
+        found = await fetch(self, query, *values)
+        if self is db:
+            async with writer.transaction() as tx:
+                await tx.run("UPDATE budget_accounts SET spent = spent + 100 WHERE budget_id = ?", "hard")
+                await tx.run("UPDATE budget_leases SET amount = amount - 100 WHERE budget_id = ?", "hard")
+        return found
+
+    monkeypatch.setattr(type(db), "fetch", fetch_and_write)
+    seen = [(await leases.standings(db, [drawn_on], NOW * 1000))[drawn_on.key] for _ in range(4)]
+    assert [(one.spent, one.lent) for one in seen] == [(0, 1_000), (100, 900), (200, 800), (300, 700)]
+    await writer.close()
+
+
 async def test_accounts_of_old_windows_are_forgotten(db: ControlDatabase) -> None:
     hourly = Budget(id="h", name="h", limit=1, window=Window.HOUR, scope=(("user", EVERY),))
     monthly = Budget(id="m", name="m", limit=1)
