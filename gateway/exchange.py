@@ -238,7 +238,7 @@ class Exchange:
         else:
             self._deliver(connection, body)
 
-    def _pass_on(self, piece: bytes, data: bytes) -> bool:
+    def _pass_on(self, piece: bytes, data: bytes) -> bool:  # Connection.passing
         if self.over or self.tap is None or not self.tap.later(piece):
             return False
         progress = self.progress

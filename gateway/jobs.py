@@ -158,9 +158,8 @@ class Jobs:
 
     async def _end(self, job: Job, task: asyncio.Future[str | None]) -> None:
         """It takes too long."""
-        task.add_done_callback(
-            lambda ended: ended.cancelled() or ended.exception()
-        )  # nobody else asks for it
+        # Nobody else asks how it ended.
+        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         task.cancel()
         await asyncio.wait((task,), timeout=FAREWELL_S)
         if task.done():

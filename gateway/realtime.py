@@ -356,9 +356,8 @@ class Tunnel(asyncio.Protocol):
 
     def _reader_of(self, connection: Connection) -> Reader | None:
         call, target = self.call, self.call.target
-        if (
-            target.wire is None or target.wire.fallback
-        ):  # a socket nobody reads is not free for being asked with GET
+        # A socket nobody reads is not free for being asked with GET.
+        if target.wire is None or target.wire.fallback:
             return None
         return target.wire.reader(
             Exchanged(

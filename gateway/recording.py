@@ -37,9 +37,8 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
     """What the call cost, or why that is not known."""
     status = progress.status
     whole = outcome is _COMPLETED or outcome is _PROVIDER_ERROR or progress.read_whole
-    failed = (
-        status is not None and status >= 300 and not progress.unanswered
-    )  # sent elsewhere: nothing was done
+    # Below 400 it was sent elsewhere: nothing was done.
+    failed = status is not None and status >= 300 and not progress.unanswered
     if failed or not reading.billable or (not whole and outcome in _FREE):
         return NOT_BILLABLE
     if reading.invalid:

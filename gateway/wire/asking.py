@@ -63,9 +63,8 @@ def read_body(path: str, query: str, body: bytes) -> AskFields:
     del query
     asked = of_body(body)
     if asked.model is None:
-        named = after(path, "/deployments/") or after(
-            path, "/engines/"
-        )  # Azure, and OpenAI's first interface
+        # Azure, and OpenAI's first interface
+        named = after(path, "/deployments/") or after(path, "/engines/")
         if named is not None:
             return msgspec.structs.replace(asked, model=named)
     return asked
@@ -93,6 +92,14 @@ def of_body(body: bytes, *, model: str | None = None, stream: bool | None = None
         options is not _NO_RAW and _wants_usage(options),
         None if talk is _NO_RAW else _conversation(talk),
         1 if n is None and best_of is None else answers(n, best_of),
+    )
+
+
+def of_agent(body: bytes, agent: object, limit: object) -> AskFields:
+    """As :func:`read_body` where an agent may stand for the model, and ``limit`` of output tokens stands apart."""
+    asked = of_body(body)
+    return msgspec.structs.replace(
+        asked, model=asked.model or text(agent), max_tokens=first_count(limit, asked.max_tokens)
     )
 
 

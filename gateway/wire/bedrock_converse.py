@@ -9,7 +9,7 @@ import msgspec
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
 from gateway.wire.bedrock_usage import OPTIMIZED, bedrock_usage, header_error, model_of
-from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import aws_error
 from gateway.wire.eventstream import EXCEPTION
@@ -117,12 +117,8 @@ class ConverseReader(AnswerReader):
             self.finished = True
 
     def usage(self, counts: Counts) -> Usage | None:
+        self.seen.fees_unseen = b'"guardrailConfig"' in self.call.request_body
         return bedrock_usage(self.seen.usage, counts) if self.seen.usage is not None else None
-
-    def reading(self) -> Reading:
-        read = super().reading()
-        guarded = b'"guardrailConfig"' in self.call.request_body
-        return msgspec.structs.replace(read, fees_unseen=True) if guarded else read
 
 
 def read_ask(path: str, query: str, body: bytes) -> AskFields:

@@ -95,14 +95,13 @@ _VERBS = ("/invoke-with-response-stream", "/invoke")
 class InvokeReader(MessagesReader):
     """Claude's bodies are Anthropic messages; the rest of the families is read beside them."""
 
-    __slots__ = ("_counted", "_guarded", "_metrics")
+    __slots__ = ("_counted", "_metrics")
 
     def __init__(self, call: Exchanged) -> None:
         super().__init__(call)
         self._counted: dict[str, object] = {}
         """Counts of a body that has no usage object."""
         self._metrics: dict[str, object] | None = None
-        self._guarded = False
 
     def event(self, name: bytes, data: bytes) -> None:
         if name.startswith(EXCEPTION):
@@ -137,7 +136,8 @@ class InvokeReader(MessagesReader):
             seen.usage_adds(body.usage)
         if body.service_tier:
             seen.service_tier = text(body.service_tier, 64) or seen.service_tier
-        self._guarded = self._guarded or body.guardrail is not None
+        if body.guardrail is not None:
+            seen.fees_unseen = True
         if body.metadata is not None:
             seen.usage_adds(body.metadata.usage)
         if body.message_stop is not None:
@@ -190,8 +190,7 @@ class InvokeReader(MessagesReader):
             usage = anthropic_usage(found, counts)
             also = apart(found, seen.model or self._call.ask.model, counts)
         seen.service_tier = header_tier(self._call) or seen.service_tier
-        read = seen.with_usage(self._call, usage, counts, also=also)
-        return msgspec.structs.replace(read, fees_unseen=True) if self._guarded else read
+        return seen.with_usage(self._call, usage, counts, also=also)
 
 
 class _Limits(msgspec.Struct):

@@ -60,6 +60,9 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """The answer is an error although its HTTP status says success (mid-stream error event, failed response)."""
     also: tuple[tuple[str, Usage], ...] = ()
     """Usage billed beside ``usage`` within this call: other models, or further passes of the same model."""
+    fees_unseen: bool = False
+    """The provider charges for something that no count tells of (a code interpreter's container, an image made by a
+    tool): what ``usage`` (or ``job_usage``) costs is a lower bound."""
     job: str | None = None
     """Id of the background job (run, background response, batch) this answer reports on."""
     job_usage: Usage | None = None
@@ -69,9 +72,6 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """When the job began, seconds since 1970 (UTC), as the provider tells it."""
     estimated: bool = False
     """Some of ``usage`` is our own count (:mod:`gateway.estimation`); never set by a reader."""
-    fees_unseen: bool = False
-    """The provider charges for something that no count tells of (a code interpreter's container, an image made by a
-    tool): what ``usage`` (or ``job_usage``) costs is a lower bound."""
 
 
 class Kept(Protocol):

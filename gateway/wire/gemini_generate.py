@@ -100,14 +100,13 @@ _NULL = (b"", b"null")
 
 
 class GenerateReader:
-    __slots__ = ("_blocked", "_call", "_maps", "_queries", "_seen", "finished", "marks", "text")
+    __slots__ = ("_blocked", "_call", "_queries", "_seen", "finished", "marks", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self._call = call
         self._seen = Seen()
         self._queries: set[int] = set()
         """Hashes of what Google Search was asked; the same twice is charged once."""
-        self._maps = False
         self._blocked = False
         """The prompt was, so nothing was made of it."""
         self.finished = False
@@ -162,7 +161,8 @@ class GenerateReader:
         for query in grounding.queries or ():
             if isinstance(query, str) and query and len(self._queries) < MOST_QUERIES:
                 self._queries.add(hash(query))
-        self._maps = self._maps or any(chunk.maps is not None for chunk in grounding.chunks or ())
+        if any(chunk.maps is not None for chunk in grounding.chunks or ()):
+            self._seen.fees_unseen = True
 
     def _keep(self, kept: Kept, data: bytes) -> None:
         words = _WORDS.read(data)
@@ -180,11 +180,9 @@ class GenerateReader:
         if seen.service_tier is None:
             told = next((value for name, value in self._call.headers if name == _TIER), None)
             seen.service_tier = None if told is None else text(told.decode("latin-1"), 64)
-        if usage is None or not (self._queries or self._maps):
-            return seen.with_usage(self._call, usage, counts)
-        usage = grounded(usage, self._searches())
-        read = seen.with_usage(self._call, usage, counts)
-        return msgspec.structs.replace(read, fees_unseen=True) if self._maps else read
+        if usage is not None and (self._queries or seen.fees_unseen):
+            usage = grounded(usage, self._searches())
+        return seen.with_usage(self._call, usage, counts)
 
     def _searches(self) -> int | None:
         model = self._seen.model or self._call.ask.model or ""

@@ -14,11 +14,12 @@ from datetime import UTC, datetime
 import msgspec
 
 from gateway.wire.answer import AnswerReader
-from gateway.wire.asking import first_count, of_body
+from gateway.wire.asking import of_agent
 from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
 from gateway.wire.counts import Counts, plus
 from gateway.wire.errors import body_code, code_in, google_error
 from gateway.wire.gemini_generate import grounded
+from gateway.wire.gemini_usage import answered_tokens, by_modality, gemini_normal
 from gateway.wire.paths import plain
 from gateway.wire.shapes import Shape, exact_object, text
 from gateway.wire.words import words
@@ -121,10 +122,9 @@ class InteractionReader(AnswerReader):
         counts = Counts()
         usage = self.usage(counts)
         poll = self.call.method != "POST" or plain(self.call.path).endswith("/cancel")
-        fees = _has_fees(self.seen.usage)
+        self.seen.fees_unseen = _has_fees(self.seen.usage)
         if not poll:
-            read = self.seen.with_usage(self.call, usage, counts)
-            return msgspec.structs.replace(read, fees_unseen=True) if fees else read
+            return self.seen.with_usage(self.call, usage, counts)
         read = self.seen.with_usage(self.call, None, counts, billable=False)
         if not self._background:
             return read
@@ -134,49 +134,30 @@ class InteractionReader(AnswerReader):
             job=self.seen.response_id,
             job_usage=of_job,
             job_at_s=self.seen.created,
-            fees_unseen=fees and of_job is not None,
         )
 
 
 def interaction_usage(found: Mapping[str, object], counts: Counts) -> Usage:
     """Normal form of an interaction's ``usage``."""
-    prompt, made = counts.take(found, "total_input_tokens"), counts.take(found, "total_output_tokens")
+    prompt, answered = counts.take(found, "total_input_tokens"), counts.take(found, "total_output_tokens")
     tools, thoughts = counts.take(found, "total_tool_use_tokens"), counts.take(found, "total_thought_tokens")
-    asked = _by_modality(found, counts, "input_tokens_by_modality", "tool_use_tokens_by_modality")
-    cached = _by_modality(found, counts, "cached_tokens_by_modality")
-    given = _by_modality(found, counts, "output_tokens_by_modality")
-    output = plus(made, thoughts)
-    if thoughts and made and counts.take(found, "total_tokens") == plus(prompt, tools, made):
-        output = made
-    usage = Usage(
-        plus(prompt, tools),
-        output,
-        counts.take(found, "total_cached_tokens"),
-        reasoning=thoughts,
-        input_audio=asked.get("audio"),
-        cache_audio_read=cached.get("audio"),
-        output_audio=given.get("audio"),
-        input_image=asked.get("image"),
-        output_image=given.get("image"),
-        tool_input=tools,
-        cache_image_read=cached.get("image"),
-        input_video=asked.get("video"),
-        output_video=given.get("video"),
+    asked = plus(prompt, tools)
+    usage = gemini_normal(
+        asked,
+        answered_tokens(answered, thoughts, asked, counts.take(found, "total_tokens")),
+        cached=counts.take(found, "total_cached_tokens"),
+        thoughts=thoughts,
+        tools=tools,
+        asked_by=by_modality(
+            found, counts, "tokens", "input_tokens_by_modality", "tool_use_tokens_by_modality"
+        ),
+        cached_by=by_modality(found, counts, "tokens", "cached_tokens_by_modality"),
+        made_by=by_modality(found, counts, "tokens", "output_tokens_by_modality"),
     )
     uses = counts.rows(found, "grounding_tool_count")
     searches = plus(*(counts.take(row, "count") for row in uses if row.get("type") == "google_search"))
     maps = any(row.get("type") == "google_maps" and row.get("count") for row in uses)
     return grounded(usage, searches) if searches or maps else usage
-
-
-def _by_modality(found: Mapping[str, object], counts: Counts, *names: str) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for name in names:
-        for row in counts.rows(found, name):
-            kind, tokens = row.get("modality"), counts.take(row, "tokens")
-            if isinstance(kind, str) and tokens is not None:
-                sums[kind.lower()] = sums.get(kind.lower(), 0) + tokens
-    return sums
 
 
 def _has_fees(found: Mapping[str, object] | None) -> bool:
@@ -200,14 +181,8 @@ def _seconds(told: str) -> int | None:
 def read_ask(path: str, query: str, body: bytes) -> AskFields:
     """An agent stands for its model where none is named."""
     del path, query
-    asked = of_body(body)
-    found = _ASK.read(body)
-    if found is None:
-        return asked
-    limit = found.generation_config.max_output_tokens if found.generation_config is not None else None
-    return msgspec.structs.replace(
-        asked, model=asked.model or text(found.agent), max_tokens=first_count(limit, asked.max_tokens)
-    )
+    found = _ASK.read(body) or _Ask()
+    return of_agent(body, found.agent, (found.generation_config or _Limits()).max_output_tokens)
 
 
 def matches(method: str, path: str) -> bool:

@@ -19,39 +19,68 @@ def gemini_usage(found: Mapping[str, object], counts: Counts) -> Usage:
     tools = counts.take(found, "toolUsePromptTokenCount")
     thoughts = counts.take(found, "thoughtsTokenCount")
     answered = counts.take(found, "candidatesTokenCount")
-    made = plus(answered, thoughts)
-    if thoughts and answered and counts.take(found, "totalTokenCount") == plus(prompt, tools, answered):
-        made = answered
+    made = answered_tokens(answered, thoughts, plus(prompt, tools), counts.take(found, "totalTokenCount"))
     if answered is None and (spoken := counts.take(found, "responseTokenCount")) is not None:
         made = plus(spoken, thoughts)
-    asked = _by_modality(found, counts, "promptTokensDetails", "toolUsePromptTokensDetails")
-    cached = _by_modality(found, counts, "cacheTokensDetails")
-    given = _by_modality(found, counts, "candidatesTokensDetails", "responseTokensDetails")
-    return Usage(
+    return gemini_normal(
         plus(prompt, tools),
         made,
-        counts.take(found, "cachedContentTokenCount"),
-        reasoning=thoughts,
-        input_audio=asked.get("AUDIO"),
-        cache_audio_read=cached.get("AUDIO"),
-        output_audio=given.get("AUDIO"),
-        input_image=asked.get("IMAGE"),
-        output_image=given.get("IMAGE"),
-        tool_input=tools,
-        cache_image_read=cached.get("IMAGE"),
-        input_video=asked.get("VIDEO"),
-        output_video=given.get("VIDEO"),
+        cached=counts.take(found, "cachedContentTokenCount"),
+        thoughts=thoughts,
+        tools=tools,
+        asked_by=by_modality(
+            found, counts, "tokenCount", "promptTokensDetails", "toolUsePromptTokensDetails"
+        ),
+        cached_by=by_modality(found, counts, "tokenCount", "cacheTokensDetails"),
+        made_by=by_modality(found, counts, "tokenCount", "candidatesTokensDetails", "responseTokensDetails"),
     )
 
 
-def _by_modality(found: Mapping[str, object], counts: Counts, *names: str) -> dict[str, int]:
-    """Tokens per modality, repeats added up."""
+def answered_tokens(
+    answered: int | None, thoughts: int | None, asked: int | None, total: int | None
+) -> int | None:
+    """Output tokens: thoughts are apart from what was answered, unless the total shows that they are in it."""
+    return answered if thoughts and answered and total == plus(asked, answered) else plus(answered, thoughts)
+
+
+def gemini_normal(
+    asked: int | None,
+    made: int | None,
+    *,
+    cached: int | None,
+    thoughts: int | None,
+    tools: int | None,
+    asked_by: Mapping[str, int],
+    cached_by: Mapping[str, int],
+    made_by: Mapping[str, int],
+) -> Usage:
+    """The normal form of Gemini's counts, in all and by modality (:func:`by_modality`)."""
+    return Usage(
+        asked,
+        made,
+        cached,
+        reasoning=thoughts,
+        input_audio=asked_by.get("AUDIO"),
+        cache_audio_read=cached_by.get("AUDIO"),
+        output_audio=made_by.get("AUDIO"),
+        input_image=asked_by.get("IMAGE"),
+        output_image=made_by.get("IMAGE"),
+        tool_input=tools,
+        cache_image_read=cached_by.get("IMAGE"),
+        input_video=asked_by.get("VIDEO"),
+        output_video=made_by.get("VIDEO"),
+    )
+
+
+def by_modality(found: Mapping[str, object], counts: Counts, count: str, *names: str) -> dict[str, int]:
+    """Tokens (named ``count``) per modality, its name in capitals, repeats added up."""
     sums: dict[str, int] = {}
     for name in names:
         for row in counts.rows(found, name):
             kind = row.get("modality")
             label = _MODALITIES.get(kind) if type(kind) is int else kind
-            tokens = counts.take(row, "tokenCount")
+            tokens = counts.take(row, count)
             if isinstance(label, str) and tokens is not None:
+                label = label.upper()
                 sums[label] = sums.get(label, 0) + tokens
     return sums

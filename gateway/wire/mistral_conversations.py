@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import msgspec
 
 from gateway.wire.answer import AnswerReader
-from gateway.wire.asking import first_count, of_body
-from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.asking import of_agent
+from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
 from gateway.wire.counts import Counts, plus
 from gateway.wire.errors import body_code, message_error
 from gateway.wire.openai_usage import openai_usage
@@ -81,13 +81,12 @@ class ConversationReader(AnswerReader):
 
     def usage(self, counts: Counts) -> Usage | None:
         found = self.seen.usage
-        return conversation_usage(found, counts) if found is not None else None
-
-    def reading(self) -> Reading:
-        read = super().reading()
-        used = (self.seen.usage or {}).get("connectors")
-        fees = isinstance(used, Mapping) and any(used[name] for name in used if name not in _SEARCHES)
-        return msgspec.structs.replace(read, fees_unseen=True) if fees else read
+        if found is None:
+            return None
+        used = found.get("connectors")
+        if isinstance(used, Mapping) and any(used[name] for name in used if name not in _SEARCHES):
+            self.seen.fees_unseen = True
+        return conversation_usage(found, counts)
 
 
 def conversation_usage(found: Mapping[str, object], counts: Counts) -> Usage:
@@ -104,14 +103,8 @@ def conversation_usage(found: Mapping[str, object], counts: Counts) -> Usage:
 def read_ask(path: str, query: str, body: bytes) -> AskFields:
     """An agent stands for its model where none is named."""
     del path, query
-    asked = of_body(body)
-    found = _ASK.read(body)
-    if found is None:
-        return asked
-    limit = found.completion_args.max_tokens if found.completion_args is not None else None
-    return msgspec.structs.replace(
-        asked, model=asked.model or text(found.agent_id), max_tokens=first_count(limit, asked.max_tokens)
-    )
+    found = _ASK.read(body) or _Ask()
+    return of_agent(body, found.agent_id, (found.completion_args or _Limits()).max_tokens)
 
 
 def matches(method: str, path: str) -> bool:

@@ -127,9 +127,7 @@ class ChatReader:
         self._take(chunk)
         if self.text is not None:
             self._keep(self.text, data)
-        elif (
-            not self.marks and self._seen.model is not None
-        ):  # what names no model is not how the others are written
+        elif not self.marks and self._seen.model is not None:  # else it is not how the others are written
             self.marks = marks_for(data)
 
     def document(self, body: bytes) -> None:
@@ -191,14 +189,15 @@ class ChatReader:
         charge = openai_charge(self._call.provider, found)
         seen.service_tier = seen.service_tier or text(found.get("service_tier"), 64)
         also: tuple[tuple[str, Usage], ...] = ()
-        fees = charge is None and bool(found.get("num_sources_used"))  # xAI charges for what it looked at
+        if charge is None and found.get("num_sources_used"):  # xAI charges for what it looked at
+            seen.fees_unseen = True
         if self._shares is not _NO_RAW:
             also = self._apart(counts)
             if also:  # each is paid by its own model, and none twice
-                fees = fees or _is_less(also, usage)
+                if _is_less(also, usage):
+                    seen.fees_unseen = True
                 usage = msgspec.structs.replace(usage, billed_input=0, billed_output=0)
-        read = seen.with_usage(self._call, usage, counts, charge=charge, also=also)
-        return msgspec.structs.replace(read, fees_unseen=True) if fees else read
+        return seen.with_usage(self._call, usage, counts, charge=charge, also=also)
 
     def _apart(self, counts: Counts) -> tuple[tuple[str, Usage], ...]:
         """Usage by model."""

@@ -64,7 +64,7 @@ _WITH_FEES = ("code_interpreter_call", "image_generation_call")
 
 
 class ResponsesReader:
-    __slots__ = ("_background", "_call", "_fees", "_files", "_searches", "_seen", "finished", "marks", "text")
+    __slots__ = ("_background", "_call", "_files", "_searches", "_seen", "finished", "marks", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self._call = call
@@ -72,7 +72,6 @@ class ResponsesReader:
         self._background = False
         self._searches = 0
         self._files = 0
-        self._fees = False
         self.finished = False
         self.marks: tuple[bytes, ...] = ()
         self.text: Kept | None = None
@@ -98,9 +97,8 @@ class ResponsesReader:
             self._take(event.response)
             if kind in TERMINAL:
                 self.finished = True
-                self._fees = (
-                    self._fees or event.response.output is None
-                )  # too large to be read: it holds an image
+                if event.response.output is None:  # too large to be read: it holds an image
+                    self._seen.fees_unseen = True
 
     def document(self, body: bytes) -> None:
         if self._call.status >= 400:
@@ -135,7 +133,7 @@ class ResponsesReader:
             )
         if response.output:
             self._searches, self._files = searches_in(response.output)
-            self._fees = has_fees(response.output)
+            seen.fees_unseen = has_fees(response.output)
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
@@ -162,10 +160,8 @@ class ResponsesReader:
                 job=job,
                 job_usage=of_job,
                 job_at_s=seen.created if job else None,
-                fees_unseen=self._fees and of_job is not None,
             )
-        read = seen.with_usage(self._call, usage, counts, charge=charge)
-        return msgspec.structs.replace(read, fees_unseen=True) if self._fees else read
+        return seen.with_usage(self._call, usage, counts, charge=charge)
 
 
 def searches_in(items: Iterable[Item]) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
 from gateway.wire.errors import body_code, openai_error
 from gateway.wire.openai_responses import EVENT, TERMINAL, Response, has_fees, searches_in
 from gateway.wire.openai_usage import openai_usage
@@ -19,12 +19,11 @@ _MARKS = (b'"response.c', b'"response.incomplete"', b'"response.failed"', b'"err
 
 
 class SocketReader(TurnsReader):
-    __slots__ = ("_fees",)
+    __slots__ = ()
 
     def __init__(self, call: Exchanged) -> None:
         super().__init__(call)
         self.marks = _MARKS
-        self._fees = False
 
     def take(self, data: bytes) -> None:
         event = EVENT.read(data)
@@ -53,12 +52,9 @@ class SocketReader(TurnsReader):
         web, files = searches_in(items)
         if web or files:
             usage = msgspec.structs.replace(usage, web_searches=web or None, file_searches=files or None)
-        self._fees = self._fees or has_fees(items)
+        if has_fees(items):
+            self.seen.fees_unseen = True
         self.add(usage, found, text(response.model))
-
-    def reading(self) -> Reading:
-        read = super().reading()
-        return msgspec.structs.replace(read, service_tier=self.seen.service_tier, fees_unseen=self._fees)
 
 
 def matches(method: str, path: str) -> bool:

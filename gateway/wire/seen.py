@@ -33,6 +33,8 @@ class Seen(msgspec.Struct, gc=False):
     finish: list[str] = []
     created: int | None = None
     """When what is answered about was created, seconds since 1970."""
+    fees_unseen: bool = False
+    """Something was used whose fee no count tells of."""
 
     def identity(self, model: object, response_id: object) -> None:
         if model:
@@ -135,6 +137,7 @@ class Seen(msgspec.Struct, gc=False):
             self.error_code,
             self.failed,
             also if billable and not counts.invalid else (),
+            self.fees_unseen,
         )
 
 

@@ -81,9 +81,11 @@ class TurnsReader:
             model,
             seen.response_id,
             tuple(seen.finish),
+            seen.service_tier,
             error_code=seen.error_code,
             failed=seen.failed and not self._turns,
             also=() if invalid else others,
+            fees_unseen=seen.fees_unseen,
         )
 
 
