@@ -16,9 +16,8 @@ from sqlmodel import Field, SQLModel
 
 from storage.privacy.erased import Look
 from storage.privacy.lookup import among, look
-from storage.store import StoreUnavailable
+from storage.store import unavailable
 from storage.tables import UtcDateTime
-from storage.trouble import trouble_of
 from storage.upsert import insert_into
 
 _JSON = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
@@ -102,7 +101,7 @@ class EventLog:
                 kept = [one for one in spared if one is not None]
                 return await self._insert(db, kept) + len(events) - len(kept)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be written to: {trouble_of(error)}") from error
+            raise unavailable(error, "written to") from error
 
     async def _insert(self, db: AsyncConnection, events: Sequence[Event]) -> int:
         rows = [

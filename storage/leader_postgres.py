@@ -6,15 +6,10 @@ import contextlib
 
 import asyncpg
 
+from storage.postgres_errors import TROUBLE
+
 LOCK_KEY = 0x7765_6967_6C65_6164
 """PostgreSQL advisory lock of the leader ("weiglead")."""
-_TROUBLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 
 
 class PostgresLeadership:
@@ -38,7 +33,7 @@ class PostgresLeadership:
             else:
                 query = "SELECT pg_try_advisory_lock($1)"
                 self._leads = bool(await self._connection.fetchval(query, LOCK_KEY))
-        except _TROUBLE:
+        except TROUBLE:
             await self.release()
         return self._leads
 
@@ -46,5 +41,5 @@ class PostgresLeadership:
         connection, self._connection = self._connection, None
         self._leads = False
         if connection is not None:
-            with contextlib.suppress(*_TROUBLE):
+            with contextlib.suppress(*TROUBLE):
                 await connection.close(timeout=1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
 
 import msgspec
 from sqlalchemy import bindparam, func, or_, select, update
@@ -13,9 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from pricing.cost import Cost
 from storage.address import Address, Engine
 from storage.queries.calls import CALLS, CallFilter, conditions_of
-from storage.store import StoreUnavailable, served
+from storage.store import served, unavailable
 from storage.tables import CallRow
-from storage.trouble import trouble_of
 
 AT_ONCE = 500
 
@@ -57,7 +55,7 @@ class History:
             async with self._engine.connect() as connection:
                 return int((await connection.execute(query)).scalar() or 0)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def slices(self, wanted: CallFilter) -> AsyncIterator[list[CallRow]]:
         """All calls of the filter in the order of their ids, some hundred at a time."""
@@ -71,7 +69,7 @@ class History:
                 async with self._engine.connect() as connection:
                     found = (await connection.execute(query)).all()
             except (SQLAlchemyError, OSError, TimeoutError) as error:
-                raise _unavailable(error) from error
+                raise unavailable(error) from error
             if not found:
                 return
             rows = [served(dict(row._mapping)) for row in found]
@@ -107,7 +105,7 @@ class History:
             async with self._engine.begin() as connection:
                 await connection.execute(statement, values)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def unpriced(self, wanted: CallFilter, limit: int = 200) -> list[Unpriced]:
         """Models of calls that should have a cost and have none (or only a lower bound), most calls first."""
@@ -133,12 +131,8 @@ class History:
             async with self._engine.connect() as connection:
                 found = (await connection.execute(query)).all()
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         return [Unpriced(row[0], row[1], int(row[2]), int(row[3] or 0), int(row[4] or 0)) for row in found]
 
     async def close(self) -> None:
         await self._engine.dispose()
-
-
-def _unavailable(error: Any) -> StoreUnavailable:
-    return StoreUnavailable(f"the database cannot be used: {trouble_of(error)}")

@@ -54,6 +54,11 @@ class StoreUnavailable(Exception):  # noqa: N818
     """The database does not answer, or is not ours to read; the message holds no url."""
 
 
+def unavailable(error: BaseException, what: str = "used") -> StoreUnavailable:
+    """Of an error of the driver's, in words without values; ``what`` the database cannot be (``read``)."""
+    return StoreUnavailable(f"the database cannot be {what}: {trouble_of(error)}")
+
+
 class CallPage(msgspec.Struct, frozen=True):
     """Calls, newest first, and where the list goes on; ``next_cursor`` is ``None`` at its end."""
 
@@ -99,7 +104,7 @@ class Store:
             trouble = trouble_of(error)
             if "alembic_version" in trouble:  # there is no such table
                 return Fit.BEHIND
-            raise StoreUnavailable(f"the database cannot be read: {trouble}") from error
+            raise unavailable(error, "read") from error
         return fit(found)
 
     async def get_call(self, call_id: str) -> CallRow | None:
@@ -180,14 +185,14 @@ class Store:
         try:
             return await reading
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be read: {trouble_of(error)}") from error
+            raise unavailable(error, "read") from error
 
     async def _rows(self, query: Select[Any]) -> list[Row[Any]]:
         try:
             async with self._engine.connect() as connection:
                 return list((await connection.execute(query)).all())
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be read: {trouble_of(error)}") from error
+            raise unavailable(error, "read") from error
 
     async def close(self) -> None:
         """Close every connection."""

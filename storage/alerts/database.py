@@ -12,8 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from storage.address import Address
 from storage.engine import reading_engine, writing_engine
-from storage.store import StoreUnavailable
-from storage.trouble import trouble_of
+from storage.store import unavailable
 
 _TROUBLE = (SQLAlchemyError, OSError, TimeoutError)
 
@@ -31,7 +30,7 @@ class AlertDatabase:
             async with self.reading.connect() as db:
                 return list((await db.execute(query)).all())
         except _TROUBLE as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     @asynccontextmanager
     async def changing(self) -> AsyncIterator[AsyncConnection]:
@@ -40,7 +39,7 @@ class AlertDatabase:
             async with self._writing.begin() as db:
                 yield db
         except _TROUBLE as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     async def done(self, statement: Any) -> int:
         """Carry a statement out; how many rows it changed."""
@@ -51,7 +50,3 @@ class AlertDatabase:
         """Close every connection."""
         await self.reading.dispose()
         await self._writing.dispose()
-
-
-def _unavailable(error: BaseException) -> StoreUnavailable:
-    return StoreUnavailable(f"the database cannot be used: {trouble_of(error)}")

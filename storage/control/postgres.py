@@ -11,17 +11,11 @@ import asyncpg
 
 from storage.address import Address, Engine
 from storage.control.contract import Collision, ControlUnavailable, NoTables, Row, Transaction, numbered
+from storage.postgres_errors import TROUBLE
 from storage.trouble import trouble_of
 
 _LACKS = (asyncpg.UndefinedTableError, asyncpg.UndefinedColumnError)
 _COLLIDED = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
-_TROUBLE = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-)
 
 
 class PostgresControl:
@@ -43,7 +37,7 @@ class PostgresControl:
                 db = await self._connected()
                 async with db.transaction():
                     yield _Bound(db)
-            except _TROUBLE as error:
+            except TROUBLE as error:
                 raise self._lost(error) from error
 
     async def fetch(self, statement: str, *values: Any) -> list[Row]:
@@ -51,7 +45,7 @@ class PostgresControl:
             try:
                 db = await self._connected()
                 return list(map(tuple, await db.fetch(numbered(statement), *values)))
-            except _TROUBLE as error:
+            except TROUBLE as error:
                 raise self._lost(error) from error
 
     async def _connected(self) -> asyncpg.Connection:

@@ -16,8 +16,7 @@ from sqlalchemy.sql.visitors import replacement_traverse
 from storage.export.columns import Shape
 from storage.queries.calls import CALLS, CallFilter, conditions_of
 from storage.rows import as_datetime, started_ms
-from storage.store import StoreUnavailable
-from storage.trouble import trouble_of
+from storage.store import unavailable
 
 PAGE_ROWS = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,7 +66,7 @@ class CallPages:
             async with self._engine.connect() as connection:
                 return list((await connection.execute(query)).all())
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be read: {trouble_of(error)}") from error
+            raise unavailable(error, "read") from error
 
     async def close(self) -> None:
         """Close every connection."""

@@ -19,8 +19,7 @@ from storage.address import Address, Engine
 from storage.budgets.model import short
 from storage.engine import reading_engine, writing_engine
 from storage.sqlite_file import connect
-from storage.store import StoreUnavailable
-from storage.trouble import trouble_of
+from storage.store import unavailable
 
 TIMEOUT_S = 600.0
 """A look at every call may take its time."""
@@ -120,11 +119,6 @@ def _beyond(keys: Sequence[Column[Any]], after: Sequence[Any]) -> ColumnElement[
         return first
     found: ColumnElement[bool] = tuple_(*keys) > tuple_(*after)
     return found
-
-
-def unavailable(error: BaseException) -> StoreUnavailable:
-    """Without a text that may repeat values."""
-    return StoreUnavailable(f"the database cannot be used: {trouble_of(error)}")
 
 
 def _write_anew(path: Path) -> None:

@@ -9,13 +9,14 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from storage.privacy.database import TIMEOUT_S, Person, PrivateDatabase, unavailable
+from storage.privacy.database import TIMEOUT_S, Person, PrivateDatabase
 from storage.rollups.compaction import compact
 from storage.rollups.contents import merge_users, user_row, user_sums
 from storage.rollups.distinct import SIZE, hash_of
 from storage.rollups.tables import USERS
 from storage.rollups.tally import UserKey, UserSums
 from storage.rollups.transactions import Stale, change, changing_engine
+from storage.store import unavailable
 
 NOBODY = ""
 

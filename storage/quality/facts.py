@@ -16,9 +16,8 @@ from pricing.cost import CostStatus
 from storage.quality.tables import DIMENSIONS
 from storage.queries.calls import CALLS, one
 from storage.rollups.routes import band_of
-from storage.store import StoreUnavailable
+from storage.store import unavailable
 from storage.tables import CallRow
-from storage.trouble import trouble_of
 
 _LOOK_AT = 20
 
@@ -89,7 +88,7 @@ class Finder:
                     for row in await connection.execute(query)
                 ]
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be read: {trouble_of(error)}") from error
+            raise unavailable(error, "read") from error
         # A poll of an answer, or a listing within a trace, is a call too: the one that was paid for is meant.
         paid = [facts for facts in found if facts.cost_status != CostStatus.NOT_BILLABLE]
         return next(iter(paid or found), None)

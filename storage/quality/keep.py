@@ -22,8 +22,7 @@ from storage.privacy.lookup import among, look
 from storage.quality.facts import Facts
 from storage.quality.tables import DAILY, DIMENSIONS, FEEDBACK, JUDGED, OUTCOMES
 from storage.rollups import state
-from storage.store import StoreUnavailable
-from storage.trouble import trouble_of
+from storage.store import unavailable
 from storage.upsert import insert_into
 from telemetry.quality import Measures, Opinion, Result, Scale, Source, measures_of
 
@@ -129,7 +128,7 @@ class QualityLog:
         except IntegrityError as error:
             raise OtherCall("the id is taken") from error
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be written to: {trouble_of(error)}") from error
+            raise unavailable(error, "written to") from error
 
     async def _put(self, db: AsyncConnection, one: _Saying, call: Facts) -> Kept:
         table, key, values, now = one.table, one.key, one.values, self._now()

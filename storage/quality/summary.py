@@ -16,8 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.quality.tables import DAILY, JUDGED
-from storage.store import StoreUnavailable
-from storage.trouble import trouble_of
+from storage.store import unavailable
 from telemetry.insights.wilson import LEAST_SAMPLES, Slice, Weak, weak
 from telemetry.quality import Measures
 
@@ -86,7 +85,7 @@ class QualityReader:
             async with self._engine.connect() as connection:
                 rows = (await connection.execute(query)).all()
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be read: {trouble_of(error)}") from error
+            raise unavailable(error, "read") from error
         width = len(group_by)
         return [
             QualityRow(

@@ -18,6 +18,7 @@ import asyncpg
 from storage.address import Address
 from storage.mend import encode_anyhow, storable
 from storage.partitions import Month, ensure
+from storage.postgres_errors import TROUBLE
 from storage.privacy.erased import Erased
 from storage.rows import COLUMNS, RowError, as_datetime, rows_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
@@ -184,8 +185,7 @@ class PostgresTarget:
             raise RowRefused(_reason(error)) from error
         except TimeoutError as error:  # an OSError too: it has to come first
             raise Outage(f"no answer within {self._timeout_s:g} s") from error
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-            # The third is what a connection that the server ended while nobody looked says at the next statement.
+        except TROUBLE as error:
             raise Outage(_reason(error)) from error
 
     def _connected(self) -> asyncpg.Connection:

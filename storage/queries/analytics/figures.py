@@ -23,8 +23,7 @@ from storage.rollups.question import People, Question, Totals
 from storage.rollups.read import Reader
 from storage.rollups.tables import GROUPS
 from storage.rollups.transactions import snapshot
-from storage.store import StoreUnavailable
-from storage.trouble import trouble_of
+from storage.store import unavailable
 from telemetry.insights.recommend import Facts
 
 _MODEL = DIMENSIONS.index(Dimension.MODEL)
@@ -111,7 +110,7 @@ class Figures:
         try:
             yield
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the database cannot be read: {trouble_of(error)}") from error
+            raise unavailable(error, "read") from error
 
     async def close(self) -> None:
         """Close every connection."""
