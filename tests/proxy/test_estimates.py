@@ -14,6 +14,7 @@ from rig.core import Core, LaneKind
 from rig.script import Script, body_read, chunked, fin, hang, head, raw, reply, rst, sse, steps
 from rig.shipped import shipped_counter
 from rig.upstream import ScriptedUpstream
+from rig.waiting import answer_after
 
 from pricing.cost import CostStatus
 from pricing.tokens import TokenCounter
@@ -173,14 +174,7 @@ async def test_a_request_that_was_sent_and_never_answered_may_be_billed(
 ) -> None:
     """The provider works on it, and its bill will say so: at least the prompt is estimated, as where the app leaves."""
     upstream.play(script)
-    client = await RawClient.open(core.port)
-    client.request("POST", CHAT, json=ask)
-    await upstream.seen(1)
-    if status == 200:
-        await client.until(b"\r\n\r\n")
-    if after:
-        core.advance(after)
-    assert (await client.answer()).status == status
+    await answer_after(core, upstream, CHAT, ask, after, status)
     record = await core.record()
     assert (record.outcome, record.answer.status) == (outcome, status)
     assert_estimated(record)
