@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, func, or_, select, update
+from sqlalchemy import Select, bindparam, func, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from pricing.cost import Cost
-from storage.address import Address, Engine
-from storage.queries.calls import CALLS, CallFilter, conditions_of
+from storage.address import Address
+from storage.engine import reading_engine, writing_engine
+from storage.queries.calls import CALLS, CallFilter, conditions_of, in_order_of_ids
 from storage.store import served, unavailable
 from storage.tables import CallRow
 
 AT_ONCE = 500
+TIMEOUT_S = 120.0
+"""A count of every call may take its time."""
 
 
 class Again(msgspec.Struct, frozen=True):
@@ -38,38 +41,22 @@ class Unpriced(msgspec.Struct, frozen=True):
 class History:
     """Stored calls, read and priced again in slices. Every method raises :class:`StoreUnavailable`."""
 
-    def __init__(self, address: Address, timeout_s: float = 30.0) -> None:
-        if address.engine is Engine.SQLITE:
-            self._engine: AsyncEngine = create_async_engine(
-                address.sqlalchemy_url, connect_args={"timeout": timeout_s}
-            )
-        else:
-            self._engine = create_async_engine(
-                address.sqlalchemy_url, connect_args={"timeout": timeout_s, "command_timeout": timeout_s}
-            )
+    def __init__(self, address: Address, timeout_s: float = TIMEOUT_S) -> None:
+        self._reading = reading_engine(address, timeout_s=timeout_s, pool_size=1)
+        self._writing = writing_engine(address, timeout_s=timeout_s, pool_size=1)
 
     async def count(self, wanted: CallFilter) -> int:
         """How many calls there are to go through."""
-        query = select(func.count()).select_from(CALLS).where(*conditions_of(wanted))
-        try:
-            async with self._engine.connect() as connection:
-                return int((await connection.execute(query)).scalar() or 0)
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise unavailable(error) from error
+        query = select(func.count().label("calls")).select_from(CALLS).where(*conditions_of(wanted))
+        [row] = await self._rows(query)
+        return int(row.calls)
 
     async def slices(self, wanted: CallFilter) -> AsyncIterator[list[CallRow]]:
         """All calls of the filter in the order of their ids, some hundred at a time."""
-        after = ""
+        after: str | None = None
         while True:
-            conditions = list(conditions_of(wanted))
-            if after:
-                conditions.append(CALLS.c.id > after)
-            query = select(CALLS).where(*conditions).order_by(CALLS.c.id).limit(AT_ONCE)
-            try:
-                async with self._engine.connect() as connection:
-                    found = (await connection.execute(query)).all()
-            except (SQLAlchemyError, OSError, TimeoutError) as error:
-                raise unavailable(error) from error
+            conditions = in_order_of_ids(wanted, self._reading.dialect.name, after)
+            found = await self._rows(select(CALLS).where(*conditions).order_by(CALLS.c.id).limit(AT_ONCE))
             if not found:
                 return
             rows = [served(dict(row._mapping)) for row in found]
@@ -102,7 +89,7 @@ class History:
         if not values:
             return
         try:
-            async with self._engine.begin() as connection:
+            async with self._writing.begin() as connection:
                 await connection.execute(statement, values)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise unavailable(error) from error
@@ -127,12 +114,19 @@ class History:
             .order_by(func.count().desc(), CALLS.c.provider)
             .limit(limit)
         )
+        return [
+            Unpriced(provider, named, int(calls), int(read or 0), int(written or 0))
+            for provider, named, calls, read, written in await self._rows(query)
+        ]
+
+    async def _rows(self, query: Select[Any]) -> list[Any]:
         try:
-            async with self._engine.connect() as connection:
-                found = (await connection.execute(query)).all()
+            async with self._reading.connect() as connection:
+                return list((await connection.execute(query)).all())
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise unavailable(error) from error
-        return [Unpriced(row[0], row[1], int(row[2]), int(row[3] or 0), int(row[4] or 0)) for row in found]
 
     async def close(self) -> None:
-        await self._engine.dispose()
+        """Close every connection."""
+        await self._reading.dispose()
+        await self._writing.dispose()

@@ -210,6 +210,8 @@ _rare_answer = _taking(Answer, _rare(ANSWER_COLUMNS))
 _usage = _taking(Usage, _common(USAGE_COLUMNS))
 _rare_usage = _taking(Usage, _rare(USAGE_COLUMNS))
 _cost = _taking(Cost, COST_COLUMNS)
+_LAST_MS = 2**48 - 1
+"""Of a UUIDv7."""
 _NO_USAGE = (None,) * len(Usage.__struct_fields__)
 _NO_TRACE = (None,) * len(TRACE_COLUMNS)
 _json = msgspec.json.Encoder().encode
@@ -241,6 +243,12 @@ def _ms_of(beginning: str) -> int | None:
     except ValueError:
         pass
     return None
+
+
+def first_id(ms: int) -> str:
+    """No call that began in this millisecond since 1970 (UTC) or later has a smaller id: ids begin with the time."""
+    text = f"{min(max(ms, 0), _LAST_MS):012x}"
+    return f"{text[:8]}-{text[8:]}-0000-0000-000000000000"
 
 
 @lru_cache(maxsize=1024)

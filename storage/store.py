@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from sqlalchemy import Row, Select, text
@@ -48,6 +48,8 @@ __all__ = [
 
 T = TypeVar("T")
 _LOOK_AT_ONCE = 500
+_KNOWN: Final = ("estimated_calls", "unpriced_calls", "invalid_calls", "partial_calls")
+"""Measures of how far costs are known."""
 
 
 class StoreUnavailable(Exception):  # noqa: N818
@@ -67,9 +69,13 @@ class CallPage(msgspec.Struct, frozen=True):
 
 
 class Honesty(msgspec.Struct, frozen=True):
-    """Calls by the status of their cost, and records no row could be made of."""
+    """How many calls there are, how far their cost is known, and records no row could be made of."""
 
-    by_status: dict[str, int]
+    calls: int
+    estimated: int
+    unpriced: int
+    """Those with an impossible usage too."""
+    partial: int
     dead_letters: int
 
 
@@ -148,21 +154,29 @@ class Store:
             found = [seen.seq for seen in await self._rows(look)]
             follower.seen(found, clock())
             if found:
-                for fresh in await self._rows(calls.numbered(wanted or CallFilter(), found)):
+                fresh_rows = calls.numbered(wanted or CallFilter(), found, self._engine.dialect.name)
+                for fresh in await self._rows(fresh_rows):
                     yield served(dict(fresh._mapping))
             if len(found) < _LOOK_AT_ONCE:
                 await pause(poll_s)
 
     async def written_after(self, wanted: CallFilter, after: int, limit: int) -> list[CallRow]:
         """The first calls that were written after the one with that ``seq``."""
-        found = await self._rows(calls.written_after(wanted, after, limit))
+        found = await self._rows(calls.written_after(wanted, after, limit, self._engine.dialect.name))
         return [served(dict(row._mapping)) for row in found]
 
-    async def honesty(self, since: datetime | None = None) -> Honesty:
-        """How many calls there are since then, and how far their cost is known."""
-        rows = await self._rows(calls.by_cost_status(since))
+    async def honesty(self, since: datetime) -> Honesty:
+        """How many calls there are since then, by the sums of them: rows may be too many to be counted."""
+        totals = await self.totals(Question(since=since, measures=_KNOWN))
+        known = totals.lines[0].sums if totals.lines else dict.fromkeys(("calls", *_KNOWN), 0)
         letters = await self._rows(calls.count_letters())
-        return Honesty({row.cost_status: int(row.number) for row in rows}, int(letters[0].number))
+        return Honesty(
+            known["calls"],
+            known["estimated_calls"],
+            known["unpriced_calls"] + known["invalid_calls"],
+            known["partial_calls"],
+            int(letters[0].number),
+        )
 
     async def dead_letters(self, limit: int = 100) -> list[DeadLetterRow]:
         """Records no row could be made of, newest first (``storage.deadletters.retry`` tries them again)."""

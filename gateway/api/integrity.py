@@ -13,7 +13,6 @@ from pydantic import BaseModel, Field
 from gateway.api.deps import ApiDeps
 from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
-from pricing.cost import CostStatus
 from storage.stats import LedgerStats
 from storage.store import Honesty, RollupAudit
 from storage.vitals import Spool, added_up, budgets_added_up, contents_added_up, read
@@ -61,7 +60,7 @@ class IntegrityOut(BaseModel):
         description="Calls whose captured content is lost: no room, or no time at the end."
     )
     contents_failed: int = Field(description="Calls of whose content nothing could be made.")
-    calls: int = Field(description="Rows of the last 30 days, of all machines.")
+    calls: int = Field(description="Calls of the last 30 days, of all machines.")
     calls_estimated: int
     calls_unpriced: int
     calls_partial: int
@@ -105,7 +104,6 @@ def integrity_of(spool: Path, honesty: Honesty, audit: RollupAudit | None) -> In
     spools = read(spool)
     total, budgets, contents = added_up(spools), budgets_added_up(spools), contents_added_up(spools)
     workers = [worker_out(one) for one in spools]
-    status = honesty.by_status
     return IntegrityOut(
         balanced=all(not worker.balance for worker in workers) and total.lost == 0,
         accepted=total.accepted,
@@ -129,10 +127,10 @@ def integrity_of(spool: Path, honesty: Honesty, audit: RollupAudit | None) -> In
         contents_kept=contents.kept,
         contents_dropped=contents.dropped,
         contents_failed=contents.failed,
-        calls=sum(status.values()),
-        calls_estimated=status.get(CostStatus.ESTIMATED, 0),
-        calls_unpriced=status.get(CostStatus.UNPRICED, 0) + status.get(CostStatus.INVALID_USAGE, 0),
-        calls_partial=status.get(CostStatus.PARTIAL, 0),
+        calls=honesty.calls,
+        calls_estimated=honesty.estimated,
+        calls_unpriced=honesty.unpriced,
+        calls_partial=honesty.partial,
         dead_letters_kept=honesty.dead_letters,
         rollups_day=None if audit is None else audit.day,
         rollups_differences=None if audit is None else audit.differences,

@@ -10,7 +10,7 @@ from storage.budgets.amounts import CALLS_SQL, UNPRICED_SQL, columns_of, spent_s
 from storage.budgets.model import Budget, Span, Unit, subject_of
 from storage.budgets.windows import FOREVER_S, span_of
 from storage.control.contract import Transaction
-from storage.rows import as_datetime
+from storage.rows import as_datetime, first_id
 
 _NS: Final = 1_000_000_000
 _AT_ONCE: Final = 200
@@ -55,12 +55,7 @@ def _within(span: Span, engine: Engine) -> tuple[list[str], list[Any]]:
     end_ms = (span.end_s + _SPARE_S) * 1000
     if engine is Engine.POSTGRESQL:
         return ["started_at >= ?", "started_at < ?"], [as_datetime(start_ms), as_datetime(end_ms)]
-    return ["id >= ?", "id < ?"], [_id_from(start_ms), _id_from(end_ms)]
-
-
-def _id_from(ms: int) -> str:
-    """No id of a call at that time or later sorts before it."""
-    return f"{ms >> 16:08x}-{ms & 0xFFFF:04x}-7"
+    return ["id >= ?", "id < ?"], [first_id(start_ms), first_id(end_ms)]
 
 
 def _line(budget: Budget, span: Span, row: Sequence[Any], counted: int) -> tuple[Any, ...]:

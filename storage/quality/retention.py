@@ -11,6 +11,7 @@ from storage.address import Address
 from storage.events import EVENTS
 from storage.forgetting import in_slices
 from storage.quality.tables import FEEDBACK, JUDGED, OUTCOMES
+from storage.rows import first_id
 
 SLICE = 500
 """Calls, or events, of one transaction."""
@@ -28,7 +29,8 @@ async def forget_events(address: Address, before: datetime) -> int:
 
 async def _judged(db: AsyncConnection, before: datetime) -> tuple[int, int]:
     """One slice: calls and rows."""
-    query = select(JUDGED.c.call_id).where(JUDGED.c.started_at < before).order_by(JUDGED.c.call_id)
+    first = first_id(int(before.timestamp() * 1000))
+    query = select(JUDGED.c.call_id).where(JUDGED.c.call_id < first).order_by(JUDGED.c.call_id)
     old = list((await db.execute(query.limit(SLICE))).scalars())
     rows = 0
     for table in (FEEDBACK, OUTCOMES, JUDGED):

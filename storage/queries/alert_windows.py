@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from storage.queries.calls import CALLS
+from storage.rows import first_id
 from telemetry.alerts.facts import Asked, Measure
 from telemetry.alerts.labels import DIMENSIONS
 from telemetry.outcome import Outcome
@@ -98,8 +99,8 @@ def _conditions(asked: Asked) -> list[ColumnElement[bool]]:
     found = [
         _C.started_at >= asked.since,
         _C.started_at < asked.until,
-        _C.id >= first_id(asked.since),
-        _C.id < first_id(asked.until),
+        _C.id >= first_id(_ms(asked.since)),
+        _C.id < first_id(_ms(asked.until)),
     ]
     for name, value in asked.scope:
         plain = name != "model" and value
@@ -109,12 +110,6 @@ def _conditions(asked: Asked) -> list[ColumnElement[bool]]:
 
 def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-
-
-def first_id(at: datetime) -> str:
-    """The smallest id a call of that millisecond can have."""
-    text = f"{_ms(at):012x}"
-    return f"{text[:8]}-{text[8:]}-7000-8000-000000000000"
 
 
 def _ms(at: datetime) -> int:

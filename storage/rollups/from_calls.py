@@ -45,7 +45,7 @@ from storage.rollups.measures import (
 from storage.rollups.routes import BAND_PPM, BANDS, ROUTE_MEASURES
 from storage.rollups.tables import HISTOGRAMS
 from storage.rollups.tally import Line, Tally
-from storage.rows import USAGE_COLUMNS, as_datetime
+from storage.rows import USAGE_COLUMNS, as_datetime, first_id
 from telemetry.outcome import Outcome
 from telemetry.record import UsageSource
 
@@ -182,12 +182,6 @@ def between(since_ms: int, until_ms: int) -> tuple[ColumnElement[bool], ...]:
 def began_between(since_ms: int, until_ms: int) -> tuple[ColumnElement[bool], ...]:
     """The same where another index is to be used."""
     return _C.started_at >= as_datetime(since_ms), _C.started_at < as_datetime(until_ms)
-
-
-def first_id(ms: int) -> str:
-    """No call that began at this time or later has a smaller id."""
-    text = f"{ms:012x}"
-    return f"{text[:8]}-{text[8:]}-0000-0000-000000000000"
 
 
 def joined(value: Expression, dialect: Dialect) -> Expression:

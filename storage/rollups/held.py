@@ -12,12 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from storage.queries.calls import CALLS
 from storage.rollups import state
 from storage.rollups.contents import waiting
-from storage.rollups.from_calls import first_id
 from storage.rollups.tables import HOURS, USERS
 from storage.rollups.tally import HOURS_A_DAY
 from storage.rollups.transactions import snapshot
 from storage.rollups.zones import DAY_MS
-from storage.rows import started_ms
+from storage.rows import first_id, started_ms
 
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 

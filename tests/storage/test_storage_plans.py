@@ -1,0 +1,150 @@
+"""What SQLite does for what is asked often: rows are looked up and come in order, however many there are.
+
+Without statistics, which nobody here gathers, its plans do not hang on what is stored.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rig.ledger import STARTED_MS, record, started
+from sqlalchemy import Engine, event
+
+from storage import repricing
+from storage.address import parse
+from storage.quality.retention import forget_said
+from storage.queries.calls import make_cursor
+from storage.repricing import History
+from storage.retention import DELETE
+from storage.rows import first_id
+from storage.store import CallFilter, Store
+
+NOW = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
+LATELY = NOW - timedelta(minutes=10)
+SCOPES = {
+    "of a tenant": CallFilter(scope=(("tenant_id", "acme"),)),
+    "of a tenant's team": CallFilter(scope=(("tenant_id", "acme"), ("team", "search"))),
+    "of a tenant's session": CallFilter(tenant="acme", session="s1"),
+    "of a tenant, lately": CallFilter(tenant="acme", since=LATELY),
+    "of a team": CallFilter(team="search"),
+    "completed, lately": CallFilter(since=LATELY, failed=False),
+    "all": CallFilter(),
+}
+every_scope = pytest.mark.parametrize("wanted", SCOPES.values(), ids=SCOPES)
+
+
+@pytest.fixture
+async def filled(tmp_path: Path, sqlite: str) -> str:
+    ledger = await started(tmp_path, url=sqlite)
+    for number in range(8):
+        ledger.closed(record(number, who={"tenant": "acme", "team": "search", "session": "s1"}))
+    assert await ledger.drained(20)
+    await ledger.stop(5)
+    return sqlite
+
+
+@pytest.fixture
+async def store(filled: str, tmp_path: Path) -> AsyncIterator[Store]:
+    store = await Store.open(filled, data_dir=tmp_path)
+    yield store
+    await store.close()
+
+
+@contextmanager
+def noted(table: str) -> Iterator[Callable[[str], list[str]]]:
+    """Notes the statements about a table; what is given tells their plans by the file at an address, line by line."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
+        if f"FROM {table}" in statement:
+            seen.append((statement, parameters))
+
+    def plans(url: str) -> list[str]:
+        assert seen, "nothing was asked"
+        with closing(sqlite3.connect(parse(url, Path()).dsn)) as db:
+            return [
+                line[3] for asked, given in seen for line in db.execute(f"EXPLAIN QUERY PLAN {asked}", given)
+            ]
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield plans
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+class AllSeen(Exception):  # noqa: N818
+    """There is nothing more to follow."""
+
+
+async def all_seen(_: float) -> None:
+    raise AllSeen
+
+
+def is_in_order(plan: list[str]) -> bool:
+    """Within a millisecond rows may be sorted; that is told otherwise."""
+    return "USE TEMP B-TREE FOR ORDER BY" not in plan
+
+
+@every_scope
+async def test_a_page_of_calls_is_not_sorted(store: Store, filled: str, wanted: CallFilter) -> None:
+    newest = (await store.list_calls(limit=1)).items[0]
+    with noted("model_requests") as plans:
+        await store.list_calls(wanted, limit=3)
+        await store.list_calls(wanted, make_cursor(newest.id), limit=3)
+    assert is_in_order(plans(filled))
+    assert not [line for line in plans(filled) if line == "SCAN model_requests"]
+
+
+async def test_what_is_of_the_last_minutes_is_looked_for_there(store: Store, filled: str) -> None:
+    with noted("model_requests") as plans:
+        await store.list_calls(CallFilter(since=LATELY, failed=True), limit=3)
+    assert [line for line in plans(filled) if "(id>?)" in line]
+
+
+@every_scope
+async def test_what_was_written_since_is_found_by_its_number(
+    store: Store, filled: str, wanted: CallFilter
+) -> None:
+    with noted("model_requests") as plans:
+        await store.written_after(wanted, 5, 10)
+        with pytest.raises(AllSeen):
+            async for _ in store.follow(wanted, after=5, pause=all_seen):
+                pass
+    assert is_in_order(plans(filled))
+    assert all("INTEGER PRIMARY KEY" in line for line in plans(filled))
+
+
+@every_scope
+async def test_pricing_again_goes_through_calls_in_their_order(
+    filled: str, tmp_path: Path, wanted: CallFilter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(repricing, "AT_ONCE", 3)
+    history = History(parse(filled, tmp_path))
+    with noted("model_requests") as plans:
+        async for _ in history.slices(wanted):
+            pass
+    await history.close()
+    assert is_in_order(plans(filled))
+
+
+async def test_how_far_costs_are_known_is_told_by_sums(store: Store, filled: str) -> None:
+    with noted("model_requests") as plans:
+        known = await store.honesty(NOW - timedelta(days=1, minutes=30))
+    assert (known.calls, known.estimated, known.unpriced, known.partial) == (8, 0, 0, 0)
+    assert all("(id>? AND id<?)" in line for line in plans(filled)), "only the part of an hour is read"
+
+
+async def test_what_is_too_old_is_found_without_a_look_at_the_rest(filled: str, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(parse(filled, tmp_path).dsn)) as db:
+        plan = [line[3] for line in db.execute(f"EXPLAIN QUERY PLAN {DELETE}", (first_id(STARTED_MS),))]
+    assert not [line for line in plan if line.startswith("SCAN")]
+    with noted("judged_calls") as plans:
+        await forget_said(parse(filled, tmp_path), NOW)
+    assert not [line for line in plans(filled) if line.startswith("SCAN")]
