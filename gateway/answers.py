@@ -126,8 +126,8 @@ class Answers:
             storage.url,
             storage.data_dir,
             salt=lambda: self._current.settings.attribution.salt,
-            store_comments=self._settings.quality.store_comments,
-            store_traits=self._settings.quality.store_traits,
+            store_comments=lambda: self._current.settings.quality.store_comments,
+            store_traits=lambda: self._current.settings.quality.store_traits,
         )
         self._alerts = modules["gateway.api.alerts"].open_alerts(
             storage.url, storage.data_dir, lambda: self._current.alerts
@@ -144,8 +144,6 @@ class Answers:
         return self._runner.server
 
     def _deps(self, api: Any) -> Any:
-        destinations = self._current.table.destinations
-
         def health() -> Health:
             stats = self._ledger.stats()
             return api.Health(stats.degraded, "; ".join(stats.reasons) or None)  # type: ignore[no-any-return]
@@ -179,9 +177,11 @@ class Answers:
                 lambda name: self._current.table.price_as(name),
             ),
             loopback=self._settings.server.loopback,
-            admin_token=self._settings.auth.admin_secret,
-            base_urls={
-                name: one.provider.sdk_base for name, one in destinations.items() if one.origin is not None
+            admin_token=lambda: self._current.settings.auth.admin_secret,
+            base_urls=lambda: {
+                name: one.provider.sdk_base
+                for name, one in self._current.table.destinations.items()
+                if one.origin is not None
             },
         )
 

@@ -19,7 +19,7 @@ from gateway.answers import Answers
 from gateway.attribution import Rules
 from gateway.background import BackgroundJobs
 from gateway.capturing.content import ContentMaker
-from gateway.capturing.keeper import Keeper, key_in
+from gateway.capturing.keeper import Keeper, Recipe, key_in
 from gateway.capturing.rules import CaptureRules
 from gateway.deadlines import Sweeper
 from gateway.defects import Defects
@@ -34,12 +34,13 @@ from gateway.keyring import KeyRing
 from gateway.open_files import connections_that_fit
 from gateway.prices import book_of
 from gateway.providers.table import ProviderTable
-from gateway.proxy import Limits, Proxy
+from gateway.proxy import Limits, Proxy, Tracing
 from gateway.recording import Scale
 from gateway.reporting.jobs import report_jobs
 from gateway.reporting.plan import report_plan
 from gateway.server import HttpLimits, ProxyServer
 from gateway.settings import Problem, Settings, SettingsError
+from gateway.settings.changes import Waiting, holding, waiting
 from gateway.settings.choices import AuthMode
 from gateway.sinks import Sinks
 from gateway.targets import ProviderTargets
@@ -49,7 +50,7 @@ from gateway.upstream import Pool
 from gateway.version import VERSION
 from gateway.wire.registry import WIRES
 from gateway.wire.tap import TapLimits
-from storage.address import Address, parse
+from storage.address import parse
 from storage.control import control_of
 from storage.leader import leadership
 from storage.ledger import SPOOL_FOLDER, Ledger, LedgerConfig
@@ -67,20 +68,11 @@ FLUSH_SECONDS: Final = 3.0
 """How long spans and records may take to be flushed at the end; what is left stays in the spool."""
 CONTENTS_TIMEOUT_S: Final = 30.0
 """A batch of contents may be some megabytes."""
+LAST_REQUEST_SECONDS: Final = 5.0
+"""How long apps are waited for to find out, with an answer, that they have to connect anew."""
 DRAIN_POLL_SECONDS: Final = 0.05
 FAREWELL_SECONDS: Final = 1.0
 """How long the last word to calls that did not finish may take (it waits for their record)."""
-STARTUP_ONLY: Final = (
-    "server",
-    "storage",
-    "auth",
-    "timeouts",
-    "telemetry",
-    "capture",
-    "quality",
-    "retention",
-)
-"""Sections that a reload does not change."""
 
 
 class Gateway:
@@ -88,31 +80,30 @@ class Gateway:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         """Reads all that can be wrong in the settings; raises :class:`gateway.settings.SettingsError`."""
-        self.settings = settings
+        self.settings = self._began_with = self._wanted = settings
         self.defects = Defects(clock)
         self.book = book_of(settings)
         self.table = ProviderTable.build(settings)
-        self._auth_mode = settings.auth.mode
         self._address = parse(settings.storage.url, settings.storage.data_dir)
         self.governance = Governance(
             self._address, settings.storage.data_dir, settings.storage.data_dir / SPOOL_FOLDER
         )
-        self.keeper = keeper(settings, self._address, self.table, self.defects)
+        self._capture = capture_rules(settings)
+        self.keeper = Keeper(
+            lambda: control_of(self._address, CONTENTS_TIMEOUT_S, durable=False), self.defects
+        )
         self.ledger = Ledger(
             ledger_config(settings),
             companions=(self.governance.companion,),
-            interrupted=Interrupted(lambda: book_of(settings), self.table.price_as),
+            interrupted=Interrupted(lambda: book_of(self.settings), lambda name: self.table.price_as(name)),
             written=self.governance.companion.written,
             budgets=self.governance.figures,
             contents=lambda: self.keeper.stats,
             jobs=lambda: self._jobs.stats,
         )
-        self.telemetry = TelemetryExporter.from_config(
-            telemetry_config(settings, self.table),
-            os.environ,
-            version=VERSION,
-            instance_id=f"{socket.gethostname()}-{os.getpid()}",
-        )
+        self.telemetry = self._told = exporter(telemetry_config(settings, self.table))
+        """``telemetry`` is as the settings have it, ``_told`` is who hears of calls now: one that starts takes a while."""
+        self._changing: set[asyncio.Task[None]] = set()
         self._rules = attribution_rules(settings)
         self.alerts = plan_of(settings)
         self.reports = report_plan(settings, self.alerts)
@@ -136,40 +127,34 @@ class Gateway:
             self._estimator.warm,
             strict=settings.budgets.strict,
         )
-        lookers_on = [self._admission.settle]
-        if self.telemetry.plan.enabled:
-            lookers_on.append(self._observe)
-        sinks = Sinks(self.ledger, lookers_on, self.defects)
-        gear = Gear(
+        self._sinks = Sinks(self.ledger, self._lookers_on(), self.defects)
+        self._gear = Gear(
             loop,
             clock,
             self._pool,
-            sinks,
+            self._sinks,
             self._scale.weigh,
             self.live,
             self.defects,
             Turns(loop, self.defects),
             tap_limits(settings),
             capture_limits(settings),
-            self.keeper.put,
+            self.keeper.under(recipe(settings, self.table)),
             self._estimator,
             BackgroundJobs(self._scale, self.defects).ended,
         )
         self.proxy = Proxy(
-            gear,
+            self._gear,
             ProviderTargets(self.table, WIRES),
-            identity(self._auth_mode, self.table, self.governance.ring),
+            identity(settings.auth.mode, self.table, self.governance.ring),
             proxy_limits(settings),
-            traces=self.telemetry.plan.enabled,
-            incoming=settings.telemetry.incoming_trace,
-            sampler=self.telemetry.plan.sampler,
-            forward_trace=settings.proxy.forward_traceparent,
-            rules=self._rules,
-            admission=self._admission,
-            capture=capture_rules(settings),
+            tracing(settings, self.telemetry),
+            self._rules,
+            self._admission,
+            self._capture,
         )
         await self.governance.start(self.ledger.spool_name, self.live, self.proxy.keys_changed)
-        self._api = Answers(settings, self.ledger, self, sinks)
+        self._api = Answers(settings, self.ledger, self, self._sinks)
         http = http_limits(settings, connections_that_fit(settings.limits.connections))
         self.server = ProxyServer(self.proxy, self._api.server, http, clock, self.defects)
         self._lane = Lane(loop, clock, self.proxy, self.server, http, set())
@@ -184,7 +169,7 @@ class Gateway:
         """What one worker of all does now and then."""
         address, data_dir = self._address, self.settings.storage.data_dir
         spool = data_dir / SPOOL_FOLDER
-        jobs = upkeep(address, spool, keeping(self.settings))
+        jobs = upkeep(address, spool, lambda: keeping(self.settings))
         jobs += alert_jobs(lambda: self.alerts, address, spool)
         jobs += report_jobs(lambda: self.reports, address)
         return Jobs(leadership(address, data_dir), jobs, ready=lambda: self.ledger.has_database)
@@ -196,23 +181,85 @@ class Gateway:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
         return f"http://[{shown}]:{self.port}" if ":" in shown else f"http://{shown}:{self.port}"
 
-    def adopt(self, settings: Settings) -> tuple[str, ...]:
-        """Take over new settings for the calls to come; running calls end under the old ones.
+    @property
+    def waits(self) -> Waiting:
+        """What of the settings that were read last only counts in a new process."""
+        return waiting(self._began_with, self._wanted)
 
-        Returns the sections that changed but only count at the next start. Raises ``SettingsError`` and changes
-        nothing when the new settings don't fit together.
+    def adopt(self, wanted: Settings) -> Gateway:
+        """Take over new settings for the calls to come; running calls end under the old ones. Returns itself.
+
+        Raises ``SettingsError`` and changes nothing when the new settings don't fit together.
         """
+        settings = holding(self._began_with, wanted, waiting(self._began_with, wanted).names)
         book, table, rules = book_of(settings), ProviderTable.build(settings), attribution_rules(settings)
-        alerts = plan_of(settings)
+        alerts, capture = plan_of(settings), capture_rules(settings)
         self.alerts, self.reports = alerts, report_plan(settings, alerts)
+        self._change_telemetry(telemetry_config(settings, table))
+        self.settings, self._wanted = settings, wanted
         self.book, self.table = book, table
         self._scale.book = book
         self._admission.adopt_prices(book)
         self._admission.strict = settings.budgets.strict
-        callers = identity(self._auth_mode, table, self.governance.ring)
-        self.proxy.adopt(ProviderTargets(table, WIRES), callers, proxy_limits(settings), rules)
-        old, self.settings = self.settings, settings
-        return needs_restart(old, settings)
+        self._gear = msgspec.structs.replace(
+            self._gear,
+            tap_limits=tap_limits(settings),
+            capture_limits=capture_limits(settings),
+            keep=self.keeper.under(recipe(settings, table)),
+        )
+        self.proxy.adopt(
+            self._gear,
+            ProviderTargets(table, WIRES),
+            identity(settings.auth.mode, table, self.governance.ring),
+            proxy_limits(settings),
+            tracing(settings, self.telemetry),
+            rules,
+            capture,
+        )
+        http = http_limits(settings, connections_that_fit(settings.limits.connections))
+        self.server.adopt(http)
+        self._lane = msgspec.structs.replace(self._lane, limits=http)
+        return self
+
+    def _change_telemetry(self, config: TelemetryConfig) -> None:
+        """Have another exporter begin, where the settings ask for another, and the one at hand end."""
+        if config == telemetry_config(self.settings, self.table):
+            return
+        self.telemetry = exporter(config)
+        task = asyncio.get_running_loop().create_task(self._tell(self.telemetry))
+        self._changing.add(task)
+        task.add_done_callback(self._changing.discard)
+
+    async def _tell(self, fresh: TelemetryExporter) -> None:
+        await asyncio.to_thread(fresh.start)  # may load libraries for a second
+        if fresh is not self.telemetry:  # changed again meanwhile
+            await fresh.stop(FLUSH_SECONDS)
+            return
+        old, self._told = self._told, fresh
+        self._sinks.watched_by(self._lookers_on())
+        await old.stop(FLUSH_SECONDS)
+
+    def _lookers_on(self) -> list[Callable[[CallRecord], None]]:
+        """Who hears of calls beside the ledger."""
+        return [self._admission.settle, *([self._observe] if self._told.plan.enabled else [])]
+
+    async def retire(self, hurry: asyncio.Event) -> None:
+        """Leave the port to another process that listens on the same socket, and stop when the calls are done.
+
+        Connections stay until an answer has told their app to open another, so no request meets a closed one.
+        ``hurry``: stop now, in the usual way.
+        """
+        self._listener.close()
+        self.proxy.retiring = True
+        now = self._clock()
+        end, last = now + self.settings.server.drain_seconds, now
+        while now < end and not hurry.is_set():
+            last = now if self.live else last
+            if not (self._lane.connections or self.server.open) or now - last > LAST_REQUEST_SECONDS:
+                break
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
+            now = self._clock()
+        await self.stop(self.settings.server.drain_seconds if hurry.is_set() else max(0.0, end - now))
 
     async def stop(self, drain_seconds: float | None = None) -> None:
         """Stop listening at once, let running calls finish, then flush records and spans."""
@@ -245,10 +292,11 @@ class Gateway:
         await self._estimator.idle()
         self._estimator.close()
         await self.governance.stop(FLUSH_SECONDS)
-        await asyncio.gather(self.ledger.stop(FLUSH_SECONDS), self.telemetry.stop(FLUSH_SECONDS))
+        await asyncio.gather(*self._changing)
+        await asyncio.gather(self.ledger.stop(FLUSH_SECONDS), self._told.stop(FLUSH_SECONDS))
 
     def _observe(self, record: CallRecord) -> None:
-        self.telemetry.put(record)
+        self._told.put(record)
 
     def _sweep(self, now: float) -> None:
         self.server.sweep(now)
@@ -271,11 +319,6 @@ class Gateway:
         return await loop.create_server(
             connection, server.host, server.port, backlog=backlog, reuse_address=True
         )
-
-
-def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
-    """Sections that differ and only count at the next start."""
-    return tuple(name for name in STARTUP_ONLY if getattr(old, name) != getattr(new, name))
 
 
 def identity(mode: AuthMode, table: ProviderTable, ring: KeyRing) -> Identity:
@@ -328,11 +371,8 @@ def capture_rules(settings: Settings) -> CaptureRules:
     return CaptureRules(said.content, said.tenants, said.keys_may_widen)
 
 
-def keeper(
-    settings: Settings, address: Address, table: ProviderTable, defect: Callable[[BaseException], None]
-) -> Keeper:
-    """Opens nothing, and starts no thread, before there is something to keep."""
-    capture_rules(settings)
+def recipe(settings: Settings, table: ProviderTable) -> Recipe:
+    """Looks for the key of the digests when there is something to keep."""
     said, salt = settings.capture, settings.attribution.salt
 
     def maker() -> ContentMaker:
@@ -342,13 +382,7 @@ def keeper(
         keys = [one.key.get_secret_value() for one in table.destinations.values() if one.key is not None]
         return ContentMaker(key, Redactor(keys), most_request=said.request_bytes, salt=salt)
 
-    return Keeper(
-        lambda: control_of(address, CONTENTS_TIMEOUT_S, durable=False),
-        maker,
-        room=said.queue_bytes,
-        request_bytes=said.request_bytes,
-        defect=defect,
-    )
+    return Recipe(maker, room=said.queue_bytes, request_bytes=said.request_bytes)
 
 
 def http_limits(settings: Settings, connections: int) -> HttpLimits:
@@ -394,6 +428,16 @@ def telemetry_config(settings: Settings, table: ProviderTable) -> TelemetryConfi
             cost=frozenset({CostStyle.GEN_AI}) if telemetry.compat_cost else frozenset(), provider_names=names
         ),
     )
+
+
+def exporter(config: TelemetryConfig) -> TelemetryExporter:
+    instance = f"{socket.gethostname()}-{os.getpid()}"
+    return TelemetryExporter.from_config(config, os.environ, version=VERSION, instance_id=instance)
+
+
+def tracing(settings: Settings, telemetry: TelemetryExporter) -> Tracing:
+    plan, forward = telemetry.plan, settings.proxy.forward_traceparent
+    return Tracing(plan.enabled, settings.telemetry.incoming_trace, plan.sampler, forward)
 
 
 @asynccontextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +12,8 @@ import msgspec
 PID_FILE: Final = "weighbridge.pid"
 """Holds the decimal process id, as ``kill -HUP $(cat weighbridge.pid)`` wants it."""
 RELOAD_FILE: Final = "reload.json"
+RESTART: Final = "stop the gateway and start it again"
+"""What to do about :attr:`Reloaded.waits`."""
 
 
 class Reloaded(msgspec.Struct, frozen=True):
@@ -23,7 +24,11 @@ class Reloaded(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
     """Why it was refused; empty: it was taken over."""
     waits: tuple[str, ...] = ()
-    """Sections whose changes take effect at the next start."""
+    """Settings whose changes take effect when the gateway is stopped and started."""
+    workers: tuple[str, ...] = ()
+    """Settings for which the workers are replaced."""
+    ended: bool = True
+    """Nothing more follows; workers that are replaced take a while."""
 
 
 class Presence:
@@ -47,10 +52,10 @@ class Presence:
         os.pwrite(fd, b"%d\n" % os.getpid(), 0)
         return cls(folder, fd)
 
-    def note_reload(self, problems: tuple[str, ...] = (), waits: tuple[str, ...] = ()) -> None:
+    def note_reload(self, reloaded: Reloaded) -> None:
         """Tell whoever asked for the reload. Raises ``OSError``."""
         made = self._folder / f"{RELOAD_FILE}.new"
-        made.write_bytes(msgspec.json.encode(Reloaded(time.time_ns(), problems, waits)))
+        made.write_bytes(msgspec.json.encode(reloaded))
         made.replace(self._folder / RELOAD_FILE)
 
     def forget(self) -> None:

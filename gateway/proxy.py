@@ -54,6 +54,15 @@ class Limits(msgspec.Struct, frozen=True):
     """What an app says its call costs is believed."""
 
 
+class Tracing(msgspec.Struct, frozen=True):
+    """What is made of trace context. ``exports``: spans are; ``forward``: the provider gets it."""
+
+    exports: bool
+    incoming: IncomingTrace
+    sampler: Sampler = Sampler()
+    forward: bool = False
+
+
 class Targets(Protocol):
     """Path to provider; see :mod:`gateway.targets`."""
 
@@ -118,41 +127,42 @@ class Proxy:
         targets: Targets,
         identity: Identity,
         limits: Limits,
-        *,
-        traces: bool,
-        incoming: IncomingTrace,
-        sampler: Sampler = Sampler(),  # noqa: B008 (frozen)
-        forward_trace: bool = False,
+        tracing: Tracing,
         rules: attribution.Rules = attribution.DEFAULT_RULES,
         admission: Admission | None = None,
         capture: CaptureRules = NO_CAPTURE,
     ) -> None:
-        self.limits = limits
         self.refused: dict[str, int] = {}
         """Refusals by code; includes those of requests that named no provider and so left no record."""
+        self._admission = admission
+        self.adopt(gear, targets, identity, limits, tracing, rules, capture)
+        self._beginnings = Turns(gear.loop, gear.defect)
+        """Where calls meet whose requests are whole."""
+        self.closing = False
+        self.retiring = False
+        """Another process has taken the port over: apps are told to connect anew."""
+
+    def adopt(
+        self,
+        gear: Gear,
+        targets: Targets,
+        identity: Identity,
+        limits: Limits,
+        tracing: Tracing,
+        rules: attribution.Rules,
+        capture: CaptureRules,
+    ) -> None:
+        """New settings, for the calls to come."""
         self._gear = gear
         self._targets = targets
         self._identity = identity
-        self._traces = traces
-        self._incoming = incoming
-        self._sampler = sampler
-        self._forward_trace = forward_trace
+        self.limits = limits
+        self._traces, self._forward_trace = tracing.exports, tracing.forward
+        self._incoming, self._sampler = tracing.incoming, tracing.sampler
         self._rules = rules
-        self._admission = admission
         self._capture = None if capture.never else capture
-        self._beginnings = Turns(gear.loop, gear.defect)
-        """Where calls meet whose requests are whole."""
         self._epoch = object()
         """Stands for settings and keys: what was worked out under others counts no more."""
-        self.closing = False
-
-    def adopt(self, targets: Targets, identity: Identity, limits: Limits, rules: attribution.Rules) -> None:
-        """New settings, for the calls to come."""
-        self._targets = targets
-        self._identity = identity
-        self.limits = limits
-        self._rules = rules
-        self._epoch = object()
 
     def keys_changed(self) -> None:
         """What was worked out with the keys of before counts no more."""
@@ -209,7 +219,12 @@ class Proxy:
             yield
             admitted = self._admit(call)
             exchange = Exchange(
-                self._gear, client, call, progress, self._targets.deadlines(target), close=not head.keep_alive
+                self._gear,
+                client,
+                call,
+                progress,
+                self._targets.deadlines(target),
+                close=self.retiring or not head.keep_alive,
             )
             exchange.notes = admitted.notes
             if rest:

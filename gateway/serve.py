@@ -11,20 +11,19 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import unquote, urlsplit
 
-from gateway.app import Gateway, needs_restart
+from gateway.app import Gateway
+from gateway.crew import Crew
 from gateway.open_files import connections_that_fit, raise_limit
 from gateway.presence import Presence
-from gateway.settings import Settings, SettingsError
-from gateway.supervisor import HOPELESS, WATCHED, Post, Supervisor
+from gateway.reloads import Reloads, Reread, secrets_of
+from gateway.settings import Settings
+from gateway.supervisor import HOPELESS, RETIRE, WATCHED, Post
 from storage.targets.contract import SchemaTooNew
 from telemetry.redact import Redactor, install
 
 Announce = Callable[[str], None]
 """Told the gateway's URL once it takes calls."""
-Reread = Callable[[], Settings]
-"""Reads the settings again; raises :class:`SettingsError`."""
 
 LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s[%(process)d]: %(message)s"
 """``2026-11-21T12:00:00.123Z INFO gateway[4711]: settings reloaded``; the number is the process's."""
@@ -53,54 +52,26 @@ def serve(settings: Settings, announce: Announce, reread: Reread, *, debug: bool
     if presence is None:
         _logger.warning("another gateway runs on %s: 'weighbridge reload' reaches that one", folder)
     try:
-        if settings.server.workers > 1:
-            return _supervise(settings, Worker(reread, presence, redactor), announce)
-        return Worker(reread, presence, redactor).run(settings, announce)
+        reloads = Reloads(reread, redactor, presence)
+        if settings.server.workers == 1:
+            return Worker(reloads).run(settings, announce)
+
+        def work(settings: Settings, post: Post) -> int:
+            if presence is not None:
+                presence.forget()
+            return Worker(Reloads(reread, redactor), post).run(settings, lambda url: post.ready())
+
+        return Crew(settings, work, reloads, announce).run()
     finally:
         if presence is not None:
             presence.release()
 
 
-def _supervise(settings: Settings, worker: Worker, announce: Announce) -> int:
-    server = settings.server
-
-    def work(post: Post) -> int:
-        if worker.presence is not None:
-            worker.presence.forget()
-        return Worker(worker.reread, None, worker.redactor, post).run(settings, lambda url: post.ready())
-
-    def readable() -> bool:
-        try:
-            fresh = worker.reread()
-            Gateway(fresh)
-        except SettingsError as error:
-            worker.refused(error)
-            return False
-        worker.report((), needs_restart(settings, fresh))
-        return True
-
-    host = f"[{server.host}]" if ":" in server.host else server.host
-    supervisor = Supervisor(
-        work,
-        host=server.host,
-        port=server.port,
-        workers=server.workers,
-        drain_seconds=server.drain_seconds,
-        reload_ok=readable,
-        announce=lambda: announce(f"http://{host}:{supervisor.port}"),
-    )
-    return supervisor.run()
-
-
 class Worker:
     """One serving process. ``post``: its place under a supervisor; ``None``: it is alone."""
 
-    def __init__(
-        self, reread: Reread, presence: Presence | None, redactor: Redactor, post: Post | None = None
-    ) -> None:
-        self.reread = reread
-        self.presence = presence
-        self.redactor = redactor
+    def __init__(self, reloads: Reloads, post: Post | None = None) -> None:
+        self._reloads = reloads
         self._post = post
 
     def run(self, settings: Settings, announce: Announce) -> int:
@@ -120,8 +91,9 @@ class Worker:
         return 0
 
     async def _until_signal(self, settings: Settings, announce: Announce) -> None:
-        """Serve until SIGTERM or SIGINT; a second signal exits at once, SIGHUP takes new settings over."""
-        loop, stop = asyncio.get_running_loop(), asyncio.Event()
+        """Serve until SIGTERM or SIGINT; a second signal exits at once, SIGHUP takes new settings over, and
+        :data:`RETIRE` leaves the port to a successor."""
+        loop, stop, end = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
         gateway = Gateway(settings)
 
         def on_stop() -> None:
@@ -131,58 +103,52 @@ class Worker:
                 )
                 os._exit(1)
             if not stop.is_set():
-                running, seconds = len(gateway.live), settings.server.drain_seconds
-                _logger.info("stopping: %d running calls have %g s to finish", running, seconds)
+                say("stopping")
             stop.set()
+            end.set()
+
+        def on_retire() -> None:
+            if not end.is_set():
+                say("replaced")
+            end.set()
+
+        def say(what: str) -> None:
+            running, seconds = len(gateway.live), gateway.settings.server.drain_seconds
+            _logger.info("%s: %d running calls have %g s to finish", what, running, seconds)
 
         loop.add_signal_handler(signal.SIGHUP, lambda: self._reload(gateway))
         loop.add_signal_handler(signal.SIGTERM, on_stop)
         # A terminal's Ctrl-C reaches every process of the group: under a supervisor, the parent decides.
         loop.add_signal_handler(signal.SIGINT, on_stop if self._post is None else _ignore)
+        if self._post is not None:
+            loop.add_signal_handler(RETIRE, on_retire)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         if self._post is not None:
-            self._watch_parent(loop, self._post.lifeline, stop)
+            self._watch_parent(loop, self._post.lifeline, on_stop)
         await gateway.start(self._post.listener if self._post is not None else None)
         settle_memory()
         announce(gateway.url)
-        await stop.wait()
-        await gateway.stop()
+        await end.wait()
+        if stop.is_set():
+            await gateway.stop()
+        else:
+            await gateway.retire(stop)
         kept = gateway.ledger.stats()
         waits = f", {kept.spooled} wait in the spool for the next start" if kept.spooled else ""
         _logger.info("stopped: %d calls accepted, %d recorded%s", kept.accepted, kept.recorded, waits)
 
-    def _watch_parent(self, loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Event) -> None:
+    def _watch_parent(self, loop: asyncio.AbstractEventLoop, lifeline: int, stop: Callable[[], None]) -> None:
         def orphaned() -> None:
             loop.remove_reader(lifeline)
             _logger.error("the supervisor is gone; stopping")
-            stop.set()
+            stop()
 
         loop.add_reader(lifeline, orphaned)
 
     def _reload(self, gateway: Gateway) -> None:
-        try:
-            waits = gateway.adopt(self.reread())
-        except SettingsError as error:
-            self.refused(error)
-            return
-        self.redactor.register(*secrets_of(gateway))
-        self.report((), waits)
-
-    def refused(self, error: SettingsError) -> None:
-        _logger.error("reload refused, the old settings stay: %s", error)
-        self.report(tuple(str(problem) for problem in error.problems))
-
-    def report(self, problems: tuple[str, ...], waits: tuple[str, ...] = ()) -> None:
-        """Log a reload, and tell it to whoever asked for it."""
-        if not problems:
-            _logger.info("settings reloaded")
-            if waits:
-                _logger.warning("changes in %s take effect at the next start", ", ".join(waits))
-        if self.presence is not None:
-            try:
-                self.presence.note_reload(problems, waits)
-            except OSError as error:
-                _logger.warning("the outcome of the reload could not be noted: %s", error)
+        if self._reloads.read(gateway.adopt) is not None:
+            # Under a supervisor, the parent tells what is not taken over, and replaces workers.
+            self._reloads.done(gateway.waits.names if self._post is None else ())
 
 
 def _ignore() -> None:
@@ -203,27 +169,6 @@ def log_to_stderr(*, debug: bool = False) -> Redactor:
     redactor = Redactor()
     install(redactor, [handler])
     return redactor
-
-
-def secrets_of(gateway: Gateway) -> set[str]:
-    """Every secret value this gateway was given, from the settings or the environment."""
-    settings, plan = gateway.settings, gateway.telemetry.plan
-    found = {one.key.get_secret_value() for one in gateway.table.destinations.values() if one.key is not None}
-    found |= {
-        secret.get_secret_value() for one in gateway.table.destinations.values() for secret in one.secrets
-    }
-    found |= {
-        value
-        for signal_ in (plan.traces, plan.metrics)
-        if signal_ is not None
-        for _, value in signal_.headers
-    }
-    found |= gateway.alerts.secrets()
-    if settings.auth.admin_secret is not None:
-        found.add(settings.auth.admin_secret.get_secret_value())
-    if settings.storage.url is not None:
-        found.add(unquote(urlsplit(settings.storage.url).password or ""))
-    return found - {""}
 
 
 def settle_memory() -> None:

@@ -290,14 +290,7 @@ class ProxyServer(web.Server):
         defect: Callable[[BaseException], None],
     ) -> None:
         super().__init__(
-            self._serve,
-            auto_decompress=False,
-            access_log=None,
-            logger=_SILENT,
-            max_line_size=limits.line_bytes,
-            max_field_size=limits.line_bytes,
-            max_headers=limits.headers,
-            keepalive_timeout=limits.keepalive_seconds,
+            self._serve, auto_decompress=False, access_log=None, logger=_SILENT, **_parsing(limits)
         )
         self.malformed = 0
         """Requests that were not well-formed HTTP."""
@@ -313,6 +306,11 @@ class ProxyServer(web.Server):
 
     def __call__(self) -> AppConnection:
         return AppConnection(self, loop=self._loop, **self._kwargs)
+
+    def adopt(self, limits: HttpLimits) -> None:
+        """New limits, for the connections to come."""
+        self._limits = limits
+        self._kwargs.update(_parsing(limits))
 
     @property
     def open(self) -> int:
@@ -367,6 +365,16 @@ class ProxyServer(web.Server):
                 connection.leave()
                 connection.force_close()
         self.parting.sweep(now)
+
+
+def _parsing(limits: HttpLimits) -> dict[str, Any]:
+    """The limits as aiohttp's connections are made with."""
+    return {
+        "max_line_size": limits.line_bytes,
+        "max_field_size": limits.line_bytes,
+        "max_headers": limits.headers,
+        "keepalive_timeout": limits.keepalive_seconds,
+    }
 
 
 _OWN: Final = re.compile(rb"/(?:(?:api|dashboard|healthz|readyz|metrics)(?:[/?]|$)|(?:\?|$))")

@@ -32,6 +32,10 @@ class Sinks:
         self._lookers_on = tuple(lookers_on)
         self._defect = defect
 
+    def watched_by(self, lookers_on: Iterable[Callable[[CallRecord], None]]) -> None:
+        """Who looks on from now on."""
+        self._lookers_on = tuple(lookers_on)
+
     def opened(self, record: CallRecord) -> None:
         """Raises :class:`Refusal` when no record could be kept: a call that can't be accounted for is not made."""
         try:

@@ -33,10 +33,10 @@ class Keeping(msgspec.Struct, frozen=True):
 def upkeep(
     address: Address,
     spool: Path,
-    keeping: Keeping,
+    keeping: Callable[[], Keeping],
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> list[Job]:
-    """What there is to do for this database."""
+    """What there is to do for this database. ``keeping``: as it is at the time."""
 
     async def months() -> str | None:
         from storage.retention_postgres import make_months
@@ -69,12 +69,13 @@ def upkeep(
     return [*jobs, *_forgetting(address, keeping, now)]
 
 
-def _forgetting(address: Address, keeping: Keeping, now: Callable[[], datetime]) -> list[Job]:
+def _forgetting(address: Address, keeping: Callable[[], Keeping], now: Callable[[], datetime]) -> list[Job]:
     """One job for each class of what is kept: one that fails does not keep the others' back."""
 
     async def calls() -> str | None:
-        before = now() - timedelta(days=keeping.calls)
-        if not await before_forgetting(address, before):
+        days = keeping().calls
+        before = now() - timedelta(days=days)
+        if not days or not await before_forgetting(address, before):
             return None
         from storage.quality.retention import forget_said
 
@@ -84,20 +85,25 @@ def _forgetting(address: Address, keeping: Keeping, now: Callable[[], datetime])
         return f"{gone} {what}" if gone else None
 
     async def events() -> str | None:
+        days = keeping().events
+        if not days:
+            return None
         from storage.quality.retention import forget_events
 
-        gone = await forget_events(address, now() - timedelta(days=keeping.events))
+        gone = await forget_events(address, now() - timedelta(days=days))
         return f"{gone} events deleted" if gone else None
 
     async def contents() -> str | None:
+        days = keeping().contents
+        if not days:
+            return None
         from storage.contents.retention import forget_contents
 
-        gone = await forget_contents(address, now() - timedelta(days=keeping.contents))
+        gone = await forget_contents(address, now() - timedelta(days=days))
         return f"{gone} contents deleted" if gone else None
 
-    wanted = (
-        (keeping.calls, "retention", calls),
-        (keeping.contents, "retention of contents", contents),
-        (keeping.events, "retention of events", events),
-    )
-    return [Job(name, HOUR_S, run) for days, name, run in wanted if days]
+    return [
+        Job("retention", HOUR_S, calls),
+        Job("retention of contents", HOUR_S, contents),
+        Job("retention of events", HOUR_S, events),
+    ]

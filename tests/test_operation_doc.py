@@ -6,11 +6,12 @@ import re
 import tomllib
 from pathlib import Path
 
-from gateway.app import FLUSH_SECONDS, STARTUP_ONLY
+from gateway.app import FLUSH_SECONDS, LAST_REQUEST_SECONDS
 from gateway.parting import STUCK_SECONDS
 from gateway.presence import PID_FILE
 from gateway.server import MALFORMED_LOG_SECONDS, SLOWEST_BODY
 from gateway.settings import Settings
+from gateway.settings.changes import NEW_START, NEW_WORKERS
 from gateway.supervisor import BACKOFF_SECONDS
 from gateway.upstream import HEAD_BYTES
 from gateway.wire.inflate import RATIO, TOTAL
@@ -26,9 +27,12 @@ def test_every_setting_exists() -> None:
         assert key in type(getattr(Settings(), section)).model_fields, f"{section}.{key}"
 
 
-def test_sections_that_wait_for_the_next_start() -> None:
-    told = TEXT.partition("Changes in ")[2].partition(" wait ")[0]
-    assert tuple(re.findall(r"`\[(\w+)\]`", told)) == STARTUP_ONLY
+def test_what_a_reload_takes_over() -> None:
+    workers, start = re.findall(r"^\| (`.*?) \| named", TEXT, re.MULTILINE)
+    assert tuple(re.findall(r"`([\w.]+)`", start)) == NEW_START
+    told = workers.replace("`[storage]` but for `storage.data_dir`", "`storage`")
+    assert set(re.findall(r"`([\w.]+)`", told)) == set(NEW_WORKERS)
+    assert f"closed {LAST_REQUEST_SECONDS:g} s after" in TEXT
 
 
 def test_figures() -> None:

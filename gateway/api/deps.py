@@ -62,7 +62,7 @@ class ApiDeps(msgspec.Struct, frozen=True):
     """The server listens on this machine only."""
     spool: Path = Path("weighbridge-data/spool")
     """Where the workers of this machine keep their spools."""
-    admin_token: SecretStr | None = None
+    admin_token: Callable[[], SecretStr | None] = lambda: None
     tokens: Tokens | None = None
     """Who a token that may only read belongs to."""
     control: ControlDeps | None = None
@@ -79,5 +79,5 @@ class ApiDeps(msgspec.Struct, frozen=True):
     """Calls to be written to files; ``None``: not served."""
     analytics: AnalyticsDeps | None = None
     """Figures about many calls; ``None``: not served."""
-    base_urls: Mapping[str, str] = {}
+    base_urls: Callable[[], Mapping[str, str]] = dict
     """Provider name -> what to put behind the server's address as the SDK's base URL."""

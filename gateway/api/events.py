@@ -258,7 +258,7 @@ class Events:
         data: dict[str, Any] | None = None
         if isinstance(event, TrackIn):
             data = self._clean(event.properties) or None
-        elif self._quality.store_traits:
+        elif self._quality.store_traits():
             data = self._clean(event.traits) or None
         return Event(
             viewer.tenant or storable(event.tenant or DEFAULT_TENANT),

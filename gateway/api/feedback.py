@@ -104,7 +104,7 @@ class Feedback:
             raise ApiError(413, "too_large", message, param="comment")
         opinion = said.opinion()
         call = await self._calls.find(said, viewer, pauses)
-        wanted = said.comment is not None and self._deps.store_comments
+        wanted = said.comment is not None and self._deps.store_comments()
         rating = Rating(
             opinion,
             self._deps.user(None if said.user is None else storable(said.user)),

@@ -39,14 +39,15 @@ class Guard:
 
     def __init__(
         self,
-        token: SecretStr | None,
+        token: Callable[[], SecretStr | None],
         *,
         loopback: bool,
         tokens: Tokens | None = None,
         apps: Collection[str] = (),
     ) -> None:
-        """``apps``: paths that are open to gateway keys; everything else is closed to them."""
-        self._digest = sha256(token.get_secret_value().encode()).digest() if token is not None else None
+        """``token``: the admin's, as it is now. ``apps``: paths that are open to gateway keys; everything else is closed
+        to them."""
+        self._token = token
         self._loopback = loopback
         self._tokens = tokens
         self._apps = frozenset(apps)
@@ -64,16 +65,16 @@ class Guard:
 
     async def check(self, request: web.Request) -> Viewer:
         """Who asks. Raises :class:`ApiError` 401 or 403."""
-        what = "A token is needed"
+        what, token = "A token is needed", self._token()
         for told in _secrets(request):
             what = "This token is not the gateway's. One is needed"
-            viewer = await self._viewer(told)
+            viewer = await self._viewer(told, token)
             if viewer is not None:
                 return viewer
             if told.startswith(_OURS):  # whoever sends one is judged by it, also where none is needed
                 kind = "token" if told.startswith(TOKEN_PREFIX) else "gateway key"
                 raise _unauthorized(f"This {kind} is not known, or has expired, or was revoked.")
-        if self._digest is not None:
+        if token is not None:
             raise _unauthorized(f"{what}: Authorization: Bearer TOKEN, or {TOKEN_HEADER}.")
         if not self._loopback:
             raise ApiError(
@@ -90,11 +91,9 @@ class Guard:
             )
         return LOCAL
 
-    async def _viewer(self, told: str) -> Viewer | None:
-        if self._digest is not None:
-            given = sha256(told.encode("utf-8", "surrogateescape")).digest()
-            if hmac.compare_digest(given, self._digest):
-                return ADMIN
+    async def _viewer(self, told: str, token: SecretStr | None) -> Viewer | None:
+        if token is not None and hmac.compare_digest(_digest(told), _digest(token.get_secret_value())):
+            return ADMIN
         return None if self._tokens is None else await self._tokens(told)
 
 
@@ -126,6 +125,10 @@ def admins_only(handler: Handler, *, apps: bool = False) -> Handler:
         return await handler(request)
 
     return checked
+
+
+def _digest(secret: str) -> bytes:
+    return sha256(secret.encode("utf-8", "surrogateescape")).digest()
 
 
 def _unauthorized(message: str) -> ApiError:

@@ -75,8 +75,8 @@ class QualityDeps(msgspec.Struct, frozen=True):
     reader: QualityReader
     salt: Callable[[], SecretStr | None] = lambda: None
     """User ids are kept as a hash under this; ``None``: as they are."""
-    store_comments: bool = False
-    store_traits: bool = False
+    store_comments: Callable[[], bool] = lambda: False
+    store_traits: Callable[[], bool] = lambda: False
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.time
     """Seconds since 1970."""
@@ -97,8 +97,8 @@ def open_quality(
     data_dir: Path,
     *,
     salt: Callable[[], SecretStr | None] = lambda: None,
-    store_comments: bool = False,
-    store_traits: bool = False,
+    store_comments: Callable[[], bool] = lambda: False,
+    store_traits: Callable[[], bool] = lambda: False,
 ) -> QualityDeps:
     """On the database of ``storage.url``. Connects when first asked something."""
     address = parse(url, data_dir)

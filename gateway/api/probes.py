@@ -26,7 +26,7 @@ class Probes:
 
     async def root(self, request: web.Request) -> web.Response:
         """Name, version and base URLs."""
-        return json_response(RootOut(version=self._deps.version, base_urls=dict(self._deps.base_urls)))
+        return json_response(RootOut(version=self._deps.version, base_urls=dict(self._deps.base_urls())))
 
     async def healthz(self, request: web.Request) -> web.Response:
         """Always 200."""

@@ -37,26 +37,37 @@ _KEY_BYTES: Final = 32
 _logger = logging.getLogger("gateway.capturing")
 
 
+class Recipe:
+    """How contents are made under one state of the settings: a call that is running stays with its own."""
+
+    def __init__(self, make_maker: Callable[[], ContentMaker], *, room: int, request_bytes: int) -> None:
+        """``make_maker`` runs in the keeper's thread. ``room``: bytes that may wait; ``request_bytes``: looked at
+        of a request."""
+        self._make_maker = make_maker
+        self._maker: ContentMaker | None = None
+        self.room = room
+        self.request_bytes = request_bytes
+
+    def make(self, one: Captured) -> Content:
+        """The row. May raise whatever the bytes make the parsers raise, and ``OSError`` where the key is kept."""
+        if self._maker is None:
+            self._maker = self._make_maker()
+        return self._maker.make(one)
+
+
 class Keeper:
     """Made once per worker; its thread begins with the first content."""
 
     def __init__(
         self,
         open_db: Callable[[], ControlDatabase],
-        make_maker: Callable[[], ContentMaker],
-        *,
-        room: int,
-        request_bytes: int,
         defect: Callable[[BaseException], None] = lambda error: None,
     ) -> None:
-        """Both callables run in the thread. ``room``: bytes that may wait; ``request_bytes``: looked at of a request."""
+        """``open_db`` runs in the thread."""
         self._open_db = open_db
-        self._make_maker = make_maker
-        self._room = room
-        self._request_bytes = request_bytes
         self._defect = defect
         self._lock = threading.Lock()
-        self._queue: deque[Captured] = deque()
+        self._queue: deque[tuple[Captured, Recipe]] = deque()
         self._held = 0
         self._waiting = 0
         self._kept = self._dropped = self._failed = 0
@@ -70,15 +81,18 @@ class Keeper:
         """Figures of this moment."""
         return ContentStats(self._kept, self._dropped, self._failed, self._waiting)
 
-    def put(self, call: Call, progress: Progress, tap: Tap | None) -> None:
-        """A call has ended that is to be kept. On the event loop; raises nothing."""
+    def under(self, recipe: Recipe) -> Callable[[Call, Progress, Tap | None], None]:
+        """Takes a call that has ended and is to be kept. For the event loop; raises nothing."""
+        return partial(self._put, recipe)
+
+    def _put(self, recipe: Recipe, call: Call, progress: Progress, tap: Tap | None) -> None:
         try:
-            self._put(call, progress, tap)
+            self._take(recipe, call, progress, tap)
         except Exception as error:  # a sink
             self._failed += 1
             self._defect(error)
 
-    def _put(self, call: Call, progress: Progress, tap: Tap | None) -> None:
+    def _take(self, recipe: Recipe, call: Call, progress: Progress, tap: Tap | None) -> None:
         wanted, who = call.capture, call.who
         if wanted is None or self._stop.is_set():
             return
@@ -94,19 +108,19 @@ class Keeper:
             who.session,
             call.ask.user,
             wanted,
-            call.body[: self._request_bytes],
+            call.body[: recipe.request_bytes],
             max(progress.request_bytes, len(call.body)),
             tap.sample if tap is not None else None,
             progress.response_bytes,
             reads,
         )
         with self._lock:
-            if self._held + one.weight > self._room:
+            if self._held + one.weight > recipe.room:
                 self._dropped += 1
                 return
             self._held += one.weight
             self._waiting += 1
-            self._queue.append(one)
+            self._queue.append((one, recipe))
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="contents", daemon=True)
             self._thread.start()
@@ -136,14 +150,14 @@ class Keeper:
             self._thread = None  # after a defect the next content begins anew
 
     async def _main(self) -> None:
-        maker, db, erased = self._make_maker(), self._open_db(), Erased()
+        db, erased = self._open_db(), Erased()
         batch: list[Content] = []
         weight = failures = 0
         try:
             while True:
                 ended = self._stop.is_set()
                 if not batch:
-                    batch, weight = self._next(maker)
+                    batch, weight = self._next()
                 if batch and await self._write(db, batch, erased):
                     self._done(len(batch), weight)
                     batch, failures = [], 0
@@ -166,14 +180,14 @@ class Keeper:
             return False
         return True
 
-    def _next(self, maker: ContentMaker) -> tuple[list[Content], int]:
+    def _next(self) -> tuple[list[Content], int]:
         """The next rows, and the weight of what they were made from."""
         batch: list[Content] = []
         weight = 0
         while self._queue and len(batch) < BATCH:
-            one = self._queue.popleft()
+            one, recipe = self._queue.popleft()
             try:
-                batch.append(maker.make(one))
+                batch.append(recipe.make(one))
             except Exception as error:  # a sink
                 with self._lock:
                     self._failed += 1

@@ -95,7 +95,7 @@ async def test_a_reload_takes_alerts_over_or_changes_nothing(
     try:
         channel = '[alerts.channels.ops]\nkind = "webhook"\nurl = "https://h"\nsecret_env = "HOOK"\n'
         new = settings(tmp_path, f"[server]\nport = 0\n{channel}")
-        assert gateway.adopt(new) == ()
+        assert gateway.adopt(new).waits.names == ()
         assert [post.name for post in gateway.alerts.posts] == ["ops"]
         broken = settings(tmp_path, f"[server]\nport = 0\n{channel}colour = 'red'\n")
         with pytest.raises(SettingsError, match=r"alerts\.channels\.ops\.colour"):

@@ -98,8 +98,10 @@ async def connect(store: Store, book: PriceBook) -> AsyncIterator[Connect]:
             "health": Health,
             "version": "1.2.3",
             "loopback": True,
-            "base_urls": {"openai": "/openai/v1"},
+            "base_urls": lambda: {"openai": "/openai/v1"},
         }
+        token = changed.pop("admin_token", None)
+        given["admin_token"] = lambda: token
         client = TestClient(TestServer(api_app(ApiDeps(**{**given, **changed}))))
         await client.start_server()
         clients.append(client)

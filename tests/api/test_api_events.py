@@ -191,7 +191,7 @@ async def test_traits_are_personal(post: Post, tmp_path: Path) -> None:
         return {"type": "identify", "messageId": message_id, "userId": "ada", "traits": {"email": "a@b.c"}}
 
     await post(identify("a"))
-    await post(identify("b"), store_traits=True)
+    await post(identify("b"), store_traits=lambda: True)
     found = rows(tmp_path, "SELECT kind, data FROM events ORDER BY message_id")
     assert found == [("identify", None), ("identify", '{"email": "a@b.c"}')]
 

@@ -154,7 +154,7 @@ async def test_comments_are_dropped_unless_they_are_wanted(
     answer = await (await connect(quality=quality)).post("/api/feedback", json=said)
     assert (await answer.json())["comment_stored"] is False
     assert rows(tmp_path, "SELECT comment FROM feedback") == [(None,)]
-    wanted = msgspec.structs.replace(quality, store_comments=True)
+    wanted = msgspec.structs.replace(quality, store_comments=lambda: True)
     answer = await (await connect(quality=wanted)).post("/api/feedback", json=said)
     assert (await answer.json())["comment_stored"] is True
     assert rows(tmp_path, "SELECT comment FROM feedback") == [("my key is sk-***, and it\ufffd failed",)]

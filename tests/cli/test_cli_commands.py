@@ -272,7 +272,7 @@ async def test_a_running_gateway_is_asked_first(
 async def test_the_admin_token_is_sent_and_asked_for(
     weighbridge: Weighbridge, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    url = await serving(admin_token=SecretStr("horse"))
+    url = await serving(admin_token=lambda: SecretStr("horse"))
     result = await asyncio.to_thread(weighbridge, "calls", "--url", url)
     assert result.exit_code == Exit.UNREACHABLE
     assert "Set WEIGHBRIDGE_ADMIN_TOKEN" in result.output

@@ -14,7 +14,8 @@ from rig.script import reply
 from rig.upstream import ScriptedUpstream
 
 from gateway.app import Gateway, running, tap_limits
-from gateway.serve import log_to_stderr, secrets_of
+from gateway.reloads import secrets_of
+from gateway.serve import log_to_stderr
 from gateway.settings import load
 from telemetry import names
 from telemetry.propagation import parse_traceparent

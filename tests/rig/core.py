@@ -27,7 +27,7 @@ from gateway.gear import Gear
 from gateway.identity import Identity
 from gateway.keyring import KeyRing
 from gateway.providers.table import ProviderTable
-from gateway.proxy import Limits, Proxy
+from gateway.proxy import Limits, Proxy, Tracing
 from gateway.recording import Scale
 from gateway.server import HttpLimits, ProxyServer
 from gateway.settings import load
@@ -194,8 +194,7 @@ class Core:
             targets,
             Identity({name: b"%b: %b" % pair for name, pair in self._keys.items()}, self._mode, self._ring),
             self._limits,
-            traces=self._traces,
-            incoming=self._incoming,
+            Tracing(self._traces, self._incoming),
             admission=self.admission,
         )
         self._runner = web.AppRunner(_own_paths())

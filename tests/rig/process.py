@@ -53,10 +53,11 @@ class ServeProcess:
         clean = {
             key: value for key, value in os.environ.items() if not key.startswith(("WEIGHBRIDGE_", "OTEL_"))
         }
+        self.environ = {**clean, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environ}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "gateway", "serve", *options],
             cwd=folder,
-            env={**clean, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environ},
+            env=self.environ,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

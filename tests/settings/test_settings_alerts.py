@@ -10,7 +10,7 @@ from alerts.messages import ROUTING_KEY, SECRET, TOKEN
 
 from gateway.alerting.plan import BUDGETS, plan_of
 from gateway.app import Gateway
-from gateway.serve import secrets_of
+from gateway.reloads import secrets_of
 from gateway.settings import Settings, SettingsError, load
 from gateway.settings.lint import lint
 from gateway.settings.problem import Severity

@@ -70,7 +70,9 @@ async def test_old_ones_are_forgotten_and_no_others(
     keeping = Keeping(calls=90, contents=10)
     (job,) = [
         one
-        for one in upkeep(parse(database, tmp_path), tmp_path, keeping, lambda: NOW + timedelta(hours=1))
+        for one in upkeep(
+            parse(database, tmp_path), tmp_path, lambda: keeping, lambda: NOW + timedelta(hours=1)
+        )
         if one.name == "retention of contents"
     ]
     assert await job.run() == "10 contents deleted"
@@ -84,7 +86,7 @@ async def test_what_goes_is_overwritten(sqlite: str, tmp_path: Path) -> None:
     db = control_of(address)
     await keep(db, [content(f"c{one}", 50, "the planted words " * 200) for one in range(300)], Erased())
     await db.close()
-    jobs = {one.name: one for one in upkeep(address, tmp_path, Keeping(contents=10), lambda: NOW)}
+    jobs = {one.name: one for one in upkeep(address, tmp_path, lambda: Keeping(contents=10), lambda: NOW)}
     assert await jobs["retention of contents"].run() == "300 contents deleted"
     with closing(sqlite3.connect(address.dsn)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

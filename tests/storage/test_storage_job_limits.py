@@ -162,7 +162,7 @@ async def test_what_fails_while_it_is_ended_is_ended(tmp_path: Path) -> None:
 def test_every_job_has_a_limit(tmp_path: Path) -> None:
     """Ten times its interval, within bounds; enough for what it may wait for elsewhere."""
     address = parse("postgresql://u@127.0.0.1:1/d", tmp_path)
-    jobs = upkeep(address, tmp_path, Keeping(1, 1, 1))
+    jobs = upkeep(address, tmp_path, lambda: Keeping(1, 1, 1))
     jobs += alert_jobs(AlertPlan, address, tmp_path) + report_jobs(ReportPlan, address)
     limits = {job.name: job.limit for job in jobs}
     assert limits == {
@@ -222,7 +222,7 @@ async def test_a_lock_in_the_database_holds_up_nobody_else_and_nothing_is_half_d
     (tend,) = [
         job
         for job in upkeep(
-            address, tmp_path, Keeping(), lambda: datetime.fromtimestamp(STARTED_MS / 1000, UTC)
+            address, tmp_path, lambda: Keeping(), lambda: datetime.fromtimestamp(STARTED_MS / 1000, UTC)
         )
         if job.name == "rollups"
     ]

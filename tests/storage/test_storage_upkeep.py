@@ -146,7 +146,7 @@ async def test_old_calls_are_forgotten_and_no_others(database: str, tmp_path: Pa
     now = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
     (job,) = [
         one
-        for one in upkeep(parse(database, tmp_path), tmp_path, Keeping(calls=90), lambda: now)
+        for one in upkeep(parse(database, tmp_path), tmp_path, lambda: Keeping(calls=90), lambda: now)
         if one.name == "retention"
     ]
     said = await job.run()
@@ -173,7 +173,9 @@ async def test_events_are_forgotten_by_their_own_age(database: str, tmp_path: Pa
     for days in (9, 10, 11):
         at = now - timedelta(days=days, seconds=1)
         await log.keep([Event("acme", f"{days}", EventKind.TRACK, "e", "ada", None, None, at, now, None)])
-    jobs = {one.name: one for one in upkeep(address, tmp_path, Keeping(calls=1, events=10), lambda: now)}
+    jobs = {
+        one.name: one for one in upkeep(address, tmp_path, lambda: Keeping(calls=1, events=10), lambda: now)
+    }
     assert await jobs["retention"].run() is None
     async with engine.connect() as db:
         assert len((await db.execute(select(EVENTS))).all()) == 3
@@ -182,9 +184,19 @@ async def test_events_are_forgotten_by_their_own_age(database: str, tmp_path: Pa
     await engine.dispose()
 
 
-def test_what_is_kept_for_ever_has_no_job(tmp_path: Path) -> None:
-    names = [one.name for one in upkeep(parse(None, tmp_path), tmp_path, Keeping())]
-    assert not [name for name in names if name.startswith("retention")]
+async def test_what_is_kept_for_ever_is_not_looked_at_until_a_reload_says_otherwise(
+    database: str, tmp_path: Path
+) -> None:
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    address = parse(database, tmp_path)
+    log = EventLog(writing_engine(address))
+    at = now - timedelta(days=400)
+    await log.keep([Event("acme", "e", EventKind.TRACK, "e", "ada", None, None, at, now, None)])
+    keeping = Keeping()
+    jobs = [one for one in upkeep(address, tmp_path, lambda: keeping, lambda: now) if "retention" in one.name]
+    assert [await one.run() for one in jobs] == [None] * 3
+    keeping = Keeping(events=399)
+    assert [await one.run() for one in jobs] == [None, None, "1 events deleted"]
 
 
 async def test_a_gateway_that_has_just_begun_has_nothing_to_forget(
@@ -192,7 +204,7 @@ async def test_a_gateway_that_has_just_begun_has_nothing_to_forget(
 ) -> None:
     """The leader may be faster than the first migration."""
     for url in (None, empty_postgres):
-        for job in upkeep(parse(url, tmp_path / "new"), tmp_path, Keeping(1, 1)):
+        for job in upkeep(parse(url, tmp_path / "new"), tmp_path, lambda: Keeping(1, 1)):
             if job.name.startswith("retention"):
                 assert await job.run() is None
     assert not (tmp_path / "new").exists()
@@ -201,7 +213,9 @@ async def test_a_gateway_that_has_just_begun_has_nothing_to_forget(
 async def test_months_are_made_and_dropped_whole(postgres: str, tmp_path: Path) -> None:
     address = parse(postgres, tmp_path)
     then = datetime(2026, 1, 15, tzinfo=UTC)
-    (months,) = [one for one in upkeep(address, tmp_path, Keeping(), lambda: then) if one.name == "months"]
+    (months,) = [
+        one for one in upkeep(address, tmp_path, lambda: Keeping(), lambda: then) if one.name == "months"
+    ]
     said = await months.run()
     assert said is not None
     assert "model_requests_y2026m03" in said
@@ -230,7 +244,9 @@ async def test_the_audit_finds_what_is_nowhere(tmp_path: Path) -> None:
     ledger.closed(record(1))
     assert await ledger.drained(10)
     (audit,) = [
-        one for one in upkeep(parse(None, tmp_path), tmp_path / "spool", Keeping()) if one.name == "audit"
+        one
+        for one in upkeep(parse(None, tmp_path), tmp_path / "spool", lambda: Keeping())
+        if one.name == "audit"
     ]
     ledger.tell()
     await asyncio.sleep(0.05)
