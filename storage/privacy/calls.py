@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import JSON, Row, Text, bindparam, cast, or_, select, update
+from sqlalchemy import JSON, ColumnElement, Row, Text, bindparam, cast, or_, select, update
 from sqlalchemy.dialects.postgresql import JSONB
 
 from storage.mend import encode_anyhow
 from storage.privacy.anonymous import anonymised, tags_without
 from storage.privacy.database import Person, PrivateDatabase
-from storage.queries.calls import CALLS, LETTERS
+from storage.queries.calls import CALLS, LETTERS, by_value
 from storage.rows import DEFAULT_TENANT
 from telemetry.record import decode
 
@@ -38,14 +38,18 @@ class Cleaned(msgspec.Struct):
     """Tenant and day (since 1970) of calls of others whose session was the id."""
 
 
+def of_calls(person: Person, dialect: str, *more: ColumnElement[bool]) -> list[ColumnElement[bool]]:
+    """Calls of the person, for who goes through them by id; ``more``: what makes others theirs too."""
+    theirs = or_(CALLS.c.user_id.in_(person.ids), CALLS.c.session_id.in_(person.ids), *more)
+    of_tenant = [] if person.tenant is None else [CALLS.c.tenant_id == person.tenant]
+    return by_value([theirs, *of_tenant], dialect)
+
+
 async def clean_calls(db: PrivateDatabase, person: Person) -> Cleaned:
     """Every call that names the person. Safe to be done again."""
     columns = ("id", "started_at", "tenant_id", "user_id", "session_id", "tags", "attribute_sources")
     mentioned = [cast(CALLS.c.tags, Text).contains(_as_json(id_), autoescape=True) for id_ in person.ids]
-    theirs = or_(CALLS.c.user_id.in_(person.ids), CALLS.c.session_id.in_(person.ids), *mentioned)
-    query = select(*[CALLS.c[name] for name in columns]).where(theirs)
-    if person.tenant is not None:
-        query = query.where(CALLS.c.tenant_id == person.tenant)
+    query = select(*[CALLS.c[name] for name in columns]).where(*of_calls(person, db.dialect, *mentioned))
     cleaned = Cleaned()
     async for found in db.slices(query, CALLS.c.id):
         changes = [change for row in found if (change := _change(row, person)) is not None]

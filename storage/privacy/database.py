@@ -61,6 +61,11 @@ class PrivateDatabase:
         self.reading = reading_engine(address, timeout_s=TIMEOUT_S, pool_size=2)
         self.writing = writing_engine(address, timeout_s=TIMEOUT_S)
 
+    @property
+    def dialect(self) -> str:
+        """Its name."""
+        return self.reading.dialect.name
+
     async def rows(self, query: Any) -> list[Row[Any]]:
         """What a query finds."""
         try:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import Row, Select, Table, or_, select
+from sqlalchemy import Row, Select, Table, select
 
 from storage.alerts.tables import ALERTS
 from storage.budgets.model import decode
@@ -15,6 +15,7 @@ from storage.contents.tables import CONTENTS
 from storage.control.contract import ControlDatabase
 from storage.events import EVENTS
 from storage.export.encoders import moment
+from storage.privacy.calls import of_calls
 from storage.privacy.database import Person, PrivateDatabase
 from storage.privacy.governed import is_theirs
 from storage.privacy.said import anonymous_ids
@@ -29,10 +30,7 @@ _NOT_THEIRS = frozenset(("seq", "sessions"))
 
 async def told(db: PrivateDatabase, control: ControlDatabase, person: Person) -> AsyncGenerator[bytes, None]:
     """The lines, some hundred at a time. Raises :class:`StoreUnavailable` and ``ControlUnavailable``."""
-    calls = select(CALLS).where(
-        or_(CALLS.c.user_id.in_(person.ids), CALLS.c.session_id.in_(person.ids)),
-        *([] if person.tenant is None else [CALLS.c.tenant_id == person.tenant]),
-    )
+    calls = select(CALLS).where(*of_calls(person, db.dialect))
     async for page in db.slices(calls, CALLS.c.id):
         yield _lines(CALLS, page)
     contents = select(CONTENTS).where(*person.conditions(CONTENTS, "user_id", "session_id"))

@@ -14,12 +14,15 @@ from typing import Any
 
 import pytest
 from rig.ledger import STARTED_MS, record, started
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine, event, select
 
 from storage import repricing
 from storage.address import parse
+from storage.privacy import database
+from storage.privacy.calls import clean_calls, of_calls
+from storage.privacy.database import Person, PrivateDatabase
 from storage.quality.retention import forget_said
-from storage.queries.calls import make_cursor
+from storage.queries.calls import CALLS, make_cursor
 from storage.repricing import History
 from storage.retention import DELETE
 from storage.rows import first_id
@@ -131,6 +134,22 @@ async def test_pricing_again_goes_through_calls_in_their_order(
         async for _ in history.slices(wanted):
             pass
     await history.close()
+    assert is_in_order(plans(filled))
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+async def test_a_persons_calls_are_gone_through_in_their_order(
+    filled: str, tmp_path: Path, tenant: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "AT_ONCE", 3)
+    db, person = PrivateDatabase(parse(filled, tmp_path)), Person(("s1",), tenant)
+    with noted("model_requests") as plans:
+        pages = [
+            page async for page in db.slices(select(CALLS).where(*of_calls(person, "sqlite")), CALLS.c.id)
+        ]
+        assert (await clean_calls(db, person)).calls == 8
+    await db.close()
+    assert sum(map(len, pages)) == 8
     assert is_in_order(plans(filled))
 
 
