@@ -202,6 +202,10 @@ class BudgetOut(BaseModel):
     assumed_output_tokens: int
     accounts: list[AccountOut]
     accounts_count: int = Field(description="All there are; /api/budgets/{id}/accounts lists them.")
+    notes: list[str] = Field(
+        default=[],
+        description="Of a budget that was just made or changed: what may not be meant so, such as a model no call asks for.",
+    )
 
 
 class BudgetsOut(BaseModel):

@@ -17,6 +17,7 @@ from gateway.api.budget_models import (
     BudgetsOut,
     said_of,
 )
+from gateway.api.budget_notes import budget_notes
 from gateway.api.budget_views import account_out, budget_out, seen_by
 from gateway.api.control import ControlDeps, id_in, not_there, place_in, to_cursor
 from gateway.api.page import PageQuery, query_of
@@ -27,6 +28,7 @@ from gateway.api.viewer import viewer_of
 from storage.budgets import admin
 from storage.budgets.model import DIMENSIONS, EVERY, Budget, new_budget_id
 from storage.budgets.subjects import Wanted
+from storage.budgets.unheard import unheard
 
 PATH: Final = "/api/budgets"
 ONE: Final = "/api/budgets/{id}"
@@ -171,7 +173,7 @@ class Budgets:
             await admin.create(deps.db, budget, viewer_of(request).name, deps.now_s)
         except admin.NameTaken as error:
             raise _taken(error) from error
-        return json_response(await self._out(budget), 201)
+        return json_response(await self._noted(budget), 201)
 
     async def change(self, request: web.Request) -> web.Response:
         """Other words for a budget, for the calls to come."""
@@ -188,7 +190,7 @@ class Budgets:
             raise not_there("budget", id_, PATH) from None
         except admin.NameTaken as error:
             raise _taken(error) from error
-        return json_response(await self._out(budget))
+        return json_response(await self._noted(budget))
 
     async def delete(self, request: web.Request) -> web.Response:
         """The end of a budget."""
@@ -205,6 +207,12 @@ class Budgets:
         if budget is None or seen is None:
             raise not_there("budget", id_, PATH)
         return budget, seen
+
+    async def _noted(self, budget: Budget) -> BudgetOut:
+        """For whoever may change it: notes tell what calls of others say."""
+        shown = await self._out(budget)
+        notes = budget_notes(shown, await unheard(self._deps.db, budget))
+        return shown.model_copy(update={"notes": [str(note) for note in notes]})
 
     async def _out(self, budget: Budget, seen: tuple[tuple[str, str], ...] = ()) -> BudgetOut:
         deps, now_s = self._deps, self._deps.now_s

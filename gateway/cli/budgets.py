@@ -9,20 +9,25 @@ from typing import Any, Final, TypeVar
 import click
 
 from gateway.api.budget_models import BudgetIn, BudgetOut, said_of
+from gateway.api.budget_notes import budget_notes
 from gateway.api.budget_views import budget_out
 from gateway.api.fit import Known, Unfit, fit
 from gateway.cli.budget_table import amount, limit, print_budget, print_budgets, whose, window
 from gateway.cli.control_database import actor, known_of, refuse, work
-from gateway.cli.options import config_option, fail, passed_on, settings_from
+from gateway.cli.options import config_option, fail, passed_on, settings_from, show_problem
 from gateway.cli.screen import console
 from gateway.cli.section import Section
+from gateway.settings import Problem
 from gateway.settings.problem import did_you_mean
 from storage.budgets import admin
 from storage.budgets.model import EVERY, Budget, Window, new_budget_id
 from storage.budgets.subjects import Wanted
+from storage.budgets.unheard import unheard
 from storage.control import ControlDatabase
 
 F = TypeVar("F", bound=Callable[..., object])
+Noted = tuple[BudgetOut, list[Problem]]
+"""A budget, and what may not be meant so."""
 MOST_SPENT: Final = 5
 """Accounts shown in the list of a budget that has many."""
 OPTIONS: Final = {
@@ -109,14 +114,16 @@ def listing(config: Path | None, as_json: bool) -> None:
 def show(budget: str, accounts: int, config: Path | None, as_json: bool) -> None:
     """Show what BUDGET (its name or id) says, and its accounts with most spent."""
 
-    async def read(db: ControlDatabase) -> BudgetOut:
-        return (await _shown(db, [await _find(db, budget)], accounts))[0]
+    async def read(db: ControlDatabase) -> Noted:
+        return await _noted(db, await _find(db, budget), accounts)
 
-    found = work(settings_from(config), read)
+    found, notes = work(settings_from(config), read)
     if as_json:
-        click.echo(found.model_dump_json())
-    else:
-        print_budget(console(), found)
+        click.echo(_json(found, notes))
+        return
+    print_budget(console(), found)
+    for note in notes:
+        show_problem(note)
 
 
 @budgets.command()
@@ -136,12 +143,12 @@ def create(name: str, config: Path | None, as_json: bool, **said: Any) -> None:
     settings = settings_from(config)
     budget = _fit(known_of(settings), {"name": name, **_given(said)}).to_budget(new_budget_id())
 
-    async def make(db: ControlDatabase) -> BudgetOut:
+    async def make(db: ControlDatabase) -> Noted:
         try:
             await admin.create(db, budget, actor(), admin.now())
         except admin.NameTaken as error:
             fail(str(error), f"Choose another name, or 'weighbridge budgets update {name}'")
-        return (await _shown(db, [budget], MOST_SPENT))[0]
+        return await _noted(db, budget)
 
     _made(work(settings, make, makes=True), "is made", as_json)
 
@@ -165,7 +172,7 @@ def update(budget: str, everything: bool, config: Path | None, as_json: bool, **
         fail("nothing is to change", "'weighbridge budgets update --help' lists what can be")
     known = known_of(settings)
 
-    async def change(db: ControlDatabase) -> BudgetOut:
+    async def change(db: ControlDatabase) -> Noted:
         before = await _find(db, budget)
 
         def edit(one: Budget) -> Budget:
@@ -176,7 +183,7 @@ def update(budget: str, everything: bool, config: Path | None, as_json: bool, **
             after = await admin.change(db, before.id, edit, actor(), admin.now())
         except admin.BudgetError as error:
             fail(str(error), "'weighbridge budgets' lists what there is")
-        return (await _shown(db, [after], MOST_SPENT))[0]
+        return await _noted(db, after)
 
     _made(work(settings, change), "is changed", as_json)
 
@@ -222,19 +229,31 @@ def rebuild(budget: str | None, config: Path | None) -> None:
 def _sum(budget: BudgetOut) -> str:
     if EVERY in budget.scope.values():
         most = f", at most {amount(budget.accounts[0].spent)}" if budget.accounts else ""
-        return f"{budget.accounts_count:,} accounts{most}"
+        return f"{budget.accounts_count:,} account{'' if budget.accounts_count == 1 else 's'}{most}"
     return f"{amount(budget.accounts[0].spent)} spent"
 
 
-def _made(budget: BudgetOut, what: str, as_json: bool) -> None:
+async def _noted(db: ControlDatabase, budget: Budget, most: int = MOST_SPENT) -> Noted:
+    shown = (await _shown(db, [budget], most))[0]
+    return shown, budget_notes(shown, await unheard(db, budget))
+
+
+def _json(budget: BudgetOut, notes: Sequence[Problem]) -> str:
+    return budget.model_copy(update={"notes": [str(note) for note in notes]}).model_dump_json()
+
+
+def _made(noted: Noted, what: str, as_json: bool) -> None:
+    budget, notes = noted
     if as_json:
-        click.echo(budget.model_dump_json())
+        click.echo(_json(budget, notes))
         return
     span = "in all" if budget.window is Window.TOTAL else f"per {window(budget)}"
     click.echo(
         f"Budget {budget.name!r} ({budget.id}) {what}: {limit(budget)} {span} for {whose(budget)},"
         f" mode {budget.mode.value}; so far {_sum(budget)}."
     )
+    for note in notes:
+        show_problem(note)
 
 
 async def _shown(db: ControlDatabase, chosen: Sequence[Budget], most: int) -> list[BudgetOut]:

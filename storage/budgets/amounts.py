@@ -97,7 +97,7 @@ def columns_of(budget: Budget, engine: Engine) -> tuple[list[str], list[str], li
     conditions: list[str] = []
     values: list[str] = []
     for dimension, value in budget.scope:
-        column = _COLUMNS.get(dimension) or _tag(dimension.removeprefix(TAG), engine)
+        column = column_of(dimension, engine)
         if value == EVERY:
             counted.append(column)
             conditions.append(f"{column} IS NOT NULL")
@@ -105,6 +105,11 @@ def columns_of(budget: Budget, engine: Engine) -> tuple[list[str], list[str], li
             conditions.append(f"{column} = ?")
             values.append(value)
     return counted, conditions, values
+
+
+def column_of(dimension: str, engine: Engine) -> str:
+    """For SQL: what a row says under a dimension of scopes."""
+    return _COLUMNS.get(dimension) or _tag(dimension.removeprefix(TAG), engine)
 
 
 def _tag(name: str, engine: Engine) -> str:

@@ -140,8 +140,24 @@ async def test_a_budget_tells_how_it_stands(client: Any, control: ControlDeps, w
                 "denied": 4,
             }
         ],
+        "notes": [],
     }
     assert (await ask(client, "GET", "/api/budgets"))["items"] == [found]
+
+
+async def test_what_a_budget_would_not_hold_is_told_to_who_makes_it(client: Any, write: Write) -> None:
+    body = {"name": "early", "limit": "10", "mode": "hard", "scope": {"model": "gpt4o"}}
+    assert (await ask(client, "POST", "/api/budgets", body, 201))["notes"] == []  # there are no calls yet
+    write(spent(USD, team="search"), spent(None, team="search"))
+    made = await ask(client, "POST", "/api/budgets", {**body, "name": "late"}, 201)
+    assert made["notes"] == [
+        "scope: no call asks for gpt4o, of the latest 2. Did you mean gpt-4o? Until one does, the budget counts nothing"
+    ]
+    changed = await ask(client, "PATCH", f"/api/budgets/{made['id']}", {"scope": {"model": "gpt-4o"}})
+    (note,) = changed["notes"]
+    assert note.startswith("unpriced: 1 call has no known price and counts as nothing")
+    for rest in ({"mode": "soft"}, {"mode": "hard", "unpriced": "block"}):
+        assert (await ask(client, "PATCH", f"/api/budgets/{made['id']}", rest))["notes"] == []
 
 
 async def test_other_units_are_counted(client: Any, write: Write) -> None:

@@ -186,6 +186,23 @@ def test_the_life_of_a_budget() -> None:
     assert "limit $500.00 -> $600.00, scope team=search -> –" in done("audit", "--action", "budget.update")
 
 
+def test_a_budget_that_no_call_draws_on_is_told_of() -> None:
+    spend((USD, "ann"))
+    made = run("budgets", "create", "typo", "--limit", "3", "--scope", "model=gpt4o")
+    assert made.exit_code == 0
+    assert made.stderr == (
+        "warning  scope: no call asks for gpt4o, of the latest 1\n"
+        "         Did you mean gpt-4o? Until one does, the budget counts nothing\n"
+    )
+    shown = run("budgets", "show", "typo")
+    assert (shown.exit_code, shown.stderr) == (0, made.stderr)
+    (as_json,) = objects("budgets", "show", "typo")
+    assert len(as_json["notes"]) == 1
+    assert run("budgets", "update", "typo", "--scope", "model=gpt-4o").stderr == ""
+    one = done("budgets", "create", "each", "--limit", "3", "--per", "user")
+    assert "so far 1 account, at most $1.00." in one
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "told"),
     [
