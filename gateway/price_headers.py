@@ -57,7 +57,7 @@ def price_said(labels: Mapping[bytes, bytes]) -> PriceSaid | None:
     if COST in labels:
         try:
             told = json.loads(labels[COST][:1024], parse_float=Decimal, parse_int=Decimal)
-        except (ValueError, RecursionError):
+        except (ValueError, ArithmeticError, RecursionError):
             told = None
         if isinstance(told, dict):
             rate_in = _amount(told.get("per_token_in"), _ATTO)
@@ -71,6 +71,8 @@ def price_said(labels: Mapping[bytes, bytes]) -> PriceSaid | None:
 def _amount(told: object, digits: int) -> int | None:
     """USD as whole units of 10 ** -digits; ``None`` for what is no amount or has more digits."""
     if not isinstance(told, Decimal) or not told.is_finite() or not 0 <= told <= _MOST:
+        return None
+    if told and told.adjusted() < -digits:
         return None
     scaled = told.scaleb(digits)
     return int(scaled) if scaled == scaled.to_integral_value() else None

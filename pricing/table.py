@@ -78,6 +78,8 @@ def parse_toml(text: str, type_: type[T], where: str) -> T:
         raw: Mapping[str, Any] = tomllib.loads(text, parse_float=Decimal)
     except tomllib.TOMLDecodeError as error:
         raise PriceTableError(f"{where}: not valid TOML: {error}") from error
+    except ArithmeticError as error:
+        raise PriceTableError(f"{where}: not valid TOML: a number is beyond all bounds") from error
     try:
         return msgspec.convert(raw, type_)
     except msgspec.ValidationError as error:

@@ -37,7 +37,7 @@ async def table_of(request: web.Request) -> dict[str, Any]:
     except _Twice as twice:
         message = f"{twice} is given twice; once is allowed."
         raise ApiError(400, "invalid_body", message, param=str(twice)) from None
-    except (ValueError, RecursionError) as error:
+    except (ValueError, ArithmeticError, RecursionError) as error:
         why = error.msg if isinstance(error, json.JSONDecodeError) else "it cannot be read"
         raise ApiError(400, "invalid_body", f"The body is not JSON: {why}.") from None
     if not isinstance(found, dict):

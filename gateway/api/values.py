@@ -81,8 +81,8 @@ def share_ppm(value: object) -> int:
         number = decimal_of(text[:-1].strip(), how) / 100
     else:
         number = decimal_of(text, how)
-    ppm = int(number * PPM)
-    if ppm <= 0 or number > MOST_SHARE:
+    ppm = int(number * PPM) if 0 < number <= MOST_SHARE else 0
+    if not ppm:
         raise wrong(f"{str(value)[:40]} is not usable", how)
     return ppm
 

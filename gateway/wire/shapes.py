@@ -13,7 +13,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 T = TypeVar("T", bound=msgspec.Struct)
-_BAD = (msgspec.MsgspecError, ValueError, RecursionError)
+_BAD = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
+"""The third: of a number with more of an exponent than a ``Decimal`` takes."""
 _ANY = msgspec.json.Decoder()
 _EXACT = msgspec.json.Decoder(float_hook=Decimal)
 MOST_RAW = 65_536
@@ -28,7 +29,7 @@ def anything(data: bytes | memoryview) -> object:
         pass
     try:
         return json.loads(bytes(data))
-    except (ValueError, RecursionError):
+    except _BAD:
         return None
 
 
@@ -41,7 +42,7 @@ def exact_object(raw: msgspec.Raw | bytes) -> dict[str, object] | None:
     except _BAD:
         try:
             value = json.loads(bytes(raw), parse_float=Decimal)
-        except (ValueError, RecursionError):
+        except _BAD:
             return None
     return value if isinstance(value, dict) else None
 

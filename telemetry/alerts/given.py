@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -209,7 +209,7 @@ class Given:
         span = f"from {_plain(least, scale)} to {_plain(most, scale)}"
         try:
             number = Decimal(str(value)) * scale if not isinstance(value, bool) else Decimal("NaN")
-        except InvalidOperation:
+        except ArithmeticError:
             number = Decimal("NaN")
         if not number.is_finite() or not least <= number <= most:
             raise Unfit(key, f"{str(value)[:60]} is not usable", how or f"Write a number {span}")

@@ -82,6 +82,7 @@ def test_numbers_are_taken_as_they_are_written() -> None:
         ({"name": "x", "kind": "overrun", "above": 11}, "above", "11 is not usable"),
         ({"name": "x", "kind": "overrun", "method": "seasonal", "min_days": 7}, "min_days", "is too few"),
         ({"name": "x", "kind": "error_rate", "above": 5}, "above", "5 is not usable"),
+        ({"name": "x", "kind": "error_rate", "above": "1e999999999999999999"}, "above", "1e999"),
         ({"name": "x", "kind": "error_rate", "window": "2h"}, "window", "'2h' is not usable"),
         ({"name": "x", "kind": "error_rate", "window": "soon"}, "window", "'soon' is not usable"),
         ({"name": "x", "kind": "error_rate", "scope": {"tem": "a"}}, "scope", "'tem' is not a dimension"),

@@ -122,6 +122,9 @@ async def test_the_field_is_named_and_how_to_mend_it(
         (b'{"name": "a", "limit": NaN}', "limit: 'NaN' is not a number"),
         (b'{"name": "a", "limit": 1e999999999}', "limit: "),
         (b'{"name": "a", "limit": 1e-999999999}', "more than 9 decimals"),
+        (b'{"name": "a", "limit": 1e1000000000000000000}', "not JSON"),
+        (b'{"name": "a", "limit": 1, "thresholds": [1e999999999999999999]}', "thresholds: "),
+        (b'{"name": "a", "unit": "calls", "limit": 1e999999999999999999}', "limit: "),
     ],
 )
 async def test_what_is_no_json_is_refused(client: Any, raw: bytes, told: str) -> None:

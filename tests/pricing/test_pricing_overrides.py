@@ -204,6 +204,7 @@ ONE = '[[price]]\nprovider = "x"\nmodels = ["a"]\n'
         ('[serves]\nmine = "openai"', "serves.mine: 'openai' is not a list"),
         ("[serves]\nmine = [3]", "serves.mine: 3 is not a name"),
         ("x =", "not valid TOML"),
+        ("x = 1e1000000000000000000", "not valid TOML: a number"),
     ],
 )
 def test_errors_name_the_key(text: str, says: str) -> None:

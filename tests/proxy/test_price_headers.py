@@ -60,6 +60,8 @@ async def test_it_is_believed_where_the_settings_say_so(
         b'{"per_token_in":1}',
         b'{"total_cost":1e-10}',
         b'{"total_cost":1e99}',
+        b'{"total_cost":1e1000000000000000000}',
+        b'{"total_cost":1e-999999999999999999}',
         b'{"total_cost":true}',
         b"[" * 900,
     ],

@@ -18,6 +18,7 @@ from gateway.wire.gemini_usage import gemini_usage
 from gateway.wire.money import nano_usd
 from gateway.wire.openai_usage import openai_usage, usual_usage
 from gateway.wire.seen import Seen
+from gateway.wire.shapes import exact_object
 from pricing.usage import Usage
 
 
@@ -178,3 +179,10 @@ def test_raw_usage_stays_within_4_kib() -> None:
     seen.usage_adds(msgspec.json.encode({"input_tokens": 5, "iterations": [{"input_tokens": 1}] * 1000}))
     assert seen.raw_usage() == b'{"input_tokens":5}'
     assert Seen().raw_usage() is None
+
+
+@pytest.mark.parametrize("number", ["1e1000000000000000000", "-1e1000000000000000000", "1" * 5_000])
+def test_numbers_beyond_all_bounds_are_no_defect(number: str) -> None:
+    for raw in (f'{{"cost":{number}}}', f'{{"cost":{number},"other":NaN}}'):
+        found = exact_object(raw.encode())
+        assert found is None or nano_usd(found["cost"]) is None
