@@ -16,7 +16,10 @@ from types import TracebackType
 
 PROXY_CORE = 0
 LOAD_CORE = 1
-_TICK = os.sysconf("SC_CLK_TCK")
+_CPU_CLOCK = 2
+"""The kernel's name for the clock of what a process has run (CPUCLOCK_SCHED)."""
+_IDLE = 0.005
+"""Seconds of CPU between two looks that are no work left over from calls."""
 _SET_PARENT_DEATH_SIGNAL = 1
 
 
@@ -120,15 +123,18 @@ def tree(pid: int) -> Iterator[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """utime + stime of all threads of the process and its descendants, in steps of 10 ms."""
-    ticks = 0
+    """utime + stime of all threads, ended ones too, of the process and its descendants, to the nanosecond.
+
+    The sum that ``/proc/PID/stat`` tells in steps of 10 ms, read from each process's own clock (clock_getcpuclockid(3)): of
+    streams that keep a core a fifth busy for a second, ten milliseconds are five per cent.
+    """
+    total = 0
     for each in tree(pid):
         try:
-            fields = Path(f"/proc/{each}/stat").read_text().rpartition(") ")[2].split()
+            total += time.clock_gettime_ns(~each << 3 | _CPU_CLOCK)
         except OSError:
             continue
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / _TICK
+    return total / 1e9
 
 
 def rss_bytes(pid: int) -> int:
@@ -143,13 +149,13 @@ def rss_bytes(pid: int) -> int:
 
 
 def settle(pid: int, quiet_s: float = 0.4, most_s: float = 8.0) -> None:
-    """Waits until the process has used no CPU for ``quiet_s``: what it still writes belongs to the calls."""
+    """Waits until the process has been idle for ``quiet_s``: what it still writes belongs to the calls."""
     deadline = time.monotonic() + most_s
     last, since = cpu_seconds(pid), time.monotonic()
     while time.monotonic() < deadline:
         time.sleep(0.05)
         used = cpu_seconds(pid)
-        if used > last:
+        if used - last > _IDLE:
             last, since = used, time.monotonic()
         elif time.monotonic() - since >= quiet_s:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 
@@ -11,6 +12,9 @@ class GoneClient:
     http10: bool = False
 
     def write(self, data: bytes) -> None: ...
+
+    def writer(self) -> Callable[[bytes], object]:
+        return self.write
 
     def end(self, *, close: bool) -> None: ...
 

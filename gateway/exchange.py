@@ -19,6 +19,7 @@ from gateway.gear import Client, Deadlines, Gear
 from gateway.holding import HOLD_BYTES, Hold
 from gateway.looking_on import ended, hides_usage, is_streamed, look, tap_of
 from gateway.mishap import attended, stumbled
+from gateway.passing import Passing
 from gateway.reaching import reached
 from gateway.recording import opening_record
 from gateway.relay import Framing, chunk, framed, own_response, response_head
@@ -43,6 +44,7 @@ class Exchange:
         "_drain_until",
         "_hold",
         "_idle_since",
+        "_passing",
         "call",
         "client",
         "close_client",
@@ -82,6 +84,7 @@ class Exchange:
         self.over = False
         """Nothing that happens from now on changes how it ends."""
         self._hold: Hold | None = None
+        self._passing: Passing | None = None
         self._idle_since = 0.0
         """When the app began to read again."""
         self._blocked_since = 0.0
@@ -235,17 +238,11 @@ class Exchange:
         elif self.head_sent and not connection.paused:
             if body:
                 self.client.write(body)
+            passing = self._passing
+            if passing is not None and not connection.paused and passing.follows(data, pieces):
+                connection.passing = passing.passes
         else:
             self._deliver(connection, body)
-
-    def _pass_on(self, piece: bytes, data: bytes) -> bool:  # Connection.passing
-        if self.over or self.tap is None or not self.tap.later(piece):
-            return False
-        progress = self.progress
-        progress.last_read_at = self.gear.clock()
-        progress.response_bytes += len(piece)
-        self.client.write(data)
-        return True
 
     def _start_answer(self, connection: Connection) -> None:
         call = self.call
@@ -268,8 +265,12 @@ class Exchange:
             self.filter = UsageFilter()
             if not self.client.http10:
                 self.framing = Framing.CHUNKED
-        if not connection.complete and not is_streamed(call, head):
+        if connection.complete:
+            return
+        if not is_streamed(call, head):
             self._hold = Hold(self.gear.loop, self._release_held)
+        elif head.chunked and not self.client.http10:
+            self._passing = Passing(self.client, self.progress, self.tap, self.gear.clock)
 
     def _deliver(self, connection: Connection, body: bytes) -> None:
         """Write what this read brought of an answer that is not whole yet, unless it is held back."""
@@ -282,8 +283,6 @@ class Exchange:
                     return
                 body = self._unhold()
             self._write(connection, body)
-            if self.framing is _RAW:
-                connection.passing = self._pass_on
             if connection.paused and not self._blocked_since:
                 connection.resume()
         except Exception as error:  # what calls back when the record is safe would only log it
@@ -392,6 +391,7 @@ class Exchange:
             self._drain_until = self.gear.clock() + self.deadlines.drain
             self._blocked_since = 0.0
             self.client = GONE
+            self._passing = connection.passing = None
             connection.resume()
 
     def client_paused(self) -> None:

@@ -390,6 +390,9 @@ class FrontConnection(asyncio.Protocol):
         if transport is not None and not transport.is_closing():
             transport.write(data)
 
+    def writer(self) -> Callable[[bytes], object]:
+        return self.write if self._transport is None else self._transport.write
+
     def end(self, *, close: bool) -> None:
         """The answer is written: on to the next request, or close."""
         transport = self._transport

@@ -24,6 +24,9 @@ class Client(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
+    def writer(self) -> Callable[[bytes], object]:
+        """What ``write`` comes down to while the app is there; when it leaves, the call is told at once."""
+
     def end(self, *, close: bool) -> None:
         """The response is complete."""
 

@@ -112,6 +112,9 @@ class AppConnection(RequestHandler):
         if transport is not None and not transport.is_closing():
             transport.write(data)
 
+    def writer(self) -> Callable[[bytes], object]:
+        return self.write
+
     def end(self, *, close: bool) -> None:
         if self._done is not None and not self._done.done():
             self._done.set_result(not close)

@@ -97,9 +97,8 @@ class Connection(asyncio.Protocol):
         """What the parser calls for each of them: no function of ours stands in between."""
         self._parser = httptools.HttpResponseParser(self)
         self._head_only = False
-        self.passing: Callable[[bytes, bytes], bool] | None = None
-        """Set by a receiver that lets an answer pass as it comes: takes the next piece of the body and the bytes it came in
-        (the next token of a stream: most reads are), or leaves it to ``upstream_read``."""
+        self.passing: Callable[[bytes], bool] | None = None
+        """Takes the next read unparsed if it may, see :mod:`gateway.passing`; set by a receiver after a read of its kind."""
         self.paused = False
         self.written_at = 0.0
         self.head = _NO_HEAD
@@ -149,6 +148,7 @@ class Connection(asyncio.Protocol):
     def pause(self) -> None:
         if self.transport is not None and not self.transport.is_closing():
             self.paused = True
+            self.passing = None
             self.transport.pause_reading()
 
     def resume(self) -> None:
@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Close at once, telling nobody."""
-        self.receiver = None
+        self.receiver = self.passing = None
         if self.transport is not None:
             self.transport.abort()
 
@@ -187,6 +187,14 @@ class Connection(asyncio.Protocol):
         if receiver is None:  # bytes nobody asked for: the connection cannot be trusted again
             self.abort()
             return
+        if self.passing is not None:
+            try:
+                if self.passing(data):
+                    return
+            except Exception as error:  # noqa: BLE001 (as below)
+                receiver.upstream_mishap(error)
+                return
+            self.passing = None
         reading_head = self.body_at < 0
         if reading_head:
             self.raw = self.raw + data if self.raw else data.lstrip(b"\r\n")
@@ -212,13 +220,7 @@ class Connection(asyncio.Protocol):
         try:
             if broken is not None:
                 self._break_off(receiver, data, broken)
-            elif (
-                self.passing is None
-                or len(self.pieces) != 1
-                or self.complete
-                or self.paused
-                or not self.passing(self.pieces[0], data)
-            ):
+            else:
                 receiver.upstream_read(self, data)
         except Exception as error:  # noqa: BLE001 (the loop would call it a cut of the provider's)
             receiver.upstream_mishap(error)

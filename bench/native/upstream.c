@@ -36,8 +36,10 @@ typedef struct {
 static Conn *conns[MAX_CONNS];
 static Conn *heap[MAX_CONNS];
 static int heap_len, ep, timer;
-static char json_answer[2048], event_chunk[1100], last_chunk[2048];
-static int json_len, event_len, last_len;
+static const char *const words[] = {" tonnes", " of", " gravel", ",", " weighed", " 40", " times", "\\n"};
+#define WORDS (sizeof words / sizeof *words)
+static char json_answer[2048], event_chunk[WORDS][1100], last_chunk[2048];
+static int json_len, event_len[WORDS], last_len;
 static const char stream_head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
     "x-request-id: req_bench\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n";
 static const char empty_answer[] = "HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
@@ -82,9 +84,11 @@ static void prepare(void) {
         "\"chat.completion.chunk\",\"created\":1760000000,\"model\":\"gpt-4o-mini-2024-07-18\","
         "\"service_tier\":\"default\",\"system_fingerprint\":\"fp_bench\",";
     char data[1024];
-    sprintf(data, "%s\"choices\":[{\"index\":0,\"delta\":{\"content\":\" tonnes\"},\"logprobs\":null,"
-        "\"finish_reason\":null}],\"usage\":null}\n\n", chunk_front);
-    event_len = frame(event_chunk, data);
+    for (size_t i = 0; i < WORDS; i++) {
+        sprintf(data, "%s\"choices\":[{\"index\":0,\"delta\":{\"content\":\"%s\"},\"logprobs\":null,"
+            "\"finish_reason\":null}],\"usage\":null}\n\n", chunk_front, words[i]);
+        event_len[i] = frame(event_chunk[i], data);
+    }
     sprintf(data, "%s\"choices\":[],%s}\n\ndata: [DONE]\n\n", chunk_front, usage);
     last_len = frame(last_chunk, data);
     last_len += sprintf(last_chunk + last_len, "0\r\n\r\n");
@@ -177,7 +181,8 @@ static int number(const char *body, size_t len, const char *name, int otherwise)
 }
 
 static void next_event(Conn *c) {
-    put(c, event_chunk, (size_t)event_len);
+    size_t word = (size_t)c->left % WORDS;
+    put(c, event_chunk[word], (size_t)event_len[word]);
     if (--c->left == 0) put(c, last_chunk, (size_t)last_len);
 }
 

@@ -139,6 +139,3 @@ class Wire(msgspec.Struct, frozen=True):
     """A stream may come as one JSON array (``application/json``): read it element by element."""
     fallback: bool = False
     """Asked only when no other wire matches."""
-    last_event: bytes = b""
-    """What the event that ends a stream contains; given where nothing else ends one. Events before it may be read some
-    time after they passed. Empty: each is read at once."""

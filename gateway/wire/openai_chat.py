@@ -230,6 +230,4 @@ def reader(call: Exchanged) -> Reader:
     return ChatReader(call)
 
 
-WIRE = Wire(
-    "openai_chat", "chat", matches, read_body, reader, openai_error, inject_usage, last_event=b"[DONE]"
-)
+WIRE = Wire("openai_chat", "chat", matches, read_body, reader, openai_error, inject_usage)

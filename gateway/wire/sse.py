@@ -24,13 +24,14 @@ class SseFrames:
         "_event",
         "_head",
         "_limit",
-        "_plain",
         "_reader",
         "_rest",
         "_skipping",
         "_started",
         "_tail",
+        "at_end",
         "dropped",
+        "told_nothing",
     )
 
     def __init__(self, reader: Reader, event: Callable[[bytes, bytes], None], limit: int) -> None:
@@ -39,8 +40,10 @@ class SseFrames:
         self._limit = limit
         self._tail = min(TAIL, limit)
         self._rest = bytearray()
-        self._plain = True
+        self.at_end = True
         """Nothing pending and only LF so far: a piece that ends with a blank line stands for itself."""
+        self.told_nothing = False
+        """The last piece did, and no event in it matters to the reader."""
         self._started = False
         self._after_cr = False
         self._skipping = False
@@ -49,7 +52,8 @@ class SseFrames:
         self.dropped = 0
 
     def feed(self, data: bytes) -> None:
-        if self._plain and data.endswith(b"\n\n"):
+        self.told_nothing = False
+        if self.at_end and data.endswith(b"\n\n"):
             marks = self._reader.marks
             if marks:
                 find = data.rfind  # `in` raises and swallows a TypeError before it looks for bytes
@@ -57,6 +61,7 @@ class SseFrames:
                     if find(mark) >= 0:
                         break
                 else:
+                    self.told_nothing = True
                     return
             if self._started and b"\r" not in data:
                 for block in data.split(b"\n\n"):
@@ -111,7 +116,7 @@ class SseFrames:
             self._skipping = True
             self._head = bytes(rest[:HEAD])
             del rest[: -self._tail]
-        self._plain = not rest and not self._after_cr and not self._skipping
+        self.at_end = not rest and not self._after_cr and not self._skipping
 
     def _both_ends(self, tail: bytes) -> None:
         """What can be told of an event that was above the limit."""

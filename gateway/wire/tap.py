@@ -23,10 +23,6 @@ from gateway.wire.text import Text
 
 MOST_ERRORS = 16
 """After so many failures a tap stops looking."""
-MOST_WAITING = 12
-SHORT = 512
-"""So many pieces, of so many bytes each, wait at most: looking at them together costs a fraction."""
-_EVENT_END = b"\n\n"
 
 
 class TapLimits(msgspec.Struct, frozen=True):
@@ -102,17 +98,14 @@ class Tap:
         "_dropped",
         "_frames",
         "_kept",
-        "_last",
         "_limits",
         "_reader",
-        "_room",
-        "_skims",
         "_take",
         "_text",
-        "_waiting",
         "_wire",
         "blind",
         "errors",
+        "room",
     )
 
     def __init__(
@@ -135,13 +128,8 @@ class Tap:
         self._frames: Frames = _UNREAD
         self._dropped = 0
         self._take: Callable[[bytes], None] = self._begin
-        self._skims = b""
-        """What the last event of this stream contains; empty: every piece is read as it passes."""
-        self._last = b""
-        """The same, while what has been read ends with an event."""
-        self._waiting: list[bytes] = []
         self._kept: list[bytes] = []
-        self._room = 0 if limits.keep_text else limits.sample
+        self.room = 0 if limits.keep_text else limits.sample
         """Bytes of the answer that may still be kept; below zero: some were not."""
 
     def _begin(self, data: bytes) -> None:
@@ -154,9 +142,6 @@ class Tap:
             self._take = frames.feed if inflate is None else inflate.feed
         else:
             self._take = frames.feed
-            if frames.__class__ is SseFrames:
-                self._skims = self._wire.last_event
-                self._last = self._skims if data.endswith(_EVENT_END) else b""
         self._take(data)
 
     def _read_by(self) -> Reader:
@@ -174,7 +159,7 @@ class Tap:
             self._call,
             self._content_type,
             self._content_encoding,
-            self._room,
+            self.room,
             kept,
             sum(map(len, kept)),
         )
@@ -192,7 +177,7 @@ class Tap:
     @property
     def sample_is_whole(self) -> bool:
         """Was the whole answer small enough to be kept?"""
-        return self._room >= 0
+        return self.room >= 0
 
     @property
     def text(self) -> str:
@@ -204,29 +189,16 @@ class Tap:
         """Some of the text was beyond the cap."""
         return self._text is not None and self._text.cut
 
-    def later(self, data: bytes) -> bool:
-        """Leave whole events that are not the last for later, if that may be; whether it may. Raises nothing."""
-        last = self._last
-        if not last or len(data) > SHORT or not data.endswith(_EVENT_END) or data.rfind(last) >= 0:
-            return False
-        self._waiting.append(data)
-        if len(self._waiting) >= MOST_WAITING:
-            self._catch_up()
-        return True
-
-    def _catch_up(self) -> None:
-        data = b"".join(self._waiting)
-        self._waiting.clear()
-        self.feed(data)
+    @property
+    def events(self) -> SseFrames | None:
+        """What cuts the answer into events, if it is a stream of them and nothing stands in between."""
+        frames = self._frames
+        return frames if isinstance(frames, SseFrames) and self._take == frames.feed else None
 
     def feed(self, data: bytes) -> bool:
         """The next part of the body; whether the answer's own terminal event has been seen. Raises nothing."""
-        if self._waiting:
-            self._catch_up()
-        if self._skims:
-            self._last = self._skims if data.endswith(_EVENT_END) else b""
-        if self._room >= 0:
-            self._keep(data)
+        if self.room >= 0:
+            self.keep(data)
         try:
             self._take(data)
         except ExpansionError:
@@ -249,8 +221,8 @@ class Tap:
         ):
             self.feed(body)
             return
-        if self._room >= 0:
-            self._keep(body)
+        if self.room >= 0:
+            self.keep(body)
         self._take = _UNREAD.feed
         try:
             self._read_by()
@@ -259,14 +231,13 @@ class Tap:
         else:
             self._document(body)
 
-    def _keep(self, data: bytes) -> None:
-        self._kept.append(data[: self._room])
-        self._room -= len(data)
+    def keep(self, data: bytes) -> None:
+        """Of the sample, while there is ``room``."""
+        self._kept.append(data[: self.room])
+        self.room -= len(data)
 
     def end(self) -> None:
         """The body is over, complete or not. Raises nothing; a second call does nothing."""
-        if self._waiting:
-            self._catch_up()
         self._take = _UNREAD.feed
         frames = self._frames
         try:

@@ -66,30 +66,6 @@ def test_whole_at_once_reads_the_same(recording: Recording, encoding: str) -> No
 
 
 @each_recording
-@pytest.mark.parametrize("encoding", ENCODINGS[:2])
-def test_pieces_that_may_wait_read_the_same_and_the_last_never_waits(
-    recording: Recording, encoding: str
-) -> None:
-    body, expected = compressed(recording.body, encoding), recording.expected()
-    events = body.split(b"\n\n")
-    cuts = [[*(event + b"\n\n" for event in events[:-1]), events[-1]]]
-    cuts += [[body[i : i + size] for i in range(0, len(body), size)] for size in (1, 5, 64, 1500)]
-    for pieces in cuts:
-        tap = recording.tap(encoding)
-        finished_at_once = recording.tap(encoding)
-        finished = False
-        for piece in pieces:
-            before, finished = finished, finished_at_once.feed(piece)
-            if not tap.later(piece):
-                assert tap.feed(piece) == finished
-            else:
-                assert finished is before, "the end of the answer would be seen too late"
-        tap.end()
-        assert msgspec.structs.replace(tap.reading(), usage_raw=None) == expected
-        assert tap.errors == 0
-
-
-@each_recording
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_byte_by_byte_reads_the_same(recording: Recording, encoding: str) -> None:
     body = compressed(recording.body, encoding)

@@ -19,7 +19,7 @@ from gateway.wire.openai_completions import WIRE as COMPLETIONS
 from gateway.wire.openai_images import WIRE as IMAGES
 from gateway.wire.openai_responses import WIRE as RESPONSES
 from gateway.wire.openai_responses_socket import WIRE as SOCKET
-from gateway.wire.tap import MOST_WAITING, SHORT, Blind, Tap, TapLimits
+from gateway.wire.tap import Blind, Tap, TapLimits
 from pricing.usage import Usage
 
 SSE = "text/event-stream; charset=utf-8"
@@ -66,23 +66,6 @@ def test_several_gzip_members_and_raw_deflate() -> None:
             assert tap.errors == 0
 
 
-def test_what_waits_is_bounded_and_seen_when_the_answer_breaks_off() -> None:
-    event = b'data: {"id":"1","model":"m","choices":[{"delta":{"content":"%03d"},"finish_reason":null}]}\n\n'
-    last = b'data: {"choices":[{"finish_reason":"length"}],"usage":{"prompt_tokens":1,"completion_tokens":2}}\n\n'
-    for count in (0, 1, MOST_WAITING - 2, MOST_WAITING - 1, MOST_WAITING, 5 * MOST_WAITING + 3):
-        tap = Tap(CHAT, call(stream=True), SSE)
-        assert not tap.later(event % 0), "the first tells what the others look like"
-        tap.feed(event % 0)
-        for number in range(count):
-            assert tap.later(event % number)
-            assert len(tap._waiting) < MOST_WAITING
-        assert not tap.later(b"data: " + b"x" * SHORT + b"\n\n"), "long ones do not wait"
-        assert tap.later(last)
-        tap.end()  # without a [DONE]
-        reading = tap.reading()
-        assert (reading.usage, reading.finish_reasons, tap.finished) == (Usage(1, 2), ("length",), False)
-
-
 @pytest.mark.parametrize("more", [0, 1])
 def test_a_sample_knows_whether_it_is_the_whole_answer(more: int) -> None:
     limits = TapLimits(sample=100)
@@ -90,14 +73,6 @@ def test_a_sample_knows_whether_it_is_the_whole_answer(more: int) -> None:
         tap = tapped(CHAT, "application/json", pieces, limits=limits)
         assert tap.sample_is_whole is not bool(more)
         assert (tap.sample.size, tap.sample.room < 0) == (100, bool(more))
-
-
-def test_nothing_waits_behind_half_an_event() -> None:
-    tap = Tap(CHAT, call(stream=True), SSE)
-    tap.feed(b'data: {"id":"1"}\n\n')
-    tap.feed(b"data: [DO")
-    assert not tap.later(b"NE]\n\n")
-    assert tap.feed(b"NE]\n\n")
 
 
 def test_of_models_beyond_the_most_those_that_are_known_go_on_being_counted() -> None:

@@ -1,0 +1,123 @@
+"""The next token of a stream passes in one step.
+
+Most reads of a stream are one chunk of HTTP holding one event that differs from the one before in its text alone. Where
+one such was read and told nothing (:mod:`gateway.wire.likeness`), the next goes to the app without being parsed: the
+parser stands between two chunks before it and after it, and so do the frames between two events.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from gateway.call import Progress
+from gateway.gear import Client
+from gateway.wire.likeness import Likeness
+from gateway.wire.tap import Tap
+
+LONGEST: Final = 1024
+"""Reads of so many bytes and more are no single tokens."""
+MOST_LESSONS: Final = 4
+"""So many events in a row that resembled none before: this stream's events differ in more than their text."""
+
+
+def _size_lines() -> tuple[bytes, ...]:
+    """By the length of a whole chunk: the line it begins with. For lengths that no chunk has: more than there is."""
+    lines = [b"-" * LONGEST] * LONGEST
+    for size in range(1, LONGEST):
+        line = b"%x\r\n" % size
+        whole = len(line) + size + 2
+        if whole < LONGEST:
+            lines[whole] = line
+    return tuple(lines)
+
+
+_QUOTE: Final = ord('"')
+_SIZE_LINES: Final = _size_lines()
+
+
+class Passing:
+    """Of one answer that goes to the app as it comes, in chunks."""
+
+    __slots__ = (
+        "_begin",
+        "_clock",
+        "_end",
+        "_lessons",
+        "_like",
+        "_passed",
+        "_progress",
+        "_tap",
+        "_text_at",
+        "_write",
+    )
+
+    def __init__(self, client: Client, progress: Progress, tap: Tap, clock: Callable[[], float]) -> None:
+        self._write = client.writer()
+        self._progress = progress
+        self._tap = tap
+        self._clock = clock
+        self._like: Likeness | None = None
+        """To the event that is known."""
+        self._begin = self._end = b""
+        """Of most of its kind: before the text, and from the quote behind it to the end of the chunk."""
+        self._text_at = 0
+        self._passed = False
+        """Something was like the event that is known now."""
+        self._lessons = 0
+
+    def passes(self, data: bytes) -> bool:  # Connection.passing; one function: it is called for every token
+        """Write a read to the app if it is like the event that is known; whether it was. The parser has not seen it.
+
+        May be called only while ``follows`` said so.
+        """
+        size = len(data)
+        if size >= LONGEST:
+            return False
+        line = _SIZE_LINES[size]
+        at = len(line)
+        text = at + self._text_at
+        # Where a text has quotes of its own, what follows the first of them is no end: it would not be JSON.
+        if data[:at] != line or (
+            (data[at:text] != self._begin or data[data.find(_QUOTE, text) :] != self._end)
+            and not self._is_like(data, at)
+        ):
+            return False
+        progress = self._progress
+        progress.last_read_at = self._clock()
+        progress.response_bytes += size - at - 2
+        if self._tap.room >= 0:
+            self._tap.keep(data[at:-2])
+        self._passed = True
+        self._write(data)
+        return True
+
+    def _is_like(self, data: bytes, at: int) -> bool:
+        return self._like is not None and self._like.holds(data, at, len(data) - 2) and data.endswith(b"\r\n")
+
+    def follows(self, data: bytes, pieces: list[bytes]) -> bool:
+        """May the next read pass, after ``data`` was parsed into ``pieces`` and the tap has seen them?
+
+        It may while an event is known, and parser and frames stand at an end (then a filter holds nothing either).
+        """
+        frames = self._tap.events
+        if frames is None or not frames.at_end or not pieces:
+            return False
+        last = pieces[-1]
+        if not data.endswith(b"%x\r\n%b\r\n" % (len(last), last)):
+            return False
+        if frames.told_nothing and (self._like is None or not self._like.holds(last, 0, len(last))):
+            self._learn(last)
+        return self._like is not None
+
+    def _learn(self, event: bytes) -> None:
+        """Know ``event``, which told nothing, unless this stream's events differ in more than their text."""
+        if self._passed:
+            self._lessons = 0
+        if self._lessons >= MOST_LESSONS:
+            return
+        self._lessons += 1
+        self._passed = False
+        self._like = like = Likeness(event)
+        self._begin, self._end = like.begin, like.end + b"\r\n"
+        self._text_at = len(like.begin)
