@@ -15,7 +15,7 @@ from pricing import catalogue
 from pricing.book import PriceBook
 from pricing.catalogue import CatalogueError
 from pricing.overrides import Overrides, OverridesFile
-from pricing.table import PriceTableError, parse_toml
+from pricing.table import PriceTableError, parse_toml, what_is_wrong
 
 INSTALLED: Final = "prices.json"
 """Snapshot in the data folder, put there by ``weighbridge prices refresh``."""
@@ -62,12 +62,16 @@ def price_book(
         raise SettingsError(
             [Problem("pricing.snapshot", f"can't be used: {error}", "Leave it out for the built-in prices")]
         ) from None
-    inline = _inline(settings, names or {})
-    both = inline if settings.overrides is None else _joined(_from_file(settings.overrides), inline)
     try:
-        return PriceBook(snapshot, Overrides(both))
+        return PriceBook(snapshot, Overrides(own_prices(settings, names)))
     except PriceTableError as error:
         raise SettingsError([_wrong_price(str(error))]) from None
+
+
+def own_prices(settings: Pricing, names: Mapping[str, Mapping[str, str]] | None = None) -> OverridesFile:
+    """What users say of prices, the file's first; ``names`` as above. Raises :class:`SettingsError`."""
+    inline = _inline(settings, names or {})
+    return inline if settings.overrides is None else _joined(_from_file(settings.overrides), inline)
 
 
 def _inline(settings: Pricing, names: Mapping[str, Mapping[str, str]]) -> OverridesFile:
@@ -79,7 +83,7 @@ def _inline(settings: Pricing, names: Mapping[str, Mapping[str, str]]) -> Overri
     try:
         return msgspec.convert(tables, OverridesFile, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError([_wrong_price(str(error).replace("`$.", "`pricing."))]) from None
+        raise SettingsError([_wrong_price(what_is_wrong(error))]) from None
 
 
 def _from_file(path: Path) -> OverridesFile:

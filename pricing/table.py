@@ -7,6 +7,7 @@ whole number of atto-USD per unit is refused rather than rounded.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
@@ -72,6 +73,18 @@ class PriceTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename
     """Why costs from these rates are estimates."""
 
 
+_TABLES = ((re.compile(r"tiers\[\d+\]$"), TierTable), (re.compile(r"price\[\d+\]$"), PriceTable))
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
+_WORDS = {
+    "array": "a list",
+    "object": "a table",
+    "str": "a text",
+    "int": "a whole number",
+    "bool": "true or false",
+}
+"""What TOML calls them."""
+
+
 def parse_toml(text: str, type_: type[T], where: str) -> T:
     """Parses TOML into ``type_``; raises :class:`PriceTableError` naming the key."""
     try:
@@ -83,8 +96,22 @@ def parse_toml(text: str, type_: type[T], where: str) -> T:
     try:
         return msgspec.convert(raw, type_)
     except msgspec.ValidationError as error:
-        message = str(error).replace("`$.", "`")
-        raise PriceTableError(f"{where}: {message}") from error
+        raise PriceTableError(f"{where}: {what_is_wrong(error)}") from error
+
+
+def what_is_wrong(error: msgspec.ValidationError) -> str:
+    """Where, what, and what would be right: ``price[0].model: unknown key; known are provider, models, ...``."""
+    what, _, place = str(error).partition(" - at `$")
+    place = place.strip("`.")
+    unknown = _UNKNOWN.fullmatch(what)
+    if unknown is not None:
+        shape = next((one for end, one in _TABLES if end.search(place)), None)
+        known = f"; known are {', '.join(shape.__struct_encode_fields__)}" if shape is not None else ""
+        return f"{f'{place}.' if place else ''}{unknown[1]}: unknown key{known}"
+    for name, word in _WORDS.items():
+        what = what.replace(f"`{name}`", word)
+    what = f"{what[:1].lower()}{what[1:]}"
+    return f"{place}: {what}" if place else what
 
 
 def _usd(value: object, key: str) -> Decimal:

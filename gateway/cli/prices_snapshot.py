@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import click
 
-from gateway.cli.options import config_option, fail, fail_with, settings_from
+from gateway.cli.options import config_option, fail, fail_with, settings_from, show_problem
 from gateway.prices import INSTALLED, book_of, installed_snapshot
+from gateway.providers.table import ProviderTable
 from gateway.settings import Settings, SettingsError
+from gateway.settings.lint_prices import doubtful_prices
 from pricing import catalogue
 from pricing.catalogue import CatalogueError
 from pricing.rates import Catalogue
@@ -60,10 +63,10 @@ def refresh(source: Path, force: bool, dry_run: bool, config: Path | None) -> No
 @click.command()
 @config_option
 def check(config: Path | None) -> None:
-    """Say which prices are in force, how old they are, and whether your own prices can be read."""
+    """Say which prices are in force, how old they are, and what is doubtful about your own."""
     settings = settings_from(config)
     try:
-        book_of(settings)
+        book, table = book_of(settings), ProviderTable.build(settings)
     except SettingsError as error:
         fail_with(error)
     path, whence = _in_force(settings)
@@ -79,6 +82,8 @@ def check(config: Path | None) -> None:
     own = len(settings.pricing.price)
     if own or settings.pricing.overrides is not None:
         click.echo(f"your own prices: {own} in the settings" + _file_of(settings))
+    for problem in doubtful_prices(settings, table, book, int(time.time())):
+        show_problem(problem)
 
 
 def _file_of(settings: Settings) -> str:

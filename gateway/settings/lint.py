@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ from gateway.providers.table import Destination, ProviderTable
 from gateway.reporting.plan import report_plan
 from gateway.settings.choices import AuthMode, Protocol
 from gateway.settings.explain import misspelt_variables, variable
+from gateway.settings.lint_prices import doubtful_prices
 from gateway.settings.problem import Problem, SettingsError, Severity
 from gateway.settings.sections import Settings
 from pricing.book import PriceBook
@@ -44,6 +46,8 @@ def lint(settings: Settings, environ: Mapping[str, str]) -> list[Problem]:
     if table is not None:
         problems.extend(_providers(settings, table, environ))
         problems.extend(_prices(settings, table, book))
+        if book is not None:
+            problems.extend(doubtful_prices(settings, table, book, int(time.time())))
     for check in (_variables, _exposure, _secrets, _storage, _telemetry, _waiting, _alerts):
         problems.extend(check(settings, environ))
     return sorted(problems, key=lambda problem: problem.severity is Severity.WARNING)

@@ -160,3 +160,12 @@ def test_a_call_is_explained_without_making_it(weighbridge: Weighbridge) -> None
     assert several.exit_code == 1
     assert "--provider" in several.output
     assert weighbridge("prices", "explain", "nobody-knows-this").exit_code == 1
+
+
+def test_own_prices_that_cannot_be_meant_are_told_of(weighbridge: Weighbridge) -> None:
+    table = '[[pricing.price]]\nprovider = "openai"\nmodels = ["gpt-4o"]\nrates = { input = 0.0000025 }\n'
+    Path("weighbridge.toml").write_text(table)
+    found = weighbridge("prices", "check")
+    assert found.exit_code == 0
+    assert "your own prices: 1 in the settings" in found.output
+    assert "warning  pricing.price[0].rates: more than 10 times off: input 0.0000025" in found.output

@@ -169,9 +169,9 @@ ONE = '[[price]]\nprovider = "x"\nmodels = ["a"]\n'
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("price = 3", "`price`"),
+        ("price = 3", "price: expected a list, got a whole number"),
         ("[[prices]]", "prices"),
-        ('[[price]]\nprovidr = "x"', "`providr` - at `price[0]`"),
+        ('[[price]]\nprovidr = "x"', "price[0].providr: unknown key; known are provider"),
         ('[[price]]\nprovider = "x"\nmodels = "a"\nfree = true', "price[0].models"),
         ('[[price]]\nprovider = "x"\nfree = true', "price[0]: name the models"),
         ('[[price]]\nprovider = ""\nmodels = ["a"]\nfree = true', "price[0].provider"),

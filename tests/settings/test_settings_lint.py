@@ -141,3 +141,83 @@ def test_a_variable_that_nobody_reads_is_told(
     else:
         assert [(one.severity, one.what) for one in problems] == [(WARNING, "is not read")]
         assert meant in problems[0].how
+
+
+GPT = {"provider": "openai", "models": ["gpt-4o"]}
+
+
+@pytest.mark.parametrize(
+    ("pricing", "key", "what", "how"),
+    [
+        ({"price": [{**GPT, "rates": {"input": 0.0000025, "output": 9}}]}, "pricing.price[0].rates",
+         "more than 10 times off: input 0.0000025 where gpt-4o is listed at 2.5", "USD per million tokens"),
+        ({"price": [{**GPT, "rates": {"web_search": "1000"}}]}, "pricing.price[0].rates",
+         "web_search 1000 where gpt-4o is listed at 10", "USD per thousand;"),
+        ({"price": [{"provider": "opnai", "models": ["x"], "free": True}]}, "pricing.price[0].provider", "'opnai'",
+         "Did you mean openai?"),
+        ({"alias": {"openai": {"mine": "gpt4o"}}}, "pricing.alias.openai.mine", "'gpt4o' has no known price",
+         "Did you mean gpt-4o?"),
+        ({"alias": {"azzure": {"mine": "gpt-4o"}}}, "pricing.alias.azzure", "'azzure'", "Did you mean azure?"),
+    ],
+)  # fmt: skip
+def test_prices_that_cannot_be_meant_are_told_of(
+    tmp_path: Path, pricing: dict[str, Any], key: str, what: str, how: str
+) -> None:
+    (problem,) = found(tmp_path, pricing=pricing)
+    assert (problem.key, problem.severity) == (key, WARNING)
+    assert what in problem.what
+    assert how in problem.how
+
+
+def test_prices_of_a_file_and_deployments_are_looked_at_too(tmp_path: Path) -> None:
+    file = tmp_path / "prices.toml"
+    file.write_text('[[price]]\nprovider = "openai"\nmodels = ["new", "gpt-4o"]\nrates = { output = 1000 }\n')
+    azure = {"base_url": "https://a.example", "deployments": {"prod": "gpt-4oo", "good": "gpt-4o"}}
+    price = {"provider": "openai", "models": ["gpt-4o"], "rates": {"output": 8}}
+    problems = found(tmp_path, pricing={"overrides": file, "price": [price]}, providers={"azure": azure})
+    assert [problem.key for problem in problems] == [
+        "pricing.overrides: price[0].rates",
+        "providers.azure.deployments.prod",
+    ]
+
+
+def test_prices_that_can_be_meant_are_left_alone(tmp_path: Path) -> None:
+    prices = [
+        {
+            **GPT,
+            "rates": {"input": 0.26, "output": 99, "cache_read": 0},
+        },  # within ten times, and free on purpose
+        {**GPT, "when": {"processing": "batch"}, "rates": {"input": 0.01, "output": 0.01}},
+        {"provider": "gemini", "models": ["*"], "rates": {"input": 1000, "output": 1000}},
+        {"provider": "moonshotai", "models": ["mine"], "rates": {"input": 1000, "output": 1000}},
+        {"provider": "house", "models": ["mine"], "free": True},
+    ]
+    house = {"base_url": "http://10.0.0.5:8000"}
+    alias = {
+        "house": {"x": "mine"},
+        "vertex": {"flash": "gemini-2.5-flash"},
+        "openai": {"c": "anthropic/claude-sonnet-4-5"},
+    }
+    assert found(tmp_path, providers={"house": house}, pricing={"price": prices, "alias": alias}) == []
+
+
+@pytest.mark.parametrize(
+    ("price", "what"),
+    [
+        (
+            {"provider": "openai", "model": "gpt-4o"},
+            "price[0].model: unknown key; known are provider, models,",
+        ),
+        ({**GPT, "tiers": [{"over": 1}]}, "price[0].tiers[0].over: unknown key; known are above, rates"),
+        ({"provider": "openai", "models": "gpt-4o"}, "price[0].models: expected a list, got a text"),
+    ],
+)
+def test_what_is_wrong_with_a_price_is_told_in_the_words_of_toml(
+    tmp_path: Path, price: dict[str, Any], what: str
+) -> None:
+    (problem,) = found(tmp_path, pricing={"price": [price]})
+    assert problem.what.startswith(what)
+    file = tmp_path / "prices.toml"
+    file.write_text('[[price]]\nprovider = "openai"\ncurrency = "EUR"\n')
+    (other,) = found(tmp_path, pricing={"overrides": file})
+    assert "price[0].currency: unknown key; known are provider," in other.what
