@@ -16,7 +16,7 @@ from gateway.wire.money import nano_usd
 from pricing.usage import MAX_COUNT, Usage
 
 TICKS_PER_USD = 10_000_000_000
-"""xAI ``cost_in_usd_ticks``."""
+"""xAI's ``cost_in_usd_ticks``, of chats, responses, images and videos. Grok at another seller costs what that charges."""
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
 
@@ -195,9 +195,8 @@ def _hidden_thoughts(usage: Usage, completion: int | None) -> Usage:
 
 def openai_charge(provider: str, found: Mapping[str, object]) -> int | None:
     """The charge in a usage object, nano-USD; only from providers whose currency and meaning are known."""
-    ticks = found.get("cost_in_usd_ticks")
-    if ticks is not None:
-        return nano_usd(ticks, TICKS_PER_USD)
+    if provider == "xai":
+        return nano_usd(found.get("cost_in_usd_ticks"), TICKS_PER_USD)
     cost = found.get("cost")
     if provider == "perplexity" and isinstance(cost, dict):
         return nano_usd(cost.get("total_cost"))
