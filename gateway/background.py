@@ -77,6 +77,7 @@ def job_record(book: PriceBook, call: Call, reading: Reading) -> CallRecord | No
         at_least(cost) if reading.fees_unseen else cost,
         None,
         reading.usage_raw,
+        fees_unseen=reading.fees_unseen,
     )
 
 

@@ -13,14 +13,12 @@ from typing import Final
 
 import msgspec
 
-from pricing.bill import round_exact
-from pricing.cost import Cost, CostSource, CostStatus
-from pricing.units import ATTO_PER_NANO
-from pricing.usage import Usage
-
 COST: Final = b"cf-aig-custom-cost"
 MODEL: Final = b"helicone-model-override"
 NAMES: Final = frozenset((COST, MODEL))
+RATES_TOLD: Final = "rates told by the app"
+TOTAL_TOLD: Final = "total told by the app"
+"""How the rule of such a cost begins."""
 _ATTO: Final = 18
 _NANO: Final = 9
 _MOST: Final = Decimal(10**6)
@@ -34,20 +32,6 @@ class PriceSaid(msgspec.Struct, frozen=True, gc=False):
     rate_in: int | None = None
     rate_out: int | None = None
     total: int | None = None
-
-    def cost(self, usage: Usage | None, *, estimated: bool) -> Cost | None:
-        """The cost by what was said; ``None`` where that does not tell one."""
-        status = CostStatus.ESTIMATED if estimated else CostStatus.PRICED
-        if self.total is not None:
-            rule = "total told by the app"
-            return Cost(
-                CostStatus.PRICED, CostSource.OVERRIDE, self.total, 0, 0, 0, 0, self.total, None, rule
-            )
-        if self.rate_in is None or self.rate_out is None or usage is None:
-            return None
-        exact = [(usage.input or 0) * self.rate_in, (usage.output or 0) * self.rate_out, 0, 0, 0]
-        total, (new, made, *_) = round_exact(exact, ATTO_PER_NANO)
-        return Cost(status, CostSource.OVERRIDE, total, new, made, 0, 0, 0, None, "rates told by the app")
 
 
 def price_said(labels: Mapping[bytes, bytes]) -> PriceSaid | None:

@@ -10,7 +10,9 @@ import msgspec
 from gateway.attribution import NO_ROUTE
 from gateway.call import Call, Progress, Target
 from gateway.echo import without_echo
+from gateway.parts import part_query
 from gateway.saving import baseline_nano
+from gateway.told import told_cost
 from gateway.wire.contract import AskFields, Reading
 from pricing.book import PriceBook, PriceQuery
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, added, at_least, format_usd
@@ -45,7 +47,7 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
         return INVALID_USAGE
     said = call.price_said
     if said is not None:
-        told = said.cost(reading.usage, estimated=not whole or reading.estimated)
+        told = told_cost(book, call, reading, said, estimated=not whole or reading.estimated)
         if told is not None:
             return told
     if reading.usage is None and reading.charge is None:
@@ -68,26 +70,8 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
         )
     )
     if reading.also:
-        cost = added((cost, *[book.price(query) for query in further(call, reading)]))
+        cost = added((cost, *[book.price(part_query(call, reading, part)) for part in reading.also]))
     return at_least(cost) if reading.fees_unseen else cost
-
-
-def further(call: Call, reading: Reading) -> list[PriceQuery]:
-    """What is billed beside the main usage: each part by its own model."""
-    return [
-        PriceQuery(
-            call.target.provider.price_as,
-            model,
-            None,
-            usage,
-            call.started_ns,
-            reading.service_tier,
-            reading.speed,
-            reading.geo,
-            call.target.region,
-        )
-        for model, usage in reading.also
-    ]
 
 
 class Scale:
@@ -111,7 +95,7 @@ class Scale:
         record = record_of(call, progress, outcome, reading, cost)
         if call.route.baseline_model is None:
             return record
-        baseline = baseline_nano(self.book, call, record.usage, cost)
+        baseline = baseline_nano(self.book, call, record.usage, record.also, cost)
         return msgspec.structs.replace(record, baseline_nano=baseline)
 
 
@@ -158,6 +142,8 @@ def record_of(call: Call, progress: Progress, outcome: Outcome, reading: Reading
         call.trace,
         reading.usage_raw,
         reading.also,
+        None,
+        reading.fees_unseen,
     )
 
 

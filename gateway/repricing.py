@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from gateway.api.views import usage_of
+from gateway.price_headers import RATES_TOLD, TOTAL_TOLD
 from gateway.targets import region_of
 from pricing.book import PriceBook, PriceQuery
-from pricing.cost import INVALID_USAGE, NOT_BILLABLE, Cost, CostSource, CostStatus, added
+from pricing.cost import INVALID_USAGE, NOT_BILLABLE, Cost, CostSource, CostStatus, added, at_least
 from pricing.usage import NOTHING, Usage
+from storage.rows import COST_COLUMNS
 from storage.tables import CallRow
 
 
@@ -41,15 +43,15 @@ def queries_of(row: CallRow, price_as: Callable[[str], str]) -> list[PriceQuery]
 
 
 def _part(main: PriceQuery, part: Mapping[str, object]) -> PriceQuery:
-    counts = {name: count for name, count in part.items() if name != "model"}
     model = _text(part.get("model"))
     return msgspec.structs.replace(
-        main, model=model, asked=None, usage=msgspec.convert(_positions(counts), Usage), charge=None
+        main,
+        model=model,
+        asked=main.asked if part.get("within") and model == main.model else None,
+        usage=msgspec.convert([part.get(name) for name in Usage.__struct_fields__], Usage),
+        service_tier=_text(part.get("service_tier")) or main.service_tier,
+        charge=None,
     )
-
-
-def _positions(counts: Mapping[str, object]) -> list[object]:
-    return [counts.get(name) for name in Usage.__struct_fields__]
 
 
 def price_again(row: CallRow, book: PriceBook, price_as: Callable[[str], str]) -> Cost:
@@ -58,8 +60,30 @@ def price_again(row: CallRow, book: PriceBook, price_as: Callable[[str], str]) -
         return NOT_BILLABLE
     if row.cost_status == CostStatus.INVALID_USAGE:
         return INVALID_USAGE
-    costs = [book.price(query) for query in queries_of(row, price_as)]
-    return costs[0] if len(costs) == 1 else added(costs)
+    if is_told(row):
+        return recorded(row)  # no price list knows better, and the rates were not kept
+    return summed(row, [book.price(query) for query in queries_of(row, price_as)])
+
+
+def is_told(row: CallRow) -> bool:
+    """Did the app tell the price?"""
+    return (row.price_rule or "").startswith((RATES_TOLD, TOTAL_TOLD))
+
+
+def recorded(row: CallRow) -> Cost:
+    """The cost as it was recorded."""
+    amounts = [getattr(row, column) for column in COST_COLUMNS.values()]
+    return Cost(CostStatus(row.cost_status), CostSource(row.cost_source), *amounts)
+
+
+def summed(row: CallRow, costs: Sequence[Cost]) -> Cost:
+    """The cost of the parts of a call (:func:`queries_of`); a lower bound where fees were charged that nobody counted.
+
+    Of older calls it is not kept whether there were: what was a lower bound stays one.
+    """
+    cost = costs[0] if len(costs) == 1 else added(costs)
+    unseen = row.cost_status == CostStatus.PARTIAL if row.fees_unseen is None else row.fees_unseen
+    return at_least(cost) if unseen else cost
 
 
 def _object(text: str | None) -> Mapping[str, Any]:

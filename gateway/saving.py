@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
+
+import msgspec
 
 from gateway.call import Call
 from pricing.book import PriceBook, PriceQuery
 from pricing.cost import Cost, CostStatus
 from pricing.names import canonical_provider
-from pricing.usage import Usage
+from pricing.usage import Part, Usage
 
 FIRST_PARTIES: Final = ("openai", "anthropic", "google", "mistral", "x-ai", "deepseek", "cohere")
 """Whose models a bare name may be, where the provider that was called has none of that name."""
 _COMPARABLE: Final = frozenset((CostStatus.PRICED, CostStatus.ESTIMATED))
 
 
-def baseline_nano(book: PriceBook, call: Call, usage: Usage | None, cost: Cost) -> int | None:
+def baseline_nano(
+    book: PriceBook, call: Call, usage: Usage | None, also: Sequence[Part], cost: Cost
+) -> int | None:
     """Nano-USD at list prices; ``None`` where either cost is not wholly known."""
     name = call.route.baseline_model
     if name is None:
         return None
+    if usage is not None and any(
+        part.within for part in also
+    ):  # one model would have been paid for all of it
+        usage = msgspec.structs.replace(usage, billed_input=None, billed_output=None)
     return nano_on(book, name, call.target.provider.price_as, usage, cost, call.started_ns)
 
 

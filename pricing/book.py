@@ -31,7 +31,7 @@ from pricing.plain import plain_amounts
 from pricing.plan import Conditions, Plan, conditions_of
 from pricing.rates import Catalogue
 from pricing.units import ATTO_PER_NANO, COMPONENTS
-from pricing.usage import NOTHING, Usage
+from pricing.usage import NOTHING, Usage, smallest_like
 
 REMEMBERED_NAMES = 4096
 """Names whose entry is kept; the oldest goes first."""
@@ -231,13 +231,12 @@ class PriceBook:
         if self._has_conditions(query):
             conditions = self._conditions_of(query)
         at = query.at_ns // _NANO_PER_SECOND
-        total_input = (usage.billed_input or usage.input or 0) if usage is not None else 0
         if found.override is not None:
-            tariff = found.override.tariff(at, conditions, total_input)
+            tariff = _of_size(found.override, at, conditions, usage)
             if tariff is not None:
                 return tariff, _OVERRIDE
         source = _CATALOGUE if query.charge is None or query.charge < 0 else _PROVIDER
-        return found.listed.tariff(at, conditions, total_input) if found.listed is not None else None, source
+        return _of_size(found.listed, at, conditions, usage) if found.listed is not None else None, source
 
     def _has_conditions(self, query: PriceQuery) -> bool:
         tier = query.service_tier
@@ -323,6 +322,20 @@ class PriceBook:
             adjustments = prices.adjustments if prices else ()
             plan = self._plans[key] = Plan(hit.entry, hit.owner, hit.seller, adjustments, source)
         return plan
+
+
+def _of_size(plan: Plan, at: int, conditions: Conditions, usage: Usage | None) -> Tariff | None:
+    """The tariff of a request, or of several that are alike in size; an estimate where they are not to this plan."""
+    if usage is None:
+        return plan.tariff(at, conditions, 0)
+    largest = usage.largest_input
+    if largest is None:
+        return plan.tariff(at, conditions, usage.billed_input or usage.input or 0)
+    tariff = plan.tariff(at, conditions, largest)
+    least = plan.tariff(at, conditions, smallest_like(largest))
+    if tariff is None or least is None or tariff.above == least.above:
+        return tariff
+    return msgspec.structs.replace(tariff, estimated=True)
 
 
 def _explained(line: Line, tariff: Tariff, scale: int) -> ExplainedLine:

@@ -7,8 +7,12 @@ fields are subsets of those two. ``None`` means "the provider did not report it"
 
 from __future__ import annotations
 
+from bisect import bisect_left
+
 import msgspec
 
+SIZES = (32_000, 100_000, 128_000, 199_999, 200_000, 256_000, 272_000, 512_000, 524_288)
+"""Input tokens of a request beyond which price lists change their rates."""
 MAX_COUNT = 2**53
 """Largest count accepted from a provider; anything above is invalid usage (JSON's exact-integer limit)."""
 
@@ -62,6 +66,9 @@ class Usage(msgspec.Struct, frozen=True, gc=False, array_like=True):
     their own; where it is ``input`` less ``tool_input`` (Gemini's search) they keep theirs."""
     billed_output: int | None = None
     """Output tokens the provider charges for where that is not ``output``."""
+    largest_input: int | None = None
+    """Input of the largest request, where the counts are the sum of several that fall into one of :data:`SIZES`: rates
+    that depend on size go by it."""
 
     @property
     def cache_write(self) -> int | None:
@@ -73,3 +80,26 @@ class Usage(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 NOTHING = Usage()
 """Reported nothing at all."""
+
+
+class Part(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """Usage within a call that has a price of its own. New fields go to the end with a default, as above."""
+
+    model: str
+    usage: Usage
+    service_tier: str | None = None
+    """As the provider reported it; ``None``: that of the call."""
+    within: bool = False
+    """Its tokens are also among those of the call's usage, which is then paid for by its parts; otherwise it was used
+    beside them."""
+
+
+def size_of(tokens: int) -> int:
+    """Which of the ranges between :data:`SIZES` a request of so many input tokens falls into."""
+    return bisect_left(SIZES, tokens)
+
+
+def smallest_like(tokens: int) -> int:
+    """The least number of input tokens in the range of ``tokens``."""
+    size = size_of(tokens)
+    return SIZES[size - 1] + 1 if size else 0

@@ -105,6 +105,7 @@ USAGE_COLUMNS = {
     "images": "images",
     "characters": "characters",
     "audio_ms": "audio_ms",
+    "largest_input": "largest_input_tokens",
 }
 COST_COLUMNS = {
     "total": "cost_nano",
@@ -159,6 +160,7 @@ COMMON_COLUMNS: tuple[str, ...] = (
     "usage_raw",
     "cost_status",
     "cost_source",
+    "fees_unseen",
     *_common(WHO_COLUMNS).values(),
     *_common(WHAT_COLUMNS).values(),
     *_common(ROUTE_COLUMNS).values(),
@@ -331,6 +333,7 @@ def row(record: CallRecord, time_of: Callable[[int], object]) -> Row:
         record.usage_raw,
         cost.status._value_,
         cost.source._value_,
+        record.fees_unseen,
         *common_who,
         *_what(astuple(what)),
         *_route(routed),
@@ -363,13 +366,15 @@ def _object(pairs: tuple[tuple[str, str], ...]) -> str | None:
 
 def _also(record: CallRecord) -> list[dict[str, object]]:
     return [
-        {"model": model}
+        {"model": part.model}
+        | ({"service_tier": part.service_tier} if part.service_tier is not None else {})
+        | ({"within": True} if part.within else {})
         | {
             name: count
-            for name, count in zip(usage.__struct_fields__, msgspec.structs.astuple(usage), strict=True)
+            for name, count in zip(Usage.__struct_fields__, astuple(part.usage), strict=True)
             if count is not None
         }
-        for model, usage in record.also
+        for part in record.also
     ]
 
 

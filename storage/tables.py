@@ -142,11 +142,15 @@ class CallFields(SQLModel):
     images: int | None = Field(default=None, sa_type=BigInteger)
     characters: int | None = Field(default=None, sa_type=BigInteger)
     audio_ms: int | None = Field(default=None, sa_type=BigInteger)
+    largest_input_tokens: int | None = Field(default=None, sa_type=BigInteger)
+    """Input of the largest of several requests whose counts these are the sum of."""
     usage_source: str
     usage_also: list[dict[str, Any]] | None = Field(default=None, sa_type=_Json)
-    """Counts billed under other models within this call."""
+    """Counts with a price of their own within this call (other models, other tiers)."""
     cost_status: str
     cost_source: str
+    fees_unseen: bool | None = None
+    """Something was charged for that no count tells of; ``None``: written before this was kept."""
     cost_nano: int | None = Field(default=None, sa_type=BigInteger)
     cost_input_nano: int | None = Field(default=None, sa_type=BigInteger)
     cost_output_nano: int | None = Field(default=None, sa_type=BigInteger)

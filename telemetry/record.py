@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from pricing.cost import Cost
-from pricing.usage import Usage
+from pricing.usage import Part, Usage
 from telemetry.outcome import Outcome
 
 SPOOL_FORMAT = 1
@@ -155,10 +155,12 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
     trace: Trace | None = None
     usage_raw: bytes | None = None
     """The usage object as the provider sent it (JSON, bounded)."""
-    also: tuple[tuple[str, Usage], ...] = ()
-    """Usage the provider billed under other models within this call (Anthropic advisor iterations)."""
+    also: tuple[Part, ...] = ()
+    """Usage with a price of its own within this call (other models, as Anthropic's advisors; other tiers of service)."""
     baseline_nano: int | None = None
     """Nano-USD the same usage would have cost on ``route.baseline_model``; ``None``: not known, or no such model."""
+    fees_unseen: bool = False
+    """Something was charged for that no count tells of: whatever the prices, the cost is a lower bound."""
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -232,4 +234,5 @@ def _with_trace(record: CallRecord, trace: Trace) -> CallRecord:
         record.usage_raw,
         record.also,
         record.baseline_nano,
+        record.fees_unseen,
     )

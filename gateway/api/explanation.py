@@ -9,9 +9,9 @@ from typing import Final
 
 from gateway.api.models import CostLineOut, ExplanationOut
 from gateway.api.views import cost_out, counts_of, recorded_cost, usage_of
-from gateway.repricing import queries_of
+from gateway.repricing import is_told, queries_of, summed
 from pricing.book import ExplainedLine, PriceBook
-from pricing.cost import CostStatus, added
+from pricing.cost import CostStatus
 from pricing.units import table_size
 from storage.tables import CallRow
 from telemetry.record import UsageSource
@@ -27,9 +27,8 @@ _COUNTED_NOTE: Final = (
 _PARTS_NOTE: Final = (
     "The provider billed further usage within this call; its lines follow those of the main usage."
 )
-_FEES_NOTE: Final = (
-    "A tool was used whose charge the provider does not report: the recorded cost is a lower bound."
-)
+_FEES_NOTE: Final = "Something was used whose charge the provider does not report: the cost is a lower bound."
+_TOLD_NOTE: Final = "The app told the price of this call; the lines show what the price list would say."
 _CHANGED_NOTE: Final = "Prices were changed since: the call would cost something else today."
 
 
@@ -51,15 +50,17 @@ def explanation_of(row: CallRow, book: PriceBook, price_as: Callable[[str], str]
         return out.model_copy(update={"notes": [_UNPRICED_NOTE]})
     parts = [book.explain(query) for query in queries_of(row, price_as)]
     explanation = parts[0]
-    cost = explanation.cost if len(parts) == 1 else added([part.cost for part in parts])
+    cost = summed(row, [part.cost for part in parts])
     notes = list(explanation.notes)
     if row.usage_source == UsageSource.ESTIMATED:
         notes.append(_COUNTED_NOTE)
     if len(parts) > 1:
         notes.append(_PARTS_NOTE)
-    if cost.total != row.cost_nano:
+    if is_told(row):
+        notes.append(_TOLD_NOTE)
+    elif cost.total != row.cost_nano:
         notes.append(_CHANGED_NOTE)
-    elif row.cost_status == CostStatus.PARTIAL and cost.status is not CostStatus.PARTIAL:
+    if row.fees_unseen and cost.status is CostStatus.PARTIAL:
         notes.append(_FEES_NOTE)
     since = explanation.rates_since
     return out.model_copy(

@@ -17,7 +17,7 @@ from gateway.wire.openai_usage import openai_charge
 from gateway.wire.paths import ends
 from gateway.wire.seen import Seen
 from gateway.wire.shapes import Shape, text
-from pricing.usage import Usage
+from pricing.usage import Part
 
 
 class _Delta(msgspec.Struct):
@@ -138,7 +138,7 @@ class MessagesReader:
         if found is None:
             return seen.with_usage(self._call, None, counts)
         usage = anthropic_usage(found, counts)
-        also: tuple[tuple[str, Usage], ...] = ()
+        also: tuple[Part, ...] = ()
         if found.get("iterations"):
             seen.model = answered_by(found) or seen.model
             also = apart(found, seen.model or self._call.ask.model, counts)

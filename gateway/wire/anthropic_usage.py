@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.wire.counts import Counts, plus
 from gateway.wire.shapes import text
-from pricing.usage import Usage
+from pricing.usage import Part, Usage
 
 _INSIDE = ("message", None)
 """Iterations whose tokens are already in the top-level counts, unless another model made them."""
@@ -49,10 +49,10 @@ def anthropic_usage(found: Mapping[str, object], counts: Counts) -> Usage:
     )
 
 
-def apart(found: Mapping[str, object], model: str | None, counts: Counts) -> tuple[tuple[str, Usage], ...]:
+def apart(found: Mapping[str, object], model: str | None, counts: Counts) -> tuple[Part, ...]:
     """Usage of iterations that the top-level counts leave out: compaction passes of the same model, calls to
     another model (advisor), and what a model had said before it declined. Each is a request of its own to the price."""
-    extra: list[tuple[str, Usage]] = []
+    extra: list[Part] = []
     for row in counts.rows(found, "iterations"):
         kind = row.get("type")
         other = text(row.get("model"))
@@ -63,7 +63,7 @@ def apart(found: Mapping[str, object], model: str | None, counts: Counts) -> tup
             continue
         named = other or model
         if usage is not None and named is not None and (usage.input or usage.output):
-            extra.append((named, usage))
+            extra.append(Part(named, usage))
     return tuple(extra[:16])
 
 

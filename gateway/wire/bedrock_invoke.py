@@ -30,7 +30,7 @@ from gateway.wire.eventstream import EXCEPTION
 from gateway.wire.openai_usage import openai_usage
 from gateway.wire.paths import ends
 from gateway.wire.shapes import Shape, exact_object, text
-from pricing.usage import Usage
+from pricing.usage import Part
 
 
 class _Envelope(msgspec.Struct):
@@ -175,7 +175,7 @@ class InvokeReader(MessagesReader):
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
-        also: tuple[tuple[str, Usage], ...] = ()
+        also: tuple[Part, ...] = ()
         found = seen.usage
         if found is None:
             found = self._metrics or header_counts(self._call) or self._counted or None

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from pricing.usage import Usage
+from pricing.usage import Part, Usage
 
 
 class AskFields(msgspec.Struct, frozen=True, gc=False):
@@ -58,11 +58,11 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """The provider's error type or code, whatever its JSON type; also for errors inside a 200."""
     failed: bool = False
     """The answer is an error although its HTTP status says success (mid-stream error event, failed response)."""
-    also: tuple[tuple[str, Usage], ...] = ()
-    """Usage billed beside ``usage`` within this call: other models, or further passes of the same model."""
+    also: tuple[Part, ...] = ()
+    """Usage with a price of its own within this call: other models, further passes of the same model, other tiers."""
     fees_unseen: bool = False
-    """The provider charges for something that no count tells of (a code interpreter's container, an image made by a
-    tool): what ``usage`` (or ``job_usage``) costs is a lower bound."""
+    """The provider charges for something that is not counted here (a code interpreter's container, an image made by a
+    tool, more models on one socket than are kept apart): what ``usage`` (or ``job_usage``) costs is a lower bound."""
     job: str | None = None
     """Id of the background job (run, background response, batch) this answer reports on."""
     job_usage: Usage | None = None

@@ -15,7 +15,7 @@ from gateway.wire.asking import answers, of_body
 from gateway.wire.contract import AskFields, Exchanged, Kept, Reader, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, google_error
-from gateway.wire.gemini_usage import TRAFFIC, gemini_usage
+from gateway.wire.gemini_usage import gemini_usage, traffic_of
 from gateway.wire.paths import after, plain
 from gateway.wire.seen import Seen
 from gateway.wire.shapes import Shape, exact_object, text
@@ -140,9 +140,7 @@ class GenerateReader:
         if found is not None:
             if seen.usage is None or any(name.endswith("TokenCount") for name in found):
                 seen.usage_is(found, bytes(chunk.usage))
-            traffic = found.get("trafficType")
-            label = TRAFFIC.get(traffic) if type(traffic) is int else traffic
-            seen.service_tier = text(label, 64) or seen.service_tier
+            seen.service_tier = traffic_of(found) or seen.service_tier
             if "serviceTier" in found:
                 seen.service_tier = text(found["serviceTier"], 64) or seen.service_tier
         for candidate in chunk.candidates or ():

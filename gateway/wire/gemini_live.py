@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
 from gateway.wire.errors import google_error
-from gateway.wire.gemini_usage import gemini_usage
+from gateway.wire.gemini_usage import gemini_usage, traffic_of
 from gateway.wire.shapes import Shape, exact_object
 from gateway.wire.turns import TurnsReader
 
@@ -37,7 +37,7 @@ class LiveReader(TurnsReader):
             self.seen.identity(message.setup.model.rpartition("/")[2], None)
         found = exact_object(message.usage)
         if found is not None:
-            self.add(gemini_usage(found, self._counts), found)
+            self.add(gemini_usage(found, self._counts), found, tier=traffic_of(found))
 
 
 def matches(method: str, path: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.wire.counts import Counts, plus
+from gateway.wire.shapes import text
 from pricing.usage import Usage
 
 _MODALITIES = {1: "TEXT", 2: "IMAGE", 3: "VIDEO", 4: "AUDIO", 5: "DOCUMENT"}
@@ -34,6 +35,12 @@ def gemini_usage(found: Mapping[str, object], counts: Counts) -> Usage:
         cached_by=by_modality(found, counts, "tokenCount", "cacheTokensDetails"),
         made_by=by_modality(found, counts, "tokenCount", "candidatesTokensDetails", "responseTokensDetails"),
     )
+
+
+def traffic_of(found: Mapping[str, object]) -> str | None:
+    """The tier of service, as Vertex tells it."""
+    told = found.get("trafficType")
+    return text(TRAFFIC.get(told) if type(told) is int else told, 64)
 
 
 def answered_tokens(

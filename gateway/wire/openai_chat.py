@@ -19,7 +19,7 @@ from gateway.wire.paths import ends
 from gateway.wire.seen import Seen
 from gateway.wire.shapes import Shape, exact_object, text
 from gateway.wire.usage_injection import inject_usage
-from pricing.usage import Usage
+from pricing.usage import Part, Usage
 
 _NO_RAW = msgspec.Raw(b"")
 
@@ -188,7 +188,7 @@ class ChatReader:
         usage = openai_usage(provider_of(self._call), found, counts)
         charge = openai_charge(self._call.provider, found)
         seen.service_tier = seen.service_tier or text(found.get("service_tier"), 64)
-        also: tuple[tuple[str, Usage], ...] = ()
+        also: tuple[Part, ...] = ()
         if charge is None and found.get("num_sources_used"):  # xAI charges for what it looked at
             seen.fees_unseen = True
         if self._shares is not _NO_RAW:
@@ -199,21 +199,21 @@ class ChatReader:
                 usage = msgspec.structs.replace(usage, billed_input=0, billed_output=0)
         return seen.with_usage(self._call, usage, counts, charge=charge, also=also)
 
-    def _apart(self, counts: Counts) -> tuple[tuple[str, Usage], ...]:
+    def _apart(self, counts: Counts) -> tuple[Part, ...]:
         """Usage by model."""
         parts = _PARTS.read(self._shares)
-        apart: list[tuple[str, Usage]] = []
+        apart: list[Part] = []
         for part in (parts.models if parts is not None else None) or ():
             name, found = text(part.model), exact_object(part.usage)
             if name is not None and found is not None:
-                apart.append((name, openai_usage(self._call.provider, found, counts)))
+                apart.append(Part(name, openai_usage(self._call.provider, found, counts), within=True))
         return tuple(apart[:MOST_PARTS])
 
 
-def _is_less(parts: tuple[tuple[str, Usage], ...], whole: Usage) -> bool:
+def _is_less(parts: tuple[Part, ...], whole: Usage) -> bool:
     """Did models that are not among the parts use some of the whole?"""
-    asked = sum(part.input or 0 for _, part in parts)
-    made = sum(part.output or 0 for _, part in parts)
+    asked = sum(part.usage.input or 0 for part in parts)
+    made = sum(part.usage.output or 0 for part in parts)
     return asked < (whole.input or 0) or made < (whole.output or 0)
 
 

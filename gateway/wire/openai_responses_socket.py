@@ -1,6 +1,6 @@
 """OpenAI responses over WebSocket: the events of its stream, any number of responses over one connection.
 
-Each turn names its model; what another model than the first did is told apart, as it has its own price.
+Each turn names its model and its tier of service; what has rates of its own is told apart.
 """
 
 from __future__ import annotations
@@ -37,8 +37,6 @@ class SocketReader(TurnsReader):
         seen = self.seen
         seen.identity(None if seen.model else response.model, response.id)
         if event.type in TERMINAL:
-            if response.service_tier:
-                seen.service_tier = text(response.service_tier, 64) or seen.service_tier
             why = response.incomplete_details.reason if response.incomplete_details is not None else None
             seen.finished_with(why or response.status)
             self._count(response)
@@ -54,7 +52,7 @@ class SocketReader(TurnsReader):
             usage = msgspec.structs.replace(usage, web_searches=web or None, file_searches=files or None)
         if has_fees(items):
             self.seen.fees_unseen = True
-        self.add(usage, found, text(response.model))
+        self.add(usage, found, text(response.model), text(response.service_tier, 64))
 
 
 def matches(method: str, path: str) -> bool:

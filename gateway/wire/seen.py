@@ -7,7 +7,7 @@ import msgspec
 from gateway.wire.contract import Exchanged, Reading
 from gateway.wire.counts import Counts
 from gateway.wire.shapes import exact_object, text
-from pricing.usage import Usage
+from pricing.usage import Part, Usage
 
 MOST_RAW = 4096
 MOST_FINISHES = 16
@@ -115,7 +115,7 @@ class Seen(msgspec.Struct, gc=False):
         *,
         billable: bool = True,
         charge: int | None = None,
-        also: tuple[tuple[str, Usage], ...] = (),
+        also: tuple[Part, ...] = (),
     ) -> Reading:
         """Checks ``usage`` and leaves it out where the answer may not add to the bill: errors, calls sent
         elsewhere, and whatever was not asked for with ``POST``."""

@@ -12,7 +12,7 @@ from gateway.ids import call_id
 from pricing import catalogue
 from pricing.cost import UNPRICED, Cost, CostSource, CostStatus
 from pricing.rates import Catalogue, Rates
-from pricing.usage import Usage
+from pricing.usage import Part, Usage
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, What, Who
 
@@ -22,7 +22,7 @@ NOON = 1_790_000_000_000_000_000
 WRONG = Cost(CostStatus.PRICED, CostSource.CATALOGUE, 7, 7, 0, 0, 0, 0, "old book", "openai/gpt-4o")
 
 
-def record(model: str, cost: Cost, *, at: int = 0, also: tuple[tuple[str, Usage], ...] = ()) -> CallRecord:
+def record(model: str, cost: Cost, *, at: int = 0, also: tuple[Part, ...] = ()) -> CallRecord:
     started = NOON + at * 1_000_000_000
     return CallRecord(
         call_id(started),
@@ -79,7 +79,7 @@ def test_only_the_calls_that_were_meant(weighbridge: Weighbridge) -> None:
 
 
 def test_further_usage_of_a_call_is_priced_by_its_own_model(weighbridge: Weighbridge) -> None:
-    put_records(record("gpt-4o", WRONG, also=(("gpt-4o-mini", Usage(1000, 0)),)))
+    put_records(record("gpt-4o", WRONG, also=(Part("gpt-4o-mini", Usage(1000, 0)),)))
     assert weighbridge("prices", "reprice").exit_code == 0
     assert stored("repriced_nano") == [(1000 * 2_500 + 100 * 10_000 + 1000 * 150,)]
 

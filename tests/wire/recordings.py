@@ -17,7 +17,7 @@ import zstandard
 from gateway.wire.contract import AskFields, Exchanged, Reading, Wire
 from gateway.wire.registry import WIRES
 from gateway.wire.tap import Tap, TapLimits
-from pricing.usage import Usage
+from pricing.usage import Part, Usage
 
 FIXTURES = Path(__file__).parent / "fixtures"
 ENCODINGS = ("", "gzip", "deflate", "br", "zstd")
@@ -70,7 +70,7 @@ class Recording:
             if name in given:
                 given[name] = Usage(**given[name])
         if "also" in given:
-            given["also"] = tuple((model, Usage(**usage)) for model, usage in given["also"])
+            given["also"] = tuple(Part(model, Usage(**usage), *more) for model, usage, *more in given["also"])
         if "finish_reasons" in given:
             given["finish_reasons"] = tuple(given["finish_reasons"])
         return Reading(**given)

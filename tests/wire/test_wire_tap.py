@@ -20,6 +20,7 @@ from gateway.wire.openai_images import WIRE as IMAGES
 from gateway.wire.openai_responses import WIRE as RESPONSES
 from gateway.wire.openai_responses_socket import WIRE as SOCKET
 from gateway.wire.tap import Blind, Tap, TapLimits
+from gateway.wire.turns import MOST_OTHERS
 from pricing.usage import Usage
 
 SSE = "text/event-stream; charset=utf-8"
@@ -75,18 +76,23 @@ def test_a_sample_knows_whether_it_is_the_whole_answer(more: int) -> None:
         assert (tap.sample.size, tap.sample.room < 0) == (100, bool(more))
 
 
-def test_of_models_beyond_the_most_those_that_are_known_go_on_being_counted() -> None:
+def test_turns_of_more_models_than_are_kept_apart_make_a_lower_bound() -> None:
     def turn(model: str) -> bytes:
         usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
         said = {"type": "response.completed", "response": {"id": "r", "model": model, "usage": usage}}
         return json.dumps(said).encode() + b"\n"
 
-    names = ["own", *(f"m{number}" for number in range(16)), "one too many", "m3", "m15"]
+    names = ["own", *(f"m{number}" for number in range(MOST_OTHERS)), "m3", "m15"]
     read = tapped(SOCKET, "application/x-ndjson", [turn(name) for name in names]).reading()
-    assert (read.model, read.usage) == ("own", Usage(2, 2))
-    also = dict(read.also)
-    assert len(also) == 16
-    assert (also["m2"].input, also["m3"].input, also["m15"].input) == (1, 2, 2)
+    assert not read.fees_unseen
+    read = tapped(
+        SOCKET, "application/x-ndjson", [turn(name) for name in [*names, "one too many", "m3"]]
+    ).reading()
+    assert read.fees_unseen
+    assert (read.model, read.usage) == ("own", Usage(1, 1))
+    also = {part.model: part.usage for part in read.also}
+    assert len(also) == MOST_OTHERS
+    assert (also["m2"].input, also["m3"].input, also["m15"].input) == (1, 3, 2)
 
 
 def test_members_without_number_cost_no_more_than_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
