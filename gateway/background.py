@@ -16,7 +16,7 @@ from gateway.ids import named_id
 from gateway.recording import Scale, what_of
 from gateway.wire.contract import Reading
 from pricing.book import PriceBook, PriceQuery
-from pricing.cost import at_least
+from pricing.cost import INVALID_USAGE, at_least
 from telemetry.outcome import Outcome
 from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource
 
@@ -44,9 +44,12 @@ class BackgroundJobs:
 
 
 def job_record(book: PriceBook, call: Call, reading: Reading) -> CallRecord | None:
-    """The record of the job that ``reading`` tells of; ``None`` while it tells of none, or of one still at work."""
+    """The record of the job that ``reading`` tells of; ``None`` while it tells of none, or of one still at work.
+
+    A job that has ended and does not tell its usage cost nobody knows what, which is not nothing.
+    """
     usage = reading.job_usage
-    if reading.job is None or usage is None or not reading.finish_reasons:
+    if reading.job is None or not reading.finish_reasons:
         return None
     now_s = call.started_ns // _NANO
     began_s = reading.job_at_s
@@ -60,9 +63,10 @@ def job_record(book: PriceBook, call: Call, reading: Reading) -> CallRecord | No
         usage,
         began_s * _NANO,
         None if reading.service_tier == _BATCH else reading.service_tier,
+        charge=reading.charge,
         batch=reading.service_tier == _BATCH,
     )
-    cost = book.price(query)
+    cost = INVALID_USAGE if reading.invalid else book.price(query)
     what = what_of(call.method, target, call.ask, 0)
     return CallRecord(
         job_id(target.provider.name, reading.job, began_s),
@@ -73,7 +77,7 @@ def job_record(book: PriceBook, call: Call, reading: Reading) -> CallRecord | No
         Timing(began_s * _NANO, max(0, call.started_ns - began_s * _NANO) // 1000),
         Answer(None, reading.model, reading.job, reading.finish_reasons, reading.service_tier),
         usage,
-        UsageSource.PROVIDER,
+        UsageSource.NONE if usage is None else UsageSource.PROVIDER,
         at_least(cost) if reading.fees_unseen else cost,
         None,
         reading.usage_raw,

@@ -73,7 +73,7 @@ class Estimator:
         status = progress.status
         if status is not None and status >= 300 and not progress.unanswered:
             return False
-        if reading.invalid or not reading.billable:
+        if reading.invalid or not reading.billable or reading.goes_on:
             return False
         if reading.charge is not None or outcome in _UNSENT:
             return False

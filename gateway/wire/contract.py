@@ -53,7 +53,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     geo: str | None = None
     """Anthropic ``usage.inference_geo``."""
     charge: int | None = None
-    """Charge reported by the provider itself, nano-USD."""
+    """Charge reported by the provider itself, nano-USD: for the call, or for ``job`` where there is one."""
     error_code: str | None = None
     """The provider's error type or code, whatever its JSON type; also for errors inside a 200."""
     failed: bool = False
@@ -67,11 +67,14 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """Id of the background job (run, background response, batch) this answer reports on."""
     job_usage: Usage | None = None
     """Usage of ``job`` so far. It belongs to the job, not to this call: every poll repeats it, so it may be
-    billed at most once per ``job``. Set only where ``billable`` is false."""
+    billed at most once per ``job``. Set only where ``billable`` is false. ``None`` for a job that has ended
+    (``finish_reasons``): what it cost is not known."""
     job_at_s: int | None = None
     """When the job began, seconds since 1970 (UTC), as the provider tells it."""
     estimated: bool = False
     """Some of ``usage`` is our own count (:mod:`gateway.estimation`); never set by a reader."""
+    goes_on: bool = False
+    """The provider works on after this whole answer: what it will have used cannot be counted from it."""
 
 
 class Kept(Protocol):

@@ -19,7 +19,7 @@ from telemetry.record import FREE_METHODS
 _MANAGES = re.compile(
     r"/(?:files|uploads(?:/[^/]+/(?:parts|complete|cancel))?|assistants(?:/[^/]+)?|threads(?:/[^/]+)?"
     r"|threads/[^/]+/messages(?:/[^/]+)?|vector_stores(?:/.*)?|conversations(?:/.*)?"
-    r"|messages/batches(?:/[^/]+/cancel)?|cachedContents(?:/[^/]+)?|fileSearchStores(?:/[^/]+)?|auth_tokens"
+    r"|cachedContents(?:/[^/]+)?|fileSearchStores(?:/[^/]+)?|auth_tokens"
     r"|chat/completions/[^/]+|realtime/(?:client_secrets|sessions|transcription_sessions)"
     r"|chatkit/sessions(?:/[^/]+/cancel)?|evals(?:/[^/]+)?|skills(?:/[^/]+(?:/versions(?:/[^/]+)?)?)?"
     r"|agents(?:/[^/]+(?:/(?:archive|aliases|versions?))?)?|libraries(?:/.*)?"

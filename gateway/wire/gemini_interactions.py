@@ -1,15 +1,14 @@
 """Gemini interactions: created, streamed, in the background, and polled.
 
 Counts are named otherwise than in ``usageMetadata`` and mean the same: thoughts and tool use are apart. They are
-cumulative and replaced whole. Only the call that creates an interaction may be billed. One in the background tells no
-usage then and is unpriced: a poll does not say whether it was billed already, unless it names it a background job.
+cumulative and replaced whole. Only the call that creates an interaction may be billed. One that works on after that and
+is not named a background job is unpriced: a poll does not say whether it was billed already.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 import msgspec
 
@@ -70,11 +69,13 @@ _ONE = re.compile(r"/interactions/[^/]+(/cancel)?$")
 
 
 class InteractionReader(AnswerReader):
-    __slots__ = ("_background",)
+    __slots__ = ("_background", "_open")
 
     def __init__(self, call: Exchanged) -> None:
         super().__init__(call)
         self._background = False
+        self._open = False
+        """A whole answer came before the work was done."""
 
     def take(self, name: bytes, data: bytes) -> None:
         del name
@@ -96,6 +97,7 @@ class InteractionReader(AnswerReader):
             seen.finished_with(found.status)
         if found.status == "failed":
             seen.error(code_in(found.errors))
+        self._open = piece.event_type is None and found.status in _OPEN and bool(found.status)
         if piece.event_type in _ENDS:
             self.finished = True
         if self.text is not None:
@@ -110,8 +112,7 @@ class InteractionReader(AnswerReader):
         seen.identity(found.model or found.agent, found.id)
         if found.service_tier:
             seen.service_tier = text(found.service_tier, 64) or seen.service_tier
-        if isinstance(found.created, str):
-            seen.created_at(_seconds(found.created))
+        seen.created_at(found.created)
         self._background = self._background or found.background is True
 
     def usage(self, counts: Counts) -> Usage | None:
@@ -121,20 +122,13 @@ class InteractionReader(AnswerReader):
     def reading(self) -> Reading:
         counts = Counts()
         usage = self.usage(counts)
-        poll = self.call.method != "POST" or plain(self.call.path).endswith("/cancel")
         self.seen.fees_unseen = _has_fees(self.seen.usage)
-        if not poll:
-            return self.seen.with_usage(self.call, usage, counts)
-        read = self.seen.with_usage(self.call, None, counts, billable=False)
-        if not self._background:
-            return read
-        of_job = counts.accept(usage) if usage is not None else None
-        return msgspec.structs.replace(
-            read,
-            job=self.seen.response_id,
-            job_usage=of_job,
-            job_at_s=self.seen.created,
-        )
+        if self._background:
+            return self.seen.with_job(self.call, self.seen.response_id, usage, counts, begins=True)
+        if self.call.method != "POST" or plain(self.call.path).endswith("/cancel"):
+            return self.seen.with_usage(self.call, None, counts, billable=False)
+        read = self.seen.with_usage(self.call, usage, counts)
+        return msgspec.structs.replace(read, goes_on=self._open) if self._open else read
 
 
 def interaction_usage(found: Mapping[str, object], counts: Counts) -> Usage:
@@ -167,15 +161,6 @@ def _has_fees(found: Mapping[str, object] | None) -> bool:
         isinstance(row, dict) and row.get("type") != "google_search" and row.get("count")
         for row in (rows if isinstance(rows, list) else ())
     )
-
-
-def _seconds(told: str) -> int | None:
-    """ISO 8601 as seconds since 1970; ``None`` for anything else."""
-    try:
-        at = datetime.fromisoformat(told)
-    except ValueError:
-        return None
-    return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
 
 
 def read_ask(path: str, query: str, body: bytes) -> AskFields:

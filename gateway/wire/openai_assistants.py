@@ -36,6 +36,7 @@ _MARKS = (b"thread.run.", b"[DONE]", b"event: error")
 _NULL = (b"", b"null")
 _OPEN = (None, "queued", "in_progress", "requires_action", "cancelling")
 _RUNS = re.compile(r"/threads(?:/[^/]+)?/runs(?:/[^/]+(?:/submit_tool_outputs|/cancel)?)?$")
+_BEGINS = re.compile(r"/threads(?:/[^/]+)?/runs$")
 
 
 class RunReader(AnswerReader):
@@ -73,11 +74,8 @@ class RunReader(AnswerReader):
     def reading(self) -> Reading:
         counts = Counts()
         usage = self.usage(counts)
-        of_job = counts.accept(usage) if usage is not None else None
-        read = self.seen.with_usage(self.call, None, counts, billable=False)
-        return msgspec.structs.replace(
-            read, job=self.seen.response_id, job_usage=of_job, job_at_s=self.seen.created
-        )
+        begins = self.call.method == "POST" and _BEGINS.search(plain(self.call.path)) is not None
+        return self.seen.with_job(self.call, self.seen.response_id, usage, counts, begins=begins)
 
 
 def matches(method: str, path: str) -> bool:

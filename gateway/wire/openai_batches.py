@@ -1,4 +1,7 @@
-"""OpenAI batches, created and polled. A batch is a job: its usage (where reported) belongs to it, not to a call."""
+"""OpenAI batches, created and polled. A batch is a job: its usage belongs to it, not to a call.
+
+Not every provider reports it; what requests of a batch cost that were done and are not told of is not known.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,10 @@ from gateway.wire.shapes import Shape
 from pricing.usage import Usage
 
 
+class _Counts(msgspec.Struct):
+    completed: object = None
+
+
 class _Batch(msgspec.Struct):
     id: object = None
     kind: object = msgspec.field(name="object", default=None)
@@ -24,6 +31,7 @@ class _Batch(msgspec.Struct):
     status: object = None
     usage: msgspec.Raw = msgspec.Raw(b"")
     created_at: object = None
+    request_counts: _Counts | None = None
 
 
 _BATCH = Shape(_Batch)
@@ -32,9 +40,12 @@ _BATCHES = re.compile(r"(?<!/messages)/batches(?:/[^/]+(?:/cancel)?)?$")
 
 
 class BatchReader(AnswerReader):
-    __slots__ = ()
+    __slots__ = ("_idle",)
 
-    billable = False
+    def __init__(self, call: Exchanged) -> None:
+        super().__init__(call)
+        self._idle = False
+        """It ended before anything was done."""
 
     def take(self, name: bytes, data: bytes) -> None:
         del name
@@ -47,6 +58,8 @@ class BatchReader(AnswerReader):
         self.seen.created_at(batch.created_at)
         if batch.status in _ENDED:
             self.seen.finished_with(batch.status)
+            done = batch.request_counts.completed if batch.request_counts is not None else None
+            self._idle = done == 0 or (done is None and batch.status == "failed")
 
     def usage(self, counts: Counts) -> Usage | None:
         return (
@@ -56,17 +69,14 @@ class BatchReader(AnswerReader):
     def reading(self) -> Reading:
         counts = Counts()
         usage = self.usage(counts)
-        of_job = counts.accept(usage) if usage is not None else None
-        if of_job is not None and not of_job.input and not of_job.output:
-            of_job = None
-        read = self.seen.with_usage(self.call, None, counts, billable=False)
-        return msgspec.structs.replace(
-            read,
-            service_tier="batch",
-            job=self.seen.response_id,
-            job_usage=of_job,
-            job_at_s=self.seen.created,
-        )
+        if usage is not None and not usage.input and not usage.output:
+            usage = None  # not told: batches of before it was have zeros there
+        begins = self.call.method == "POST" and plain(self.call.path).endswith("/batches")
+        if self._idle and usage is None:
+            read = self.seen.with_usage(self.call, None, counts, billable=False)
+        else:
+            read = self.seen.with_job(self.call, self.seen.response_id, usage, counts, begins=begins)
+        return msgspec.structs.replace(read, service_tier="batch")
 
 
 def matches(method: str, path: str) -> bool:

@@ -223,7 +223,7 @@ def provider_of(call: Exchanged) -> str:
 
 
 def matches(method: str, path: str) -> bool:
-    return method == "POST" and ends(path, "/chat/completions")
+    return method == "POST" and ends(path, "/chat/completions") and not ends(path, "/async/chat/completions")
 
 
 def reader(call: Exchanged) -> Reader:

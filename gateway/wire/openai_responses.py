@@ -150,17 +150,10 @@ class ResponsesReader:
                 web_searches=self._searches or usage.web_searches,
                 file_searches=self._files or None,
             )
-        poll = self._call.method != "POST" or plain(self._call.path).endswith("/cancel")
-        if poll or self._background:
-            read = seen.with_usage(self._call, None, counts, billable=False)
-            job = seen.response_id if self._background else None
-            of_job = counts.accept(usage) if usage is not None and job is not None else None
-            return msgspec.structs.replace(
-                read,
-                job=job,
-                job_usage=of_job,
-                job_at_s=seen.created if job else None,
-            )
+        if self._background:
+            return seen.with_job(self._call, seen.response_id, usage, counts, begins=True, charge=charge)
+        if self._call.method != "POST" or plain(self._call.path).endswith("/cancel"):
+            return seen.with_usage(self._call, None, counts, billable=False)
         return seen.with_usage(self._call, usage, counts, charge=charge)
 
 

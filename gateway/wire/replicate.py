@@ -1,4 +1,5 @@
-"""Replicate predictions. Created predictions usually finish later; polls repeat what the creation may have told."""
+"""Replicate predictions. Each is a job: it may finish within the call that creates it or later, and polls repeat what
+that call may have told."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ class _Prediction(msgspec.Struct):
     model: object = None
     status: object = None
     error: object = None
+    created_at: object = None
     metrics: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -41,6 +43,7 @@ class PredictionReader(AnswerReader):
         seen.began = True
         seen.identity(prediction.model, prediction.id)
         seen.usage_adds(prediction.metrics)
+        seen.created_at(prediction.created_at)
         if prediction.status in _ENDED:
             seen.finished_with(prediction.status)
         if prediction.status == "failed":
@@ -59,13 +62,8 @@ class PredictionReader(AnswerReader):
 
     def reading(self) -> Reading:
         counts = Counts()
-        usage = self.usage(counts)
-        created = self.call.method == "POST" and plain(self.call.path).endswith("/predictions")
-        if created:
-            return self.seen.with_usage(self.call, usage, counts)
-        of_job = counts.accept(usage) if usage is not None else None
-        read = self.seen.with_usage(self.call, None, counts, billable=False)
-        return msgspec.structs.replace(read, job=self.seen.response_id, job_usage=of_job)
+        begins = self.call.method == "POST" and plain(self.call.path).endswith("/predictions")
+        return self.seen.with_job(self.call, self.seen.response_id, self.usage(counts), counts, begins=begins)
 
 
 def read_ask(path: str, query: str, body: bytes) -> AskFields:

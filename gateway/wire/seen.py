@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgspec
 
 from gateway.wire.contract import Exchanged, Reading
@@ -43,11 +45,13 @@ class Seen(msgspec.Struct, gc=False):
             self.response_id = text(response_id) or self.response_id
 
     def created_at(self, told: object) -> None:
-        """Takes a time in whole seconds since 1970; anything else is passed over."""
+        """Takes a time in seconds since 1970 or as ISO 8601; anything else is passed over."""
         if type(told) is int:
             self.created = told
         elif type(told) is float and 0 <= told < 2**40:
             self.created = int(told)
+        elif type(told) is str:
+            self.created = _seconds(told) or self.created
 
     def finished_with(self, reason: object) -> None:
         """Adds one finish reason; one per choice, at most 16."""
@@ -139,6 +143,41 @@ class Seen(msgspec.Struct, gc=False):
             also if billable and not counts.invalid else (),
             self.fees_unseen,
         )
+
+    def with_job(
+        self,
+        call: Exchanged,
+        job: str | None,
+        usage: Usage | None,
+        counts: Counts,
+        *,
+        begins: bool,
+        charge: int | None = None,
+    ) -> Reading:
+        """What is told of a background job. Its usage is not this call's, which costs nothing itself.
+
+        ``begins``: the call begins one. What it costs is not known where the answer names none.
+        """
+        of_job = counts.accept(usage) if usage is not None and job is not None else None
+        read = self.with_usage(call, None, counts, billable=begins and job is None)
+        if job is None:
+            return read
+        return msgspec.structs.replace(
+            read,
+            charge=None if counts.invalid else charge,
+            job=job,
+            job_usage=of_job,
+            job_at_s=self.created,
+        )
+
+
+def _seconds(told: str) -> int | None:
+    """ISO 8601 as whole seconds since 1970; ``None`` for anything else."""
+    try:
+        at = datetime.fromisoformat(told)
+    except ValueError:
+        return None
+    return int((at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp())
 
 
 def overlay(under: dict[str, object], over: dict[str, object]) -> None:

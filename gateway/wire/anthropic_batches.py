@@ -1,0 +1,86 @@
+"""Anthropic's message batches, created and polled. A batch is a job of which no poll tells the usage.
+
+Usage stands in the results alone, a file of any size that SDKs fetch by an address of the provider's own, past the
+gateway. What a batch cost of which requests succeeded is therefore not known.
+"""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from gateway.wire.answer import AnswerReader
+from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.counts import Counts
+from gateway.wire.errors import anthropic_error
+from gateway.wire.paths import plain
+from gateway.wire.shapes import Shape
+from pricing.usage import Usage
+
+
+class _Counts(msgspec.Struct):
+    succeeded: object = None
+
+
+class _Batch(msgspec.Struct):
+    id: object = None
+    type: object = None
+    processing_status: object = None
+    request_counts: _Counts | None = None
+    created_at: object = None
+
+
+_BATCH = Shape(_Batch)
+_BATCHES = re.compile(r"/messages/batches(?:/[^/]+(?:/cancel)?)?$")
+
+
+class BatchReader(AnswerReader):
+    __slots__ = ("_idle",)
+
+    def __init__(self, call: Exchanged) -> None:
+        super().__init__(call)
+        self._idle = False
+        """It ended before anything was done."""
+
+    def take(self, name: bytes, data: bytes) -> None:
+        del name
+        batch = _BATCH.read(data)
+        if batch is None or batch.type != "message_batch":
+            return
+        seen = self.seen
+        seen.began = True
+        seen.identity(None, batch.id)
+        seen.created_at(batch.created_at)
+        if batch.processing_status == "ended":
+            seen.finished_with("ended")
+            self._idle = batch.request_counts is not None and batch.request_counts.succeeded == 0
+
+    def usage(self, counts: Counts) -> Usage | None:
+        return None
+
+    def reading(self) -> Reading:
+        counts = Counts()
+        begins = self.call.method == "POST" and plain(self.call.path).endswith("/batches")
+        if self._idle:
+            read = self.seen.with_usage(self.call, None, counts, billable=False)
+        else:
+            read = self.seen.with_job(self.call, self.seen.response_id, None, counts, begins=begins)
+        return msgspec.structs.replace(read, service_tier="batch")
+
+
+def read_ask(path: str, query: str, body: bytes) -> AskFields:
+    """Each request of a batch names a model of its own."""
+    del path, query, body
+    return AskFields()
+
+
+def matches(method: str, path: str) -> bool:
+    return method in ("GET", "POST") and "/batches" in path and _BATCHES.search(plain(path)) is not None
+
+
+def reader(call: Exchanged) -> Reader:
+    return BatchReader(call)
+
+
+WIRE = Wire("anthropic_batches", "batch", matches, read_ask, reader, anthropic_error)
