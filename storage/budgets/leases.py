@@ -29,6 +29,12 @@ _LENT: Final = "COALESCE(SUM(CASE WHEN amount > 0 THEN amount ELSE 0 END), 0)"
 """A lease is below zero where calls took more than was lent; that is spent, and nobody else's."""
 KEY_LIMIT: Final = "key:"
 """Budget ids of the limits of keys begin with it; their accounts are of no use once their minute is over."""
+KEPT_S: Final = 3_600
+"""How long those are kept all the same."""
+SWEPT_S: Final = 3_600
+"""Those that have been over for longer still are left to :mod:`storage.budgets.forgetting`: this is asked every few
+seconds, and must not go through the accounts of all windows there ever were."""
+MINUTES_OVER: Final = "DELETE FROM budget_accounts WHERE budget_id LIKE ? AND end_s >= ? AND end_s < ?"
 
 
 class Ask(msgspec.Struct, frozen=True):
@@ -215,8 +221,8 @@ async def release(db: ControlDatabase, dead: Sequence[str], now_ms: int) -> None
         for owner in dead:
             await tx.run("DELETE FROM budget_leases WHERE owner = ?", owner)
         await tx.run("DELETE FROM budget_leases WHERE expires_ms <= ? OR amount = 0", now_ms)
-        old = "DELETE FROM budget_accounts WHERE budget_id LIKE ? AND end_s < ?"
-        await tx.run(old, f"{KEY_LIMIT}%", now_ms // 1000 - 3_600)
+        over_s = now_ms // 1000 - KEPT_S
+        await tx.run(MINUTES_OVER, f"{KEY_LIMIT}%", over_s - SWEPT_S, over_s)
         stale = (
             "DELETE FROM budget_leases WHERE budget_id LIKE ? AND NOT EXISTS (SELECT 1 FROM budget_accounts AS account"
             " WHERE account.budget_id = budget_leases.budget_id AND account.subject = budget_leases.subject"

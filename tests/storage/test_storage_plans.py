@@ -18,6 +18,8 @@ from sqlalchemy import Engine, event, select
 
 from storage import repricing
 from storage.address import parse
+from storage.budgets.leases import KEPT_S, KEY_LIMIT, MINUTES_OVER, SWEPT_S, release
+from storage.control import control_of
 from storage.privacy import database
 from storage.privacy.calls import clean_calls, of_calls
 from storage.privacy.database import Person, PrivateDatabase
@@ -167,3 +169,26 @@ async def test_what_is_too_old_is_found_without_a_look_at_the_rest(filled: str, 
     with noted("judged_calls") as plans:
         await forget_said(parse(filled, tmp_path), NOW)
     assert not [line for line in plans(filled) if line.startswith("SCAN")]
+
+
+async def test_minutes_of_keys_are_swept_without_a_look_at_older_accounts(
+    filled: str, tmp_path: Path
+) -> None:
+    now_s = STARTED_MS // 1000
+    address = parse(filled, tmp_path)
+    ended = {"now": 0, "kept": KEPT_S, "swept": KEPT_S + 1, "older": KEPT_S + SWEPT_S + 1}
+    with closing(sqlite3.connect(address.dsn)) as db:
+        for name, ago in ended.items():
+            for budget in (f"{KEY_LIMIT}1:calls", "bud_1"):
+                row = (budget, name, "", now_s - ago - 60, now_s - ago)
+                db.execute("INSERT INTO budget_accounts VALUES (?, ?, ?, ?, ?, 1, 1, 0, 0)", row)
+        db.commit()
+        plan = [line[3] for line in db.execute(f"EXPLAIN QUERY PLAN {MINUTES_OVER}", ("key:%", 1, 2))]
+    assert plan == ["SEARCH budget_accounts USING INDEX budget_accounts_end (end_s>? AND end_s<?)"]
+    control = control_of(address)
+    await release(control, [], now_s * 1000)
+    left = await control.fetch("SELECT budget_id, window_key FROM budget_accounts")
+    await control.close()
+    gone = {name for name in ended if (f"{KEY_LIMIT}1:calls", name) not in set(map(tuple, left))}
+    assert gone == {"swept"}
+    assert len(left) == 2 * len(ended) - 1
