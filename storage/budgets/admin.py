@@ -11,7 +11,7 @@ from storage import audit
 from storage.address import Engine
 from storage.budgets import leases
 from storage.budgets.companion import LOCK_KEY
-from storage.budgets.counting import count_anew
+from storage.budgets.counting import count_ahead, count_anew
 from storage.budgets.leases import Standing
 from storage.budgets.model import Account, Budget, account_of, counts_alike, decode, encode
 from storage.budgets.subjects import ALL, Wanted, condition
@@ -40,13 +40,14 @@ class Held(msgspec.Struct, frozen=True):
 
 async def create(db: ControlDatabase, budget: Budget, actor: str, now_s: int) -> None:
     """Add a budget; what was spent in its window so far counts. Raises :class:`NameTaken`."""
+    ahead = await count_ahead(db, budget, now_s)
     async with db.transaction() as tx:
         await _alone(tx)
         await _check_name(tx, budget)
         now_ms = now_s * 1000
         insert = "INSERT INTO budgets (id, name, definition, created_ms, updated_ms) VALUES (?, ?, ?, ?, ?)"
         await tx.run(insert, budget.id, budget.name, encode(budget), now_ms, now_ms)
-        await count_anew(tx, budget, now_s)
+        await count_anew(tx, budget, now_s, ahead)
         await bump(tx, "budgets")
         await audit.write(tx, actor, "budget.create", budget.id, msgspec.to_builtins(budget))
 
@@ -61,9 +62,14 @@ async def change(
 ) -> Budget:
     """Replace a definition by what ``edit`` makes of it, with nobody else in between; what it is now.
 
-    Raises :class:`BudgetError`, and whatever ``edit`` raises. Where the new definition takes something else from calls,
+    Raises :class:`BudgetError`, and whatever ``edit`` raises, which may be called twice. Where the new definition takes something else from calls,
     the current window is counted anew, the accounts of others are gone, and nothing is lent any more.
     """
+    known = await budget_of(db, budget_id)
+    meant = None if known is None else edit(known)
+    ahead = None
+    if known is not None and meant is not None and not counts_alike(known, meant):
+        ahead = await count_ahead(db, meant, now_s)
     async with db.transaction() as tx:
         await _alone(tx)
         before = await _definition(tx, budget_id)
@@ -76,7 +82,7 @@ async def change(
         if not counts_alike(before, after):
             await tx.run("DELETE FROM budget_accounts WHERE budget_id = ?", budget_id)
             await tx.run("DELETE FROM budget_leases WHERE budget_id = ?", budget_id)
-            await count_anew(tx, after, now_s)
+            await count_anew(tx, after, now_s, ahead)
         await bump(tx, "budgets")
         detail = {"name": after.name, "unit": after.unit, "changes": audit.changes(before, after)}
         await audit.write(tx, actor, "budget.update", budget_id, detail)
@@ -100,10 +106,11 @@ async def delete(db: ControlDatabase, budget_id: str, actor: str) -> bool:
 
 async def rebuild(db: ControlDatabase, budget: Budget, now_s: int, actor: str | None = None) -> None:
     """Count the current window of ``budget.id`` anew from the rows that are kept. Raises :class:`NoBudget`."""
+    ahead = await count_ahead(db, budget, now_s)
     async with db.transaction() as tx:
         await _alone(tx)
         found = await _definition(tx, budget.id)
-        await count_anew(tx, found, now_s)
+        await count_anew(tx, found, now_s, ahead)
         if actor is not None:
             await audit.write(tx, actor, "budget.rebuild", budget.id, {"name": found.name})
 

@@ -7,7 +7,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from storage.budgets.model import EVERY, Account, Budget, Mode, Unit, Unpriced, 
 from storage.budgets.scopes import Scopes
 from storage.budgets.windows import span_of
 from storage.control import ControlDatabase, control_of
+from storage.privacy.database import Person
+from storage.privacy.erase import erase
 from storage.schema import Migrate
 from storage.targets import open_target
 from storage.targets.contract import Target
@@ -88,10 +90,10 @@ async def db(database: str) -> AsyncIterator[ControlDatabase]:
     await opened.close()
 
 
-def target_of(database: str, companion: BudgetCompanion) -> Target:
+def target_of(database: str, companion: BudgetCompanion, timeout_s: float = 10) -> Target:
     address = parse(database, Path())
     found = open_target(
-        address, migrate=Migrate.MANUAL, timeout_s=10, power_safe=False, companions=(companion,)
+        address, migrate=Migrate.MANUAL, timeout_s=timeout_s, power_safe=False, companions=(companion,)
     )
     found.connect()
     return found
@@ -135,6 +137,74 @@ async def test_rows_and_accounts_say_the_same(database: str, db: ControlDatabase
     span = span_of(Window.MONTH, "UTC", 1, NOW)
     assert counted["b0", "", span.key][0] == total
     await asyncio.to_thread(target.close)
+
+
+Meanwhile = Callable[[], Awaitable[object]]
+
+
+@pytest.fixture
+async def meanwhile(sqlite: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[Meanwhile]]:
+    """What is done, each once, right after rows were summed up by the next that sums some up."""
+    waiting: list[Meanwhile] = []
+    kind = type(control_of(parse(sqlite, Path())))
+    fetch = kind.fetch
+
+    async def fetch_and_do(self: ControlDatabase, query: str, *values: object) -> object:
+        found = await fetch(self, query, *values)
+        if "SUM(" in query and waiting:
+            await waiting.pop()()
+        return found
+
+    monkeypatch.setattr(kind, "fetch", fetch_and_do)
+    yield waiting
+    assert not waiting, "nothing was summed up"
+
+
+async def test_nobody_who_writes_waits_while_a_budget_is_counted(
+    sqlite: str, meanwhile: list[Meanwhile]
+) -> None:
+    db, chance = control_of(parse(sqlite, Path())), random.Random(3)
+    target = await asyncio.to_thread(target_of, sqlite, BudgetCompanion(), 0.2)
+    await asyncio.to_thread(target.write, [record(chance) for _ in range(40)])
+
+    def writes() -> None:
+        meanwhile.append(lambda: asyncio.to_thread(target.write, [record(chance) for _ in range(10)]))
+
+    for budget in budgets():
+        writes()
+        await admin.create(db, budget, "test", NOW)
+    counted = await accounts(db)
+    for budget in budgets():
+        await admin.rebuild(db, budget, NOW)
+    assert await accounts(db) == counted
+    for budget in budgets():
+        writes()
+        await admin.rebuild(db, budget, NOW)
+        writes()
+        await admin.update(
+            db, msgspec.structs.replace(budget, window=Window.DAY, timezone="UTC"), "test", NOW
+        )
+    counted = await accounts(db)
+    for budget in await admin.all_budgets(db):
+        await admin.rebuild(db, budget, NOW)
+    assert await accounts(db) == counted
+    await asyncio.to_thread(target.close)
+    await db.close()
+
+
+async def test_who_is_erased_while_a_budget_is_counted_gets_no_account(
+    sqlite: str, tmp_path: Path, meanwhile: list[Meanwhile]
+) -> None:
+    address = parse(sqlite, tmp_path)
+    db, chance = control_of(address), random.Random(4)
+    target = await asyncio.to_thread(target_of, sqlite, BudgetCompanion())
+    await asyncio.to_thread(target.write, [record(chance) for _ in range(40)])
+    meanwhile.append(lambda: erase(address, tmp_path, Person(("ann",)), "test"))
+    budget = Budget(id="each", name="each", limit=1, unit=Unit.CALLS, scope=(("user", EVERY),))
+    await admin.create(db, budget, "test", NOW)
+    assert {subject for _, subject, _ in await accounts(db)} == {'["bob"]'}
+    await asyncio.to_thread(target.close)
+    await db.close()
 
 
 async def test_a_batch_that_is_rolled_back_counts_nothing(database: str, db: ControlDatabase) -> None:
