@@ -10,11 +10,11 @@ import msgspec
 from aiohttp import web
 from pydantic import BaseModel, Field
 
-from gateway.api.deps import ApiDeps
+from gateway.api.deps import ApiDeps, CallReader
 from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
 from storage.stats import LedgerStats
-from storage.store import Honesty, RollupAudit
+from storage.store import Honesty, RollupAudit, StoreUnavailable
 from storage.vitals import Spool, added_up, budgets_added_up, contents_added_up, read
 
 LOOKED_BACK: Final = timedelta(days=30)
@@ -60,11 +60,16 @@ class IntegrityOut(BaseModel):
         description="Calls whose captured content is lost: no room, or no time at the end."
     )
     contents_failed: int = Field(description="Calls of whose content nothing could be made.")
-    calls: int = Field(description="Calls of the last 30 days, of all machines.")
-    calls_estimated: int
-    calls_unpriced: int
-    calls_partial: int
-    dead_letters_kept: int = Field(description="Records no row could be made of, kept in the database.")
+    database_trouble: str | None = Field(
+        description="Why the database does not answer: what follows is null then, and what is above holds all the same."
+    )
+    calls: int | None = Field(description="Calls of the last 30 days, of all machines.")
+    calls_estimated: int | None
+    calls_unpriced: int | None
+    calls_partial: int | None
+    dead_letters_kept: int | None = Field(
+        description="Records no row could be made of, kept in the database."
+    )
     rollups_day: date | None = Field(
         description="The day (UTC) the nightly audit compared last: rows = rollups."
     )
@@ -87,20 +92,36 @@ class Integrity:
                 self.show,
                 "Is every accepted call accounted for?",
                 IntegrityOut,
-                errors=(401, 403, 503),
+                errors=(401, 403),
                 admin=True,
             ),
         )
 
     async def show(self, request: web.Request) -> web.Response:
         """The figures of all workers and of the database."""
-        honesty = await self._deps.store.honesty(datetime.now(UTC) - LOOKED_BACK)
-        audit = await self._deps.store.rollup_audit()
-        return json_response(integrity_of(self._deps.spool, honesty, audit))
+        return json_response(await integrity_of(self._deps.spool, self._deps.store))
 
 
-def integrity_of(spool: Path, honesty: Honesty, audit: RollupAudit | None) -> IntegrityOut:
+class Kept(msgspec.Struct, frozen=True):
+    """What the database says, as far as it answers."""
+
+    honesty: Honesty | None = None
+    audit: RollupAudit | None = None
+    trouble: str | None = None
+
+
+async def kept_in(store: CallReader) -> Kept:
+    """What is wrong with the database is part of the account: that of the workers is wanted most of all then."""
+    try:
+        return Kept(await store.honesty(datetime.now(UTC) - LOOKED_BACK), await store.rollup_audit())
+    except StoreUnavailable as error:
+        return Kept(trouble=str(error))
+
+
+async def integrity_of(spool: Path, store: CallReader) -> IntegrityOut:
     """Adds up what the workers under ``spool`` say of themselves. Reads a small file for each."""
+    kept = await kept_in(store)
+    honesty, audit = kept.honesty, kept.audit
     spools = read(spool)
     total, budgets, contents = added_up(spools), budgets_added_up(spools), contents_added_up(spools)
     workers = [worker_out(one) for one in spools]
@@ -127,11 +148,12 @@ def integrity_of(spool: Path, honesty: Honesty, audit: RollupAudit | None) -> In
         contents_kept=contents.kept,
         contents_dropped=contents.dropped,
         contents_failed=contents.failed,
-        calls=honesty.calls,
-        calls_estimated=honesty.estimated,
-        calls_unpriced=honesty.unpriced,
-        calls_partial=honesty.partial,
-        dead_letters_kept=honesty.dead_letters,
+        database_trouble=kept.trouble,
+        calls=None if honesty is None else honesty.calls,
+        calls_estimated=None if honesty is None else honesty.estimated,
+        calls_unpriced=None if honesty is None else honesty.unpriced,
+        calls_partial=None if honesty is None else honesty.partial,
+        dead_letters_kept=None if honesty is None else honesty.dead_letters,
         rollups_day=None if audit is None else audit.day,
         rollups_differences=None if audit is None else audit.differences,
     )

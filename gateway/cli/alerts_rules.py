@@ -24,6 +24,7 @@ from gateway.cli.options import config_option, fail
 from gateway.cli.screen import console
 from gateway.cli.section import Section
 from gateway.settings import Problem
+from gateway.settings.problem import listed
 from storage.address import parse
 from storage.alerts.budget_facts import BudgetAccounts
 from storage.alerts.database import AlertDatabase
@@ -151,12 +152,13 @@ def evaluate(config: Path | None) -> None:
     settings, plan = plan_from(config, look_at)
     storage, now = settings.storage, datetime.now(UTC)
 
-    async def judge(deps: AlertsDeps) -> list[tuple[str, Subject, Verdict]]:
+    async def judge(deps: AlertsDeps) -> tuple[list[str], list[tuple[str, Subject, Verdict]]]:
         database = AlertDatabase(parse(storage.url, storage.data_dir))
         facts = StoredFacts(database, storage.data_dir / SPOOL_FOLDER, BudgetAccounts(database))
         found = []
         try:
-            for rule in [*plan.rules, *await stored_rules(deps.desk, plan)]:
+            every = [*plan.rules, *await stored_rules(deps.desk, plan)]
+            for rule in every:
                 kind = KINDS[rule.kind]
                 for case in await kind.gather(rule, facts, now):
                     found.append((rule.name, case.subject, kind.evaluate(rule, case.fact, now)))
@@ -164,12 +166,12 @@ def evaluate(config: Path | None) -> None:
             raise StoreUnavailable(str(error)) from error
         finally:
             await database.close()
-        return found
+        return [rule.name for rule in every], found
 
-    found = at_the_desk(config, judge)
+    names, found = at_the_desk(config, judge)
     screen = console()
     if not found:
-        screen.print("No rule finds anything to judge: there are no budgets, and no calls of late.")
+        screen.print(f"Nothing to judge for {listed(names)}: no budget, and no calls, of the kind asked for.")
         return
     table = _table("RULE", "VERDICT", "REASON", "WHAT")
     for name, _, verdict in found:

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 import click
 
-from gateway.api.integrity import LOOKED_BACK, IntegrityOut, integrity_of
+from gateway.api.integrity import IntegrityOut, integrity_of
 from gateway.cli.exits import Exit
 from gateway.cli.trouble import needs_database, no_database
 from gateway.settings import Settings
 from storage.ledger import SPOOL_FOLDER
-from storage.store import Store, StoreUnavailable
+from storage.store import Store
 
 
 def show_integrity(settings: Settings) -> None:
     """Prints the account of all workers and of the database; ends with 1 where something is wrong."""
     needs_database(settings)
-    try:
-        found = asyncio.run(_integrity(settings))
-    except StoreUnavailable as error:
-        no_database(settings, error)
+    found = asyncio.run(_integrity(settings))
     alive = [worker for worker in found.workers if worker.alive]
     dead = len(found.workers) - len(alive)
     click.secho(f"{len(alive)} worker{'s' * (len(alive) != 1)} running", bold=True)
@@ -47,17 +43,25 @@ def show_integrity(settings: Settings) -> None:
         )
     if dead:
         click.echo(f"  {dead} spool{'s' * (dead != 1)} of dead workers to be taken over by the next start")
-    click.secho("database, last 30 days", bold=True)
-    click.echo(f"  {found.calls:,} calls: {_share(found.calls_estimated, found.calls)} estimated")
-    click.echo(f"  {found.calls_unpriced:,} unpriced, {found.calls_partial:,} with a lower bound")
-    if found.rollups_day is not None:
-        click.echo(f"  rows = rollups on {found.rollups_day}: {found.rollups_differences:,} differences")
+    _show_database(found)
     wrong = problems(found)
     for problem in wrong:
         click.echo(f"{click.style('wrong', fg='red', bold=True)}  {problem}")
+    if found.database_trouble is not None:
+        no_database(settings, found.database_trouble)
     if wrong:
         raise SystemExit(Exit.PROBLEM)
     click.echo(f"{click.style('ok', fg='green', bold=True)}  every accepted call is accounted for")
+
+
+def _show_database(found: IntegrityOut) -> None:
+    if found.calls is None:
+        return
+    click.secho("database, last 30 days", bold=True)
+    click.echo(f"  {found.calls:,} calls: {_share(found.calls_estimated or 0, found.calls)} estimated")
+    click.echo(f"  {found.calls_unpriced or 0:,} unpriced, {found.calls_partial or 0:,} with a lower bound")
+    if found.rollups_day is not None:
+        click.echo(f"  rows = rollups on {found.rollups_day}: {found.rollups_differences:,} differences")
 
 
 def problems(found: IntegrityOut) -> list[str]:
@@ -87,11 +91,9 @@ async def _integrity(settings: Settings) -> IntegrityOut:
     storage = settings.storage
     store = await Store.open(storage.url, data_dir=storage.data_dir)
     try:
-        honesty = await store.honesty(datetime.now(UTC) - LOOKED_BACK)
-        audit = await store.rollup_audit()
+        return await integrity_of(storage.data_dir / SPOOL_FOLDER, store)
     finally:
         await store.close()
-    return integrity_of(storage.data_dir / SPOOL_FOLDER, honesty, audit)
 
 
 def _share(part: int, whole: int) -> str:

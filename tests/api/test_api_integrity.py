@@ -110,3 +110,19 @@ async def test_metrics_go_on_while_the_database_is_away(connect: Connect, tmp_pa
     assert "weighbridge_workers 0\n" in text
     assert "weighbridge_rollups_difference" not in text
     await lost.close()
+
+
+async def test_the_account_of_the_workers_is_there_while_the_database_is_away(
+    connect: Connect, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spools"
+    worker(spool, accepted=10, recorded=7, spooled=3)
+    lost = await Store.open("postgresql://u@127.0.0.1:1/d", data_dir=tmp_path)
+    client = await connect(spool=spool, store=lost)
+    answer = await client.get("/api/integrity")
+    found = await answer.json()
+    assert (answer.status, found["balanced"], found["spooled"]) == (200, True, 3)
+    assert found["database_trouble"] == "the database cannot be read: connection refused"
+    names = ("calls", "calls_estimated", "calls_unpriced", "calls_partial", "dead_letters_kept")
+    assert [found[name] for name in names] == [None] * 5
+    await lost.close()

@@ -237,6 +237,16 @@ def test_rules_that_cannot_work(
     )
 
 
+def test_where_there_is_nothing_to_judge_nothing_is_said_of_calls(
+    weighbridge: Weighbridge, database: None
+) -> None:
+    Path("weighbridge.toml").write_text('[[alerts.rule]]\nname = "money"\nkind = "budget"\n')
+    assert (
+        said(weighbridge, "evaluate")
+        == "Nothing to judge for money: no budget, and no calls, of the kind asked for.\n"
+    )
+
+
 def test_what_every_rule_finds_now(weighbridge: Weighbridge, database: None) -> None:
     said(weighbridge, "rules", "add", "no-price", "unpriced")
     shown = said(weighbridge, "evaluate")

@@ -6,8 +6,10 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
+import pytest
 from rig.ledger import record as any_record
 
+from gateway.cli.exits import Exit
 from storage.ledger import Ledger, LedgerConfig
 from storage.vitals import read
 
@@ -46,6 +48,28 @@ def test_a_running_worker_tells_its_figures_and_a_dead_one_is_seen(weighbridge: 
         after = await asyncio.to_thread(weighbridge, "check", "--integrity")
         assert "1 spool of dead workers" in after.output
         await ledger.stop(5)
+
+    asyncio.run(run())
+
+
+def test_the_account_is_told_while_the_database_is_away(
+    weighbridge: Weighbridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WEIGHBRIDGE_STORAGE__URL", "postgresql://127.0.0.1:1/wb")
+
+    async def run() -> None:
+        ledger = Ledger(LedgerConfig(data_dir=DATA, url="postgresql://127.0.0.1:1/wb"))
+        await ledger.start()
+        ledger.closed(any_record(1))
+        ledger.tell()
+        while not all(spool.vitals and spool.vitals.stats.accepted for spool in read(DATA / "spool")):
+            await asyncio.sleep(0.01)
+        found = await asyncio.to_thread(weighbridge, "check", "--integrity")
+        assert "0 recorded + 0 in flight + 1 in the spool" in found.output
+        assert "every accepted call" not in found.output
+        assert "error  the database cannot be read: connection refused" in found.output
+        assert found.exit_code == Exit.UNREACHABLE
+        await ledger.stop(0.1)
 
     asyncio.run(run())
 
