@@ -69,6 +69,8 @@ class Leasing:
         self._down_until = 0.0
         self._retry_s = RETRY_S
         self._look_at = self._first_look_at = self._renew_at = self._sweep_at = self._forget_at = 0.0
+        self._swept_s = 0
+        """From when on minutes of keys have to be looked for that can be forgotten; UTC since 1970."""
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
         self._untold: set[Purse] = set()
@@ -233,7 +235,8 @@ class Leasing:
         if now >= self._sweep_at:
             self._sweep_at = now + SWEEP_S
             holders = await leases.owners(self._db)
-            await leases.release(self._db, self._dead(holders), self._now_ms())
+            dead = self._dead(holders)
+            self._swept_s = await leases.release(self._db, dead, self._now_ms(), self._swept_s)
 
     async def _look(self, now: float) -> None:
         purses = self._admission.purses

@@ -31,9 +31,6 @@ KEY_LIMIT: Final = "key:"
 """Budget ids of the limits of keys begin with it; their accounts are of no use once their minute is over."""
 KEPT_S: Final = 3_600
 """How long those are kept all the same."""
-SWEPT_S: Final = 3_600
-"""Those that have been over for longer still are left to :mod:`storage.budgets.forgetting`: this is asked every few
-seconds, and must not go through the accounts of all windows there ever were."""
 MINUTES_OVER: Final = "DELETE FROM budget_accounts WHERE budget_id LIKE ? AND end_s >= ? AND end_s < ?"
 
 
@@ -215,17 +212,22 @@ async def owners(db: ControlDatabase) -> list[str]:
 
 
 @repeated
-async def release(db: ControlDatabase, dead: Sequence[str], now_ms: int) -> None:
-    """Take back what dead workers held, and what has expired; forget the minutes of keys that are long over."""
+async def release(db: ControlDatabase, dead: Sequence[str], now_ms: int, since_s: int = 0) -> int:
+    """Take back what dead workers held, and what has expired; forget the minutes of keys that are long over.
+
+    ``since_s``: only of those that ended since then (UTC since 1970); what it returns, for the next time. This is done
+    every few seconds, and must not go through the accounts of all windows there ever were.
+    """
+    over_s = now_ms // 1000 - KEPT_S
     async with db.transaction() as tx:
         for owner in dead:
             await tx.run("DELETE FROM budget_leases WHERE owner = ?", owner)
         await tx.run("DELETE FROM budget_leases WHERE expires_ms <= ? OR amount = 0", now_ms)
-        over_s = now_ms // 1000 - KEPT_S
-        await tx.run(MINUTES_OVER, f"{KEY_LIMIT}%", over_s - SWEPT_S, over_s)
+        await tx.run(MINUTES_OVER, f"{KEY_LIMIT}%", since_s, over_s)
         stale = (
             "DELETE FROM budget_leases WHERE budget_id LIKE ? AND NOT EXISTS (SELECT 1 FROM budget_accounts AS account"
             " WHERE account.budget_id = budget_leases.budget_id AND account.subject = budget_leases.subject"
             " AND account.window_key = budget_leases.window_key)"
         )
         await tx.run(stale, f"{KEY_LIMIT}%")
+    return over_s - KEPT_S  # what was away for an hour tells of its minutes now
