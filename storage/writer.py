@@ -345,9 +345,17 @@ class Writer:
         """Wait for a record, then a little longer for its companions."""
         pace = self._pace
         if not self._feed.backlog:
-            self._wait(1, min(pace.adopt_interval_s, pace.survey_interval_s * 10))
+            self._wait(1, self._idle_s())
         if 0 < self._feed.backlog < pace.batch_rows and self._stop_at is None:
             self._wait(pace.batch_rows, pace.batch_interval_s)
+
+    def _idle_s(self) -> float:
+        """How long nothing is looked at while there is nothing to write. While calls are refused for lack of room, as
+        short as may be: nobody else sees that there is room again."""
+        pace, spool = self._pace, self._spool
+        if spool.is_failing or spool.is_full:
+            return pace.survey_interval_s
+        return min(pace.adopt_interval_s, pace.survey_interval_s * 10)
 
     def _wait(self, wanted: int, timeout_s: float) -> None:
         self._wake.clear()

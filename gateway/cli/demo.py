@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,10 +15,13 @@ import click
 from gateway.app import running
 from gateway.cli.exits import Exit
 from gateway.cli.options import fail, settings_from
-from gateway.cli.serve import own_name, why
-from gateway.demo.run import run_demo
+from gateway.cli.serve import own_name, settings_or_error, why
+from gateway.demo.run import run_demo, with_demo_provider_of
 from gateway.demo.traffic import Plan
+from gateway.presence import Presence
+from gateway.reloads import Reloads
 from gateway.settings import Settings
+from telemetry.redact import Redactor
 
 DATA_DIR: Final = Path("weighbridge-demo")
 """Apart from the real records."""
@@ -44,21 +48,24 @@ def demo(port: int | None, calls: int, data_dir: Path) -> None:
     Runs until Ctrl-C.
     """
     server = {} if port is None else {"port": port}
-    settings = settings_from(None, {"server": server, "storage": {"data_dir": data_dir, "url": None}})
+    changes = {"server": server, "storage": {"data_dir": data_dir, "url": None}}
+    settings = settings_from(None, changes)
     try:
-        asyncio.run(_run(settings, calls))
+        asyncio.run(_run(settings, lambda: settings_or_error(None, changes), calls))
     except OSError as error:
         fail(*why(error, settings), Exit.UNREACHABLE)
 
 
-async def _run(settings: Settings, calls: int) -> None:
+async def _run(settings: Settings, reread: Callable[[], Settings], calls: int) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     stop = asyncio.create_task(stopped.wait())
     plan = Plan(calls=calls)
     work = asyncio.create_task(
-        run_demo(settings, _serve, click.echo, plan=plan, until=stop, program=own_name())
+        run_demo(
+            settings, partial(_serve, reread=reread), click.echo, plan=plan, until=stop, program=own_name()
+        )
     )
     await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
     if not work.done():
@@ -69,9 +76,22 @@ async def _run(settings: Settings, calls: int) -> None:
 
 
 @asynccontextmanager
-async def _serve(settings: Settings) -> AsyncIterator[str]:
-    async with running(settings) as gateway:
-        yield gateway.url
+async def _serve(settings: Settings, reread: Callable[[], Settings]) -> AsyncIterator[str]:
+    """Reloads as ``weighbridge serve`` does; the demo's provider stays where it is."""
+    presence = Presence.claim(settings.storage.data_dir)
+    reloads = Reloads(lambda: with_demo_provider_of(reread(), settings), Redactor(), presence)
+    try:
+        async with running(settings) as gateway:
+
+            def reload() -> None:
+                if reloads.read(gateway.adopt) is not None:
+                    reloads.done(gateway.waits.names)
+
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+            yield gateway.url
+    finally:
+        if presence is not None:
+            presence.release()
 
 
 COMMAND: Final = demo

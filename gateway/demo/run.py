@@ -29,6 +29,12 @@ def with_demo_provider(settings: Settings, base_url: str) -> Settings:
     return settings.model_copy(update={"providers": {**settings.providers, **demo}})
 
 
+def with_demo_provider_of(settings: Settings, demo: Settings) -> Settings:
+    """The same settings, pointed at the provider of a demo that runs."""
+    ours = {name: demo.providers[name] for name in SPOKEN}
+    return settings.model_copy(update={"providers": {**settings.providers, **ours}})
+
+
 async def run_demo(
     settings: Settings,
     serve: Serve,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rig.process import ROOT
 
 DEADLINE = 30
 COMMAND = [sys.executable, "-m", "gateway", "serve"]
@@ -100,6 +104,53 @@ def test_a_demo_that_is_interrupted_ends_quietly() -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=DEADLINE)
     assert (process.returncode, errors) == (0, "")
+
+
+def test_a_demo_reloads_and_keeps_its_provider(tmp_path: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    options: dict[str, Any] = {"cwd": tmp_path, "env": env, "text": True}
+    python, settings = [sys.executable, "-m", "gateway"], tmp_path / "weighbridge.toml"
+    again = [*python, "reload", "--data-dir", "weighbridge-demo"]
+    process = subprocess.Popen(
+        [*python, "demo", "--port", "0", "--calls", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
+    )  # fmt: skip
+    try:
+        assert process.stdout is not None
+        url = re.search(r"gateway on (\S+)\.$", process.stdout.readline())
+        assert url is not None
+        while "Call it yourself" not in process.stdout.readline():
+            pass
+        settings.write_text("[limits]\nbody_bytes = 1024\n[server]\nport = 9\n")
+        told = subprocess.run(again, capture_output=True, timeout=DEADLINE, check=False, **options)
+        assert (told.returncode, told.stderr) == (0, "")
+        assert [size_told(url[1], size) for size in (10, 2000)] == [200, 413]
+        settings.write_text("[limits]\nbody_bytes = 'much'\n")
+        told = subprocess.run(again, capture_output=True, timeout=DEADLINE, check=False, **options)
+        assert (told.returncode, "limits.body_bytes" in told.stderr) == (1, True)
+        assert [size_told(url[1], size) for size in (10, 2000)] == [200, 413]
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0
+        assert "Traceback" not in errors
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def size_told(url: str, size: int) -> int:
+    """The status of a call with so large a prompt."""
+    body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "x" * size}]})
+    request = urllib.request.Request(
+        f"{url}/openai/v1/chat/completions",
+        body.encode(),
+        {"Content-Type": "application/json", "Authorization": "Bearer any"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 @pytest.mark.parametrize("command", ["version", "prices providers", "prices show gpt-4o"])

@@ -242,11 +242,13 @@ async def test_a_full_disk_refuses_new_calls_and_keeps_those_under_way(tmp_path:
         stats = ledger.stats()
         assert (stats.accepted, stats.refused, stats.balance) == (5, 2, 0)
         assert "spool: disk full or failing" in stats.reasons
+        assert ledger._writer._idle_s() == ledger._config.pace.survey_interval_s, "it looks for room often"
     assert await ledger.drained(10)
     assert target.rows == {one.id: one for one in under_way}, "memory held them"
     async with asyncio.timeout(10):
         while ledger.stats().degraded:
             await asyncio.sleep(0.01)
+    assert ledger._writer._idle_s() > ledger._config.pace.survey_interval_s
     ledger.opened(opening(record(52)))
     ledger.closed(record(52))
     assert await ledger.drained(10)
