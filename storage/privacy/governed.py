@@ -25,20 +25,15 @@ _NAMED: Final = {
 """Table -> what a row is called, its name, and the text that says whom it is for."""
 
 
+ACCOUNTS: Final = "budget_accounts"
+_LEASES: Final = "budget_leases"
+
+
 async def delete_accounts(db: ControlDatabase, person: Person) -> int:
     """Accounts and leases that budgets have for the person; a budget counted again would not make them either."""
-    budgets = {
-        budget.id: budget
-        for budget in (decode(row[0]) for row in await db.fetch("SELECT definition FROM budgets"))
-    }
     count = 0
-    for table in ("budget_accounts", "budget_leases"):
-        rows = await db.fetch(f"SELECT DISTINCT budget_id, subject FROM {table} WHERE subject <> ''")
-        theirs = [
-            (id_, subject)
-            for id_, subject in rows
-            if id_ in budgets and is_theirs(budgets[id_], subject, person)
-        ]
+    for table in (ACCOUNTS, _LEASES):
+        theirs = await subjects_of(db, person, table)
         async with db.transaction() as tx:
             for id_, subject in theirs:
                 count += await tx.run(
@@ -47,7 +42,23 @@ async def delete_accounts(db: ControlDatabase, person: Person) -> int:
     return count
 
 
-def is_theirs(budget: Budget, subject: str, person: Person) -> bool:
+async def subjects_of(db: ControlDatabase, person: Person, table: str = ACCOUNTS) -> list[tuple[str, str]]:
+    """Budgets and subjects of the accounts (or leases) for the person; each has one for every window there was."""
+    budgets = {
+        budget.id: budget
+        for budget in (decode(row[0]) for row in await db.fetch("SELECT definition FROM budgets"))
+    }
+    rows = await db.fetch(
+        f"SELECT DISTINCT budget_id, subject FROM {table} WHERE subject <> '' ORDER BY budget_id, subject"
+    )
+    return [
+        (id_, subject)
+        for id_, subject in rows
+        if id_ in budgets and _is_theirs(budgets[id_], subject, person)
+    ]
+
+
+def _is_theirs(budget: Budget, subject: str, person: Person) -> bool:
     """Is this an account for the person?"""
     values = values_of(budget, subject)
     kept = tuple(short(id_) for id_ in person.ids)

@@ -10,14 +10,13 @@ import msgspec
 from sqlalchemy import Row, Select, Table, select
 
 from storage.alerts.tables import ALERTS
-from storage.budgets.model import decode
 from storage.contents.tables import CONTENTS
 from storage.control.contract import ControlDatabase
 from storage.events import EVENTS
 from storage.export.encoders import moment
 from storage.privacy.calls import of_calls
 from storage.privacy.database import Person, PrivateDatabase
-from storage.privacy.governed import is_theirs
+from storage.privacy.governed import ACCOUNTS, subjects_of
 from storage.privacy.said import anonymous_ids
 from storage.quality.tables import FEEDBACK, JUDGED, OUTCOMES
 from storage.queries.calls import CALLS
@@ -68,15 +67,12 @@ async def _accounts(control: ControlDatabase, person: Person) -> AsyncIterator[b
         "unpriced",
         "denied",
     )
-    budgets = {one.id: one for one in map(_budget, await control.fetch("SELECT definition FROM budgets"))}
-    for row in await control.fetch(f"SELECT {', '.join(columns)} FROM budget_accounts WHERE subject <> ''"):
-        budget = budgets.get(row[0])
-        if budget is not None and is_theirs(budget, row[1], person):
-            yield _line("budget_accounts", dict(zip(columns, row, strict=True)))
-
-
-def _budget(row: Sequence[Any]) -> Any:
-    return decode(row[0])
+    query = (
+        f"SELECT {', '.join(columns)} FROM {ACCOUNTS} WHERE budget_id = ? AND subject = ? ORDER BY start_s"
+    )
+    for budget_id, subject in await subjects_of(control, person):
+        for row in await control.fetch(query, budget_id, subject):
+            yield _line(ACCOUNTS, dict(zip(columns, row, strict=True)))
 
 
 def _lines(table: Table, rows: Sequence[Row[Any]]) -> bytes:

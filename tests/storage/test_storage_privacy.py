@@ -337,6 +337,26 @@ async def test_the_person_is_told_everything(house: House) -> None:
     assert await told_lines(house, Person((ADA,))) == []
 
 
+async def test_of_others_accounts_no_more_is_read_than_whose_they_are(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be one for each user and hour."""
+    await fill(house)
+    control = control_of(house.address)
+    kind, read = type(control), []
+    await control.close()
+    fetch = kind.fetch
+
+    async def noted(self: Any, query: str, *values: Any) -> Any:
+        rows = await fetch(self, query, *values)
+        read.extend(rows if "spent" in query else ())
+        return rows
+
+    monkeypatch.setattr(kind, "fetch", noted)
+    lines = await told_lines(house, Person((ADA,)))
+    assert len(read) == sum(line["table"] == "budget_accounts" for line in lines) > 0
+
+
 async def told_lines(house: House, person: Person) -> list[dict[str, Any]]:
     db, control = PrivateDatabase(house.address), control_of(house.address)
     lines = b"".join([piece async for piece in told(db, control, person)]).decode().splitlines()
