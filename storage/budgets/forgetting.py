@@ -19,10 +19,15 @@ async def forget_accounts(db: ControlDatabase, now_s: int) -> int:
     """Delete what is too old; returns how many. Raises ``ControlUnavailable``."""
     gone = 0
     for days, which in ((LONG_DAYS, ""), (SHORT_DAYS, f" AND end_s - start_s <= {SHORT_S}")):
-        query = f"SELECT budget_id, subject, window_key FROM budget_accounts WHERE end_s < ?{which} LIMIT {_SLICE}"
-        while old := await db.fetch(query, now_s - days * _DAY_S):
+        query = (
+            "SELECT budget_id, subject, window_key, end_s FROM budget_accounts"
+            f" WHERE end_s >= ? AND end_s < ?{which} ORDER BY end_s LIMIT {_SLICE}"
+        )
+        since_s = 0
+        while old := await db.fetch(query, since_s, now_s - days * _DAY_S):
+            since_s = int(old[-1][3])  # what stays is looked at once
             async with db.transaction() as tx:
-                for budget_id, subject, window_key in old:
+                for budget_id, subject, window_key, _ in old:
                     gone += await tx.run(
                         "DELETE FROM budget_accounts WHERE budget_id = ? AND subject = ? AND window_key = ?",
                         budget_id,

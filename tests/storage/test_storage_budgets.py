@@ -20,7 +20,7 @@ from gateway.ids import call_id
 from pricing.cost import Cost, CostSource, CostStatus
 from pricing.usage import Usage
 from storage.address import parse
-from storage.budgets import admin, leases
+from storage.budgets import admin, forgetting, leases
 from storage.budgets.companion import BudgetCompanion
 from storage.budgets.forgetting import forget_accounts
 from storage.budgets.leases import Ask
@@ -352,7 +352,11 @@ async def test_what_moves_while_it_is_looked_at_is_seen_once(
     await writer.close()
 
 
-async def test_accounts_of_old_windows_are_forgotten(db: ControlDatabase) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 100])
+async def test_accounts_of_old_windows_are_forgotten(
+    db: ControlDatabase, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "_SLICE", at_once)
     hourly = Budget(id="h", name="h", limit=1, window=Window.HOUR, scope=(("user", EVERY),))
     monthly = Budget(id="m", name="m", limit=1)
     async with db.transaction() as tx:
