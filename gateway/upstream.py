@@ -67,6 +67,8 @@ class Connection(asyncio.Protocol):
         "body_at",
         "complete",
         "head",
+        "home",
+        "idle_since",
         "junk",
         "keep",
         "on_body",
@@ -87,6 +89,9 @@ class Connection(asyncio.Protocol):
     def __init__(self, pool: Pool, origin: Origin) -> None:
         self.pool = pool
         self.origin = origin
+        self.home = pool.home(origin)
+        """Where it waits for its next call."""
+        self.idle_since = 0.0
         self.transport: asyncio.Transport | None = None
         self.receiver: Receiver | None = None
         self.served = 0
@@ -316,24 +321,23 @@ class Pool:
         self.clock = clock
         self._idle_seconds = idle_seconds
         self._tls = tls
-        self._idle: dict[Origin, deque[tuple[float, Connection]]] = {}
+        self._idle: dict[Origin, deque[Connection]] = {}
         self._open: set[Connection] = set()
         self.opened = 0
         """Connections made so far."""
 
+    def home(self, origin: Origin) -> deque[Connection]:
+        """The idle connections to ``origin``."""
+        return self._idle.setdefault(origin, deque())
+
     def take(self, origin: Origin) -> Connection | None:
         """An idle connection that is still alive, or ``None``."""
         idle = self._idle.get(origin)
-        oldest = self.clock() - self._idle_seconds
         while idle:
-            since, connection = idle.pop()
+            connection = idle.pop()
             transport = connection.transport
-            if transport is None or transport.is_closing():
-                continue
-            if since < oldest:
-                connection.abort()
-                continue
-            return connection
+            if transport is not None and not transport.is_closing():
+                return connection
         return None
 
     async def connect(self, origin: Origin, timeout: float) -> Connection:
@@ -351,7 +355,8 @@ class Pool:
         return connection
 
     def put(self, connection: Connection) -> None:
-        self._idle.setdefault(connection.origin, deque()).append((self.clock(), connection))
+        connection.idle_since = self.clock()
+        connection.home.append(connection)
 
     def forget(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -360,13 +365,14 @@ class Pool:
         """Close what has been idle too long and forget what the providers closed."""
         oldest = self.clock() - self._idle_seconds
         for idle in self._idle.values():
-            while idle and (idle[0][0] < oldest or idle[0][1].transport is None):
-                idle.popleft()[1].abort()
+            while idle and (idle[0].idle_since < oldest or idle[0].transport is None):
+                idle.popleft().abort()
 
     def close(self) -> None:
         for connection in list(self._open):
             connection.abort()
-        self._idle.clear()
+        for idle in self._idle.values():
+            idle.clear()
 
     def tls_context(self) -> ssl.SSLContext:
         """For connections to providers over TLS; made when first needed."""

@@ -14,7 +14,7 @@ from storage.sqlite_file import connect
 
 SLICE = 2_000
 """Rows deleted in one transaction of SQLite: the writer waits no longer than that takes."""
-DELETE = f"DELETE FROM {TABLE} WHERE seq IN (SELECT seq FROM {TABLE} WHERE id < ? ORDER BY id LIMIT {SLICE})"
+DELETE = f"DELETE FROM {TABLE} WHERE seq IN (SELECT seq FROM {TABLE} WHERE id < ? ORDER BY id LIMIT ?)"
 """By id, which begins with the time: nothing else finds the oldest without a look at every row."""
 PAUSE_S = 0.05
 """In which the writer is let in."""
@@ -45,4 +45,4 @@ async def _in_sqlite(path: Path, before: datetime) -> int:
 
 def _slice(path: Path, before: datetime) -> int:
     with contextlib.closing(connect(path, 30.0)) as db:
-        return db.execute(DELETE, (first_id(int(before.timestamp() * 1000)),)).rowcount
+        return db.execute(DELETE, (first_id(int(before.timestamp() * 1000)), SLICE)).rowcount

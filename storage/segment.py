@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import mmap
 import os
 import struct
@@ -48,16 +47,16 @@ class Segment:
             self.path.unlink(missing_ok=True)
             raise
 
-    def append(self, frame: bytes) -> int:
-        """Append one frame, whole or not at all; returns the offset behind it. Raises ``OSError`` without room."""
+    def append(self, frame: bytes) -> bool:
+        """Append one frame, whole or not at all; whether there was room."""
         start = self.size
         end = start + len(frame)
         if end > self.room:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return False
         self._map[start:end] = frame
         self.size = end
         self._dirty = True
-        return end
+        return True
 
     def finish(self) -> None:
         """Nothing more will be appended: give back the room that was not used."""

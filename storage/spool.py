@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import errno
 import os
 import time
 from collections.abc import Iterator
@@ -53,13 +54,6 @@ class Slot(msgspec.Struct, frozen=True, gc=False):
     end: Position
 
 
-class Tail(msgspec.Struct, frozen=True, gc=False):
-    """The end of the spool at one moment: the last closed frame's number and end."""
-
-    number: int
-    end: Position
-
-
 class Spool:
     """The spool of this process. Methods run on the event loop unless they say otherwise."""
 
@@ -80,7 +74,8 @@ class Spool:
         self._claim: Claim = new_claim(root)
         self._segments: dict[int, Segment] = {}
         self._open: dict[str, tuple[int, bytes]] = {}
-        self._appended = 0
+        self._sealed = 0
+        """Bytes appended to segments before the one at hand."""
         self._removed = 0
         self._used_by_others = 0
         self._folder_dirty = False
@@ -97,7 +92,8 @@ class Spool:
         self.rotation_failures = 0
         self._keep_reserve()
         self._current = self._new_segment(1)
-        self.tail = Tail(0, (1, self._current.size))
+        self.tail = Slot(0, (1, 0), (1, self._current.size))
+        """The last of them."""
 
     @property
     def folder(self) -> Path:
@@ -112,13 +108,12 @@ class Spool:
     @property
     def used_bytes(self) -> int:
         """Bytes of all spools under the same root, as far as known."""
-        return self._appended - self._removed + self._used_by_others
+        return self._sealed + self._current.size - self._removed + self._used_by_others
 
     @property
     def is_full(self) -> bool:
         """Whether the size cap leaves no room for another call."""
-        room = self._max_bytes - self._appended + self._removed - self._used_by_others
-        return room < (len(self._open) + 1) * _CLOSING_BYTES
+        return self._max_bytes - self.used_bytes < (len(self._open) + 1) * _CLOSING_BYTES
 
     @property
     def is_failing(self) -> bool:
@@ -129,7 +124,8 @@ class Spool:
 
     def opened(self, record: CallRecord) -> bool:
         """Put an *opened* frame down; False if the call was open already. Raises :class:`SpoolFull`."""
-        if self.is_full:
+        used = self._sealed + self._current.size - self._removed + self._used_by_others
+        if self._max_bytes - used < (len(self._open) + 1) * _CLOSING_BYTES:  # is_full, without two calls
             self.refused += 1
             raise SpoolFull("the spool has reached its size limit (storage.spool_max_bytes)")
         if self._reserve_spent:
@@ -162,18 +158,16 @@ class Spool:
                 segment = self._append(frame)
             except OSError:
                 return was_open, None
-        number = self.tail.number + 1
-        end = (segment.number, segment.size)
-        self.tail = Tail(number, end)
-        return was_open, Slot(number, (segment.number, segment.size - len(frame)), end)
+        place, end = segment.number, segment.size
+        self.tail = slot = Slot(self.tail.number + 1, (place, end - len(frame)), (place, end))
+        return was_open, slot
 
     def _append(self, frame: bytes) -> Segment:
         segment = self._current
-        size = len(frame)
-        if segment.size >= self._segment_bytes or segment.size + size > segment.room:
-            segment = self._rotate(size)
-        segment.append(frame)
-        self._appended += size
+        if segment.size >= self._segment_bytes or not segment.append(frame):
+            segment = self._rotate(len(frame))
+            if not segment.append(frame):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return segment
 
     def _rotate(self, size: int) -> Segment:
@@ -187,6 +181,7 @@ class Spool:
                 self.write_failures += 1
                 raise
         else:
+            self._sealed += current.size
             current.finish()
         return self._current
 
@@ -196,7 +191,6 @@ class Spool:
         segment = Segment(self.folder, number, wanted + _SLACK_BYTES)
         note = {"format": SPOOL_FORMAT, "pid": os.getpid(), "created_ns": time.time_ns()}
         segment.append(pack(Kind.NOTE, msgspec.msgpack.encode(note)))
-        self._appended += segment.size
         self._segments[number] = segment
         self._folder_dirty = True
         return segment

@@ -79,13 +79,15 @@ def of_body(body: bytes, *, model: str | None = None, stream: bool | None = None
         asked = _from_part(body)
     metadata, options, talk = asked.metadata, asked.stream_options, asked.conversation
     tags, session, user = _NOTHING_SAID if metadata is _NO_RAW else _metadata(metadata)
+    if asked.user is not None or asked.safety_identifier is not None:
+        user = text(asked.user) or text(asked.safety_identifier) or user
     tier, named, n, best_of = asked.service_tier, asked.session_id, asked.n, asked.best_of
     limits = asked.max_completion_tokens, asked.max_output_tokens, asked.max_tokens
     return AskFields(
         model or text(asked.model),
         asked.stream is True if stream is None else stream,
         None if limits == _NO_LIMITS else first_count(*limits),
-        text(asked.user) or text(asked.safety_identifier) or user,
+        user,
         session if named is None else text(named) or session,
         tags,
         None if tier is None else text(tier, 64),

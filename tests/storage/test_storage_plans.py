@@ -164,7 +164,7 @@ async def test_how_far_costs_are_known_is_told_by_sums(store: Store, filled: str
 
 async def test_what_is_too_old_is_found_without_a_look_at_the_rest(filled: str, tmp_path: Path) -> None:
     with closing(sqlite3.connect(parse(filled, tmp_path).dsn)) as db:
-        plan = [line[3] for line in db.execute(f"EXPLAIN QUERY PLAN {DELETE}", (first_id(STARTED_MS),))]
+        plan = [line[3] for line in db.execute(f"EXPLAIN QUERY PLAN {DELETE}", (first_id(STARTED_MS), 1))]
     assert not [line for line in plan if line.startswith("SCAN")]
     with noted("judged_calls") as plans:
         await forget_said(parse(filled, tmp_path), NOW)
