@@ -18,7 +18,7 @@ from gateway.cli.options import config_option, fail, fail_with, settings_from
 from gateway.cli.plain_table import Column, print_table
 from gateway.cli.screen import console
 from gateway.cli.trouble import needs_database, no_database
-from gateway.cli.wording import usd
+from gateway.cli.wording import NOTHING, usd
 from gateway.prices import book_of
 from gateway.providers.table import ProviderTable
 from gateway.repricing import price_again
@@ -176,10 +176,17 @@ def _rows(sums: dict[tuple[str, str], Sums]) -> list[tuple[str, ...]]:
 
 
 def _amounts(one: Sums) -> tuple[str, str, str, str]:
-    unpriced = f"{one.unpriced_before} -> {one.unpriced_after}" if one.unpriced_before else "0"
+    """Where the cost of no call is known there is no sum, and no difference to it."""
+    before, after = one.unpriced_before, one.unpriced_after
+    unpriced = f"{before:,} -> {after:,}" if before or after else "0"
     difference = one.after - one.before
-    sign = "+" if difference > 0 else ""
-    return unpriced, usd(one.before), usd(one.after), sign + usd(difference)
+    told = "+" * (difference > 0) + usd(difference)
+    return (
+        unpriced,
+        NOTHING if before == one.calls else usd(one.before),
+        NOTHING if after == one.calls else usd(one.after),
+        NOTHING if after == one.calls else told,
+    )
 
 
 def _book(settings: Settings) -> PriceBook:

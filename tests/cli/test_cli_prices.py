@@ -69,6 +69,19 @@ def test_history_is_priced_again_and_the_recorded_cost_kept(weighbridge: Weighbr
     assert "2 -> 1" in done.output, "of three calls two had no price and one has none"
 
 
+def test_a_cost_that_is_not_known_is_no_sum(weighbridge: Weighbridge) -> None:
+    put_records(
+        record("made-up-9", UNPRICED), record("gone-7", WRONG, at=1), record("gpt-4o", UNPRICED, at=2)
+    )
+    lines = weighbridge("prices", "reprice", "--dry-run").output.splitlines()
+    told = {line.split()[1]: line.split()[4:] for line in lines if line.startswith("openai")}
+    assert told == {
+        "made-up-9": ["1", "->", "1", "–", "–", "–"],
+        "gone-7": ["0", "->", "1", "$0.000000007", "–", "–"],
+        "gpt-4o": ["1", "->", "0", "–", "$0.003500", "+$0.003500"],
+    }
+
+
 def test_only_the_calls_that_were_meant(weighbridge: Weighbridge) -> None:
     put_records(record("gpt-4o", WRONG), record("gpt-4o-mini", WRONG, at=1))
     assert weighbridge("prices", "reprice", "--model", "gpt-4o-mini").exit_code == 0
