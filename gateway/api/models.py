@@ -98,6 +98,15 @@ class MoneyOut(BaseModel):
     nano_usd: int | None = Field(default=None, examples=[162_500])
 
 
+class RepricedOut(BaseModel):
+    """What it costs by later prices, as ``weighbridge prices reprice`` found."""
+
+    status: str
+    total: MoneyOut
+    snapshot: str | None = None
+    rule: str | None = None
+
+
 class CostOut(BaseModel):
     """What it cost; the components add up to the total."""
 
@@ -107,6 +116,9 @@ class CostOut(BaseModel):
     components: dict[str, MoneyOut]
     snapshot: str | None = None
     rule: str | None = None
+    repriced: RepricedOut | None = Field(
+        default=None, description="Beside the recorded cost, which is never changed; null: not priced again."
+    )
 
 
 class TraceOut(BaseModel):

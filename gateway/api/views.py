@@ -11,6 +11,7 @@ from gateway.api.models import (
     CallUsageOut,
     CostOut,
     MoneyOut,
+    RepricedOut,
     RouteOut,
     TimingOut,
     TraceOut,
@@ -72,6 +73,18 @@ def recorded_cost(row: CallRow) -> CostOut:
         components={name: money(getattr(row, f"cost_{name}_nano")) for name in COMPONENTS},
         snapshot=row.price_snapshot,
         rule=row.price_rule,
+        repriced=_repriced(row),
+    )
+
+
+def _repriced(row: CallRow) -> RepricedOut | None:
+    if row.repriced_status is None:
+        return None
+    return RepricedOut(
+        status=row.repriced_status,
+        total=money(row.repriced_nano),
+        snapshot=row.repriced_snapshot,
+        rule=row.repriced_rule,
     )
 
 

@@ -143,6 +143,11 @@ def show_total(explanation: ExplanationOut, screen: Console) -> None:
     total = "unknown" if usd is None else f"${usd}"
     source = "" if cost.source == CostSource.NONE else f", from: {cost.source}"
     screen.print(Text.assemble(("Cost ", "bold"), (total, "bold"), f"  {cost.status}{source}"))
+    again = cost.repriced
+    if again is not None:
+        later = "unknown" if again.total.usd is None else f"${again.total.usd}"
+        rule = f": {again.rule}" if again.rule else ""
+        screen.print(f"Repriced {later}  {again.status}, by {again.snapshot}{rule}")
     details = {
         "rule": cost.rule,
         "rates since": explanation.rates_since,

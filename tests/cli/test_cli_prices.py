@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 
@@ -67,6 +68,15 @@ def test_history_is_priced_again_and_the_recorded_cost_kept(weighbridge: Weighbr
         (None, None, "unpriced"),
     ]
     assert "2 -> 1" in done.output, "of three calls two had no price and one has none"
+    ids = [str(id_) for (id_,) in stored("id")]
+    first, _, last = [
+        json.loads(weighbridge("explain", id_, "--json").output)["cost"]["recorded"] for id_ in ids
+    ]
+    assert first["total"]["nano_usd"] == 7
+    assert first["repriced"]["total"]["nano_usd"] == cost
+    assert (last["repriced"]["status"], last["repriced"]["total"]["usd"]) == ("unpriced", None)
+    shown = weighbridge("explain", ids[0]).output
+    assert f"Repriced $0.0035  priced, by {first['repriced']['snapshot']}: openai/gpt-4o" in shown
 
 
 def test_a_cost_that_is_not_known_is_no_sum(weighbridge: Weighbridge) -> None:
