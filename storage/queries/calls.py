@@ -84,9 +84,10 @@ def page(wanted: CallFilter, cursor: str | None, limit: int) -> Select[Any]:
 
 def numbers(after: int, holes: Sequence[int], limit: int) -> Select[Any]:
     """Numbers of rows written after number ``after``, and those of ``holes`` that are there now, ascending."""
-    new = CALLS.c.seq > after
-    arrival = or_(new, CALLS.c.seq.in_(holes)) if holes else new
-    return select(CALLS.c.seq).where(arrival).order_by(CALLS.c.seq).limit(limit)
+    arrival = [CALLS.c.seq > after]
+    if holes:  # the first of them, too: of two conditions of which one will do, neither says where to begin
+        arrival = [CALLS.c.seq >= min(after, *holes), or_(*arrival, CALLS.c.seq.in_(holes))]
+    return select(CALLS.c.seq).where(*arrival).order_by(CALLS.c.seq).limit(limit)
 
 
 def numbered(wanted: CallFilter, found: Sequence[int], dialect: str) -> Select[Any]:

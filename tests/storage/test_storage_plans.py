@@ -24,7 +24,7 @@ from storage.privacy import database
 from storage.privacy.calls import clean_calls, of_calls
 from storage.privacy.database import Person, PrivateDatabase
 from storage.quality.retention import forget_said
-from storage.queries.calls import CALLS, make_cursor
+from storage.queries.calls import CALLS, make_cursor, numbers
 from storage.repricing import History
 from storage.retention import DELETE
 from storage.rows import first_id
@@ -124,6 +124,13 @@ async def test_what_was_written_since_is_found_by_its_number(
                 pass
     assert is_in_order(plans(filled))
     assert all("INTEGER PRIMARY KEY" in line for line in plans(filled))
+
+
+async def test_numbers_that_were_skipped_are_looked_for_where_they_were(store: Store, filled: str) -> None:
+    with noted("model_requests") as plans:
+        found = await store._rows(numbers(6, [3, 5], 10))
+    assert [row.seq for row in found] == [3, 5, 7, 8]
+    assert plans(filled) == ["SEARCH model_requests USING INTEGER PRIMARY KEY (rowid>?)"]
 
 
 @every_scope
