@@ -94,6 +94,8 @@ def _show_call(call: CallOut, screen: Console) -> None:
     if call.who.team:
         parts.append(f"team {call.who.team}")
     screen.print("  " + " · ".join(parts))
+    if trouble := wording.trouble(call):
+        screen.print(Text(f"  {trouble}", "red"))
 
 
 def _show_usage(explanation: ExplanationOut, screen: Console) -> None:

@@ -81,10 +81,25 @@ def clock(started_at: str, now: datetime, zone: tzinfo | None = None) -> str:
 
 
 def result(call: CallOut) -> str:
-    """``200``, ``429``, or how else it ended: ``timeout``."""
-    if call.outcome in ("completed", "provider_error") and call.answer.status is not None:
-        return str(call.answer.status)
-    return call.outcome.replace("_", " ")
+    """``200``, ``429``, or how else it ended: ``timeout``, ``refused 401`` (by the gateway)."""
+    status, outcome = call.answer.status, call.outcome.replace("_", " ")
+    if status is None:
+        return outcome
+    if call.outcome in ("completed", "provider_error"):
+        return str(status)
+    return f"{outcome} {status}" if call.outcome == "refused" else outcome
+
+
+def trouble(call: CallOut) -> str:
+    """``HTTP 401 · weighbridge_unauthorized``: what is known of a call that did not end well; else empty."""
+    if call.outcome == "completed":
+        return ""
+    answer = call.answer
+    parts = [
+        f"HTTP {answer.status}" if answer.status is not None else None,
+        answer.error_code or answer.error_type,
+    ]
+    return " · ".join(part for part in parts if part)
 
 
 def model(call: CallOut) -> str:

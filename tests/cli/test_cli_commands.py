@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import SecretStr
 
@@ -248,6 +249,29 @@ def test_explain_without_an_id_takes_the_latest(weighbridge: Weighbridge) -> Non
     assert weighbridge("explain").output.startswith(latest.id)
     both = json.loads(weighbridge("explain", "--json").output)
     assert both["call"]["id"] == both["cost"]["id"] == latest.id
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "code", "told", "shown"),
+    [
+        (
+            Outcome.REFUSED,
+            401,
+            "weighbridge_unauthorized",
+            "HTTP 401 · weighbridge_unauthorized",
+            "refused 401",
+        ),
+        (Outcome.PROVIDER_ERROR, 429, "rate_limit_exceeded", "HTTP 429 · rate_limit_exceeded", "429"),
+        (Outcome.TRUNCATED, 200, None, "HTTP 200", "truncated"),
+    ],
+)
+def test_a_call_that_did_not_end_well_says_how(
+    weighbridge: Weighbridge, outcome: Outcome, status: int, code: str | None, told: str, shown: str
+) -> None:
+    kept = record(outcome=outcome)
+    put_records(msgspec.structs.replace(kept, answer=Answer(status, error_code=code)))
+    assert weighbridge("explain", kept.id).output.splitlines()[2] == f"  {told}"
+    assert f" {shown} " in weighbridge("calls").output
 
 
 def test_explain_of_nothing_is_a_problem(weighbridge: Weighbridge) -> None:
