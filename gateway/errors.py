@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 
 from gateway.wire.contract import Wire
+from storage.keys.model import Key
 
 
 class Code(enum.StrEnum):
@@ -49,12 +50,22 @@ KEY_ENDED: Final = "The gateway key was revoked or replaced, or has expired."
 class Refusal(Exception):  # noqa: N818 - a decision, not a defect
     """A stage refused the call: ``status`` and ``message`` are for the app, nothing in it is secret."""
 
-    def __init__(self, status: int, code: Code, message: str, *, retry_after: int | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: Code,
+        message: str,
+        *,
+        retry_after: int | None = None,
+        key: Key | None = None,
+    ) -> None:
+        """``key``: the one whose secret is not good any more; the record names it."""
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.retry_after = retry_after
+        self.key = key
 
     @property
     def header_lines(self) -> bytes:

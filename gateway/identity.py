@@ -117,8 +117,8 @@ class Identity:
             )
         known = ring.find(secret, now_ms)
         if known is None:
-            why = ring.why_not(secret)
-            raise Refusal(401, Code.UNAUTHORIZED, f"This gateway key {why}. Ask for a new one.")
+            why, key = ring.why_not(secret)
+            raise Refusal(401, Code.UNAUTHORIZED, f"This gateway key {why}. Ask for a new one.", key=key)
         return known
 
 

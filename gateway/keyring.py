@@ -48,8 +48,8 @@ class KeyRing:
     def __init__(self, folder: Path) -> None:
         self._path = folder / FILE
         self._keys: dict[str, KnownKey] = {}
-        self._ended: dict[str, str] = {}
-        """Digest of a secret -> why it is not good, if it is not."""
+        self._ended: dict[str, tuple[str, Key]] = {}
+        """Digest of a secret -> why it is not good, if it is not, and whose it was."""
         self._tokens: dict[str, TokenRow] = {}
         self._ends: list[int] = []
         """When secrets end, in that order: with their key, or with the grace of one that was replaced."""
@@ -67,10 +67,13 @@ class KeyRing:
         known = self._keys.get(digest(secret))
         return known if known is not None and known.is_good(now_ms) else None
 
-    def why_not(self, secret: bytes) -> str:
-        """What is wrong with a secret that :meth:`find` does not know, for its holder's eyes."""
+    def why_not(self, secret: bytes) -> tuple[str, Key | None]:
+        """What is wrong with a secret that :meth:`find` does not know, for its holder's eyes, and whose it was."""
         found = digest(secret)
-        return self._ended.get(found, "has expired" if found in self._keys else "is not known")
+        if found in self._ended:
+            return self._ended[found]
+        expired = self._keys.get(found)
+        return ("is not known", None) if expired is None else ("has expired", expired.key)
 
     def still_good(self, began: KnownKey, now_ms: int) -> bool:
         """Is the secret with which a call began good now?"""
@@ -92,19 +95,19 @@ class KeyRing:
     def take(self, snapshot: Snapshot) -> None:
         """The state of the database, or of the disk."""
         keys: dict[str, KnownKey] = {}
-        ended: dict[str, str] = {}
+        ended: dict[str, tuple[str, Key]] = {}
         for row in snapshot.keys:
             limits = limits_of(row.key)
             if row.revoked_ms is not None:
                 secrets = [one for one in (row.digest, row.previous_digest) if one is not None]
-                ended.update(dict.fromkeys(secrets, "was revoked"))
+                ended.update(dict.fromkeys(secrets, ("was revoked", row.key)))
                 continue
             keys[row.digest] = KnownKey(row.key, row.digest, row.key.expires_ms, limits)
             if row.previous_digest is not None:
                 until = [at for at in (row.key.expires_ms, row.previous_until_ms) if at is not None]
                 old = row.previous_digest
                 keys[old] = KnownKey(row.key, old, min(until, default=0), limits)
-                ended[row.previous_digest] = "was replaced by another"
+                ended[row.previous_digest] = ("was replaced by another", row.key)
         self._keys, self._ended = keys, ended
         self._ends = sorted(known.until_ms for known in keys.values() if known.until_ms is not None)
         self.limits = {limit.id: limit for known in keys.values() for limit in known.limits}

@@ -462,7 +462,7 @@ class Proxy:
                 head.method,
                 target,
                 refused.ask,
-                self._who(refused),
+                self._who(refused, refusal.key),
                 refused.plan.route if refused.plan is not None else NO_ROUTE,
                 progress,
                 refusal.code,
@@ -477,12 +477,12 @@ class Proxy:
         client.write(own_response(refusal.status, body, extra, close=close))
         client.end(close=close)
 
-    def _who(self, refused: Refused) -> Who:
+    def _who(self, refused: Refused, ended: Key | None) -> Who:
         if refused.call is not None:
             return refused.call.who
         known = refused.plan.known if refused.plan is not None else None
         scan = refused.head.scan
-        key = known.key if known is not None else None
+        key = known.key if known is not None else ended
         return attribution.who(scan.labels, refused.ask, self._rules, scan.seen, key)
 
 

@@ -169,11 +169,11 @@ async def test_without_a_good_key_nothing_is_called(
     now_ms = int(time.time() * 1000)
     expired = msgspec.structs.replace(KEY, expires_ms=now_ms - 1)
     wrong = "wbk_" + "x" * 43
-    for ring, secret, why in (
-        (ring_of(tmp_path, KEY), wrong, "is not known"),
-        (ring_of(tmp_path, KEY), None, "needs a key of its own"),
-        (ring_of(tmp_path, KEY, revoked=True), SECRET, "was revoked"),
-        (ring_of(tmp_path, expired), SECRET, "has expired"),
+    for ring, secret, why, whose in (
+        (ring_of(tmp_path, KEY), wrong, "is not known", None),
+        (ring_of(tmp_path, KEY), None, "needs a key of its own", None),
+        (ring_of(tmp_path, KEY, revoked=True), SECRET, "was revoked", KEY),
+        (ring_of(tmp_path, expired), SECRET, "has expired", KEY),
     ):
         async with Core(upstream.base, lane, mode=AuthMode.KEYS, ring=ring, keys=CONFIGURED) as core:
             lines = [("x-weighbridge-key", secret)] if secret else [("Authorization", "Bearer sk-own")]
@@ -186,6 +186,8 @@ async def test_without_a_good_key_nothing_is_called(
             record = await core.record()
             assert (record.outcome, record.answer.error_code) == (Outcome.REFUSED, "weighbridge_unauthorized")
             assert record.cost.status is CostStatus.NOT_BILLABLE
+            said = (whose.id, whose.team) if whose is not None else (None, None)
+            assert (record.who.key_id, record.who.team) == said
     assert not upstream.requests
 
 
@@ -325,9 +327,10 @@ async def test_a_rotated_key_is_good_until_its_grace_is_over(tmp_path: Path) -> 
     assert ring.find(b"wbk_new", 5_000) is not None
     assert ring.find(SECRET.encode(), 999) is not None
     assert ring.find(SECRET.encode(), 1_000) is None
-    assert ring.why_not(SECRET.encode()) == "was replaced by another"
+    assert ring.why_not(SECRET.encode()) == ("was replaced by another", KEY)
     ring.take(Snapshot(2, [KeyRow(KEY, digest("wbk_new"), digest(SECRET), 1_000, 0, 2_000)], []))
-    assert ring.why_not(SECRET.encode()) == ring.why_not(b"wbk_new") == "was revoked"
+    assert ring.why_not(SECRET.encode()) == ring.why_not(b"wbk_new") == ("was revoked", KEY)
+    assert ring.why_not(b"wbk_else") == ("is not known", None)
 
 
 async def test_a_running_stream_ends_with_its_key_and_is_billed(
