@@ -18,6 +18,8 @@ MODEL: Final = b"helicone-model-override"
 NAMES: Final = frozenset((COST, MODEL))
 RATES_TOLD: Final = "rates told by the app"
 TOTAL_TOLD: Final = "total told by the app"
+MODEL_TOLD: Final = "model told by the app"
+RULES: Final = (RATES_TOLD, TOTAL_TOLD, MODEL_TOLD)
 """How the rule of such a cost begins."""
 _ATTO: Final = 18
 _NANO: Final = 9

@@ -57,7 +57,7 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
     cost = book.price(
         PriceQuery(
             call.target.provider.price_as,
-            reading.model if said is None or said.model is None else said.model,
+            reading.model,
             call.ask.model,
             reading.usage,
             call.started_ns,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from gateway.api.views import usage_of
-from gateway.price_headers import RATES_TOLD, TOTAL_TOLD
+from gateway.price_headers import RULES
 from gateway.targets import region_of
 from pricing.book import PriceBook, PriceQuery
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, Cost, CostSource, CostStatus, added, at_least
@@ -61,13 +61,13 @@ def price_again(row: CallRow, book: PriceBook, price_as: Callable[[str], str]) -
     if row.cost_status == CostStatus.INVALID_USAGE:
         return INVALID_USAGE
     if is_told(row):
-        return recorded(row)  # no price list knows better, and the rates were not kept
+        return recorded(row)  # no price list knows better, and what was told was not kept
     return summed(row, [book.price(query) for query in queries_of(row, price_as)])
 
 
 def is_told(row: CallRow) -> bool:
     """Did the app tell the price?"""
-    return (row.price_rule or "").startswith((RATES_TOLD, TOTAL_TOLD))
+    return (row.price_rule or "").startswith(RULES)
 
 
 def recorded(row: CallRow) -> Cost:

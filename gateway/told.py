@@ -2,15 +2,18 @@
 
 Rates are told for the tokens of the model that was called. What other models did within the call, and searches, cost
 what the price book says. Where that does not know, where a count is missing, or where fees were charged that nobody
-counted, the cost is a lower bound. A total holds everything.
+counted, the cost is a lower bound. A total holds everything. A model is told to be priced in the place of the one that
+was called.
 """
 
 from __future__ import annotations
 
+import msgspec
+
 from gateway.call import Call
 from gateway.expense import WITHOUT_OUTPUT
 from gateway.parts import part_query
-from gateway.price_headers import RATES_TOLD, TOTAL_TOLD, PriceSaid
+from gateway.price_headers import MODEL_TOLD, RATES_TOLD, TOTAL_TOLD, PriceSaid
 from gateway.wire.contract import Reading
 from pricing.bill import round_exact
 from pricing.book import PriceBook, PriceQuery
@@ -28,7 +31,7 @@ def told_cost(
         return Cost(CostStatus.PRICED, CostSource.OVERRIDE, total, 0, 0, 0, 0, total, None, TOTAL_TOLD)
     usage = reading.usage
     if said.rate_in is None or said.rate_out is None or usage is None:
-        return None
+        return None if said.model is None else _as_model(book, call, reading, said.model, estimated=estimated)
     if usage.input is None and usage.output is None:
         return None
     own = [_whole(usage) if any(part.within for part in reading.also) else usage]
@@ -47,6 +50,20 @@ def told_cost(
     if searches.web_searches or searches.file_searches:
         costs.append(book.price(_query(call, reading, searches)))
     cost = added([_by_rates(call, own, said.rate_in, said.rate_out, estimated=estimated), *costs])
+    return at_least(cost) if reading.fees_unseen else cost
+
+
+def _as_model(book: PriceBook, call: Call, reading: Reading, model: str, *, estimated: bool) -> Cost | None:
+    """The price of another model for all that the one that was called did."""
+    if reading.usage is None and reading.charge is None:
+        return None
+    query = _query(call, msgspec.structs.replace(reading, model=model), reading.usage)
+    queries = [msgspec.structs.replace(query, charge=reading.charge, estimated=estimated)]
+    for part in reading.also:
+        own = part.model in (reading.model, call.ask.model)
+        queries.append(part_query(call, reading, msgspec.structs.replace(part, model=model) if own else part))
+    cost = added([book.price(query) for query in queries])
+    cost = msgspec.structs.replace(cost, rule=f"{MODEL_TOLD}: {cost.rule}")
     return at_least(cost) if reading.fees_unseen else cost
 
 
@@ -82,7 +99,7 @@ def _by_rates(call: Call, own: list[Usage], rate_in: int, rate_out: int, *, esti
     )
 
 
-def _query(call: Call, reading: Reading, usage: Usage) -> PriceQuery:
+def _query(call: Call, reading: Reading, usage: Usage | None) -> PriceQuery:
     return PriceQuery(
         call.target.provider.price_as,
         reading.model,

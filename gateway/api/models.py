@@ -88,7 +88,8 @@ class CallUsageOut(BaseModel):
     reported: str | None = None
     """The usage as the provider sent it (JSON)."""
     also: list[dict[str, object]] = []
-    """Usage billed under other models within this call."""
+    """Usage with a price of its own: its ``model``, ``service_tier`` where that is not the call's, and counts. ``within``:
+    they are also among the counts of the call, which is then paid for by these parts."""
 
 
 class MoneyOut(BaseModel):

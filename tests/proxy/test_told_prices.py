@@ -104,6 +104,18 @@ def test_a_total_holds_everything() -> None:
     assert (cost.status, cost.total, cost.other) == (CostStatus.PRICED, 5, 5)
 
 
+def test_a_model_is_priced_in_the_place_of_the_one_that_was_called() -> None:
+    said = PriceSaid("gpt-4o-mini")
+    parts = [Part(MODEL, Usage(10, 0)), Part("gpt-4o-mini", Usage(5, 0))]
+    cost = told(Usage(100, 0), parts, said=said)
+    assert (cost.status, cost.total) == (CostStatus.PRICED, 115 * MINI_IN)
+    assert told(Usage(100, 0), said=said, fees_unseen=True).status is CostStatus.PARTIAL
+    unknown = told(Usage(100, 0), said=PriceSaid("nobody-knows-this-either"))
+    assert unknown.total == told(Usage(100, 0), said=PriceSaid("gpt-4o")).total, (
+        "the model asked for is known"
+    )
+
+
 @given(USAGES, PARTS, st.booleans(), st.integers(0, 10**16), st.integers(0, 10**16))
 def test_components_add_up_and_nothing_unknown_is_called_priced(
     usage: Usage, also: list[Part], fees: bool, rate_in: int, rate_out: int

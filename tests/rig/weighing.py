@@ -17,7 +17,11 @@ from pricing.book import PriceBook
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
-TARGETS = ProviderTargets(ProviderTable.build(load(None, {})), WIRES)
+SOMEWHERE = {"base_url": "http://127.0.0.1:9"}
+PROVIDERS = ProviderTable.build(
+    load(None, {"providers": dict.fromkeys(("azure", "bedrock", "selfhosted"), SOMEWHERE)})
+)
+TARGETS = ProviderTargets(PROVIDERS, WIRES)
 CHAT = b"/openai/v1/chat/completions"
 
 

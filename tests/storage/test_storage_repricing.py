@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rig.ledger import STARTED_MS, record, started
-from rig.weighing import call_to, weigh
+from rig.weighing import PROVIDERS, call_to, weigh
 
 from gateway.api.explanation import explanation_of
 from gateway.price_headers import PriceSaid
@@ -27,6 +27,7 @@ from storage.queries.calls import CallFilter
 from storage.repricing import Again, History
 from storage.store import Store, pending_row
 from telemetry.record import CallRecord
+from tests.wire.recordings import Recording, all_recordings
 
 
 async def stored(url: str, folder: Path, records: list[CallRecord]) -> None:
@@ -90,7 +91,11 @@ READINGS = st.builds(
     st.booleans(),
     st.booleans(),
 )
-SAID = st.none() | st.builds(PriceSaid, st.none(), st.just(10**12), st.just(10**12), st.none() | st.just(5))
+SAID = (
+    st.none()
+    | st.builds(PriceSaid, st.none() | MODELS, st.just(10**12), st.just(10**12), st.none() | st.just(5))
+    | st.builds(PriceSaid, MODELS)
+)
 
 
 @given(READINGS, SAID)
@@ -105,6 +110,21 @@ def test_by_the_same_prices_a_call_costs_the_same_again(reading: Reading, said: 
     )
     if said is None:
         assert explanation_of(row, BOOK, lambda name: name).explained.status == record.cost.status.value
+
+
+@pytest.mark.parametrize("recording", all_recordings(), ids=lambda recording: recording.id)
+def test_what_wires_read_costs_the_same_again(recording: Recording) -> None:
+    tap = recording.tap()
+    tap.feed(recording.body)
+    tap.end()
+    reading = msgspec.structs.replace(tap.reading(), billable=True)
+    maker = recording.wire_name.partition("_")[0]
+    name = recording.provider or (
+        maker if maker in ("anthropic", "gemini", "mistral", "cohere") else "openai"
+    )
+    record = weigh(BOOK, call_to(f"/{name}{recording.path}".encode()), reading)
+    again = price_again(pending_row(record), BOOK, PROVIDERS.price_as)
+    assert (again.status, again.total) == (record.cost.status, record.cost.total)
 
 
 @pytest.mark.parametrize("fees", [True, None])
