@@ -96,6 +96,30 @@ def copy_database(source: Path, target: Path, told: Callable[[int, int], None]) 
         raise
 
 
+def write_anew(path: Path, timeout_s: float) -> None:
+    """Write the whole file anew, so that no copy of what was deleted stays in unused parts of pages whose rows had
+    moved, and take what was overwritten out of the log too.
+
+    Others read meanwhile, and wait to write. Needs room for the file twice: beside it and where SQLite keeps temporary
+    files. Raises ``OSError`` and ``sqlite3.Error``; then the file is as it was.
+    """
+    with contextlib.closing(connect(path, timeout_s)) as db:
+        db.execute("VACUUM")
+        _empty_log(db)
+
+
+def empty_log(path: Path, timeout_s: float) -> None:
+    """Take what was overwritten out of the log. Raises ``OSError`` and ``sqlite3.Error``."""
+    with contextlib.closing(connect(path, timeout_s)) as db:
+        _empty_log(db)
+
+
+def _empty_log(db: sqlite3.Connection) -> None:
+    (is_busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if is_busy:
+        raise sqlite3.OperationalError("database is locked")
+
+
 def damage_of(path: Path, how: str = "mode=ro") -> str:
     """What SQLite's integrity check finds wrong; empty for a sound file. ``how``: it is opened.
 

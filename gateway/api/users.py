@@ -65,6 +65,10 @@ class ErasedOut(BaseModel):
     damaged_files: int
     exports: int = Field(description="Files in DATA_DIR/exports on the gateway's machine: all were deleted.")
     left: list[str] = Field(description="What operators named after the person: change or delete it.")
+    copies_may_stay: bool = Field(
+        description="SQLite's file was too large to be written anew at once (1 GiB): copies may stay in unused parts of "
+        "it until 'weighbridge db rewrite'."
+    )
 
 
 class PrivacyDeps(msgspec.Struct, frozen=True):
@@ -152,4 +156,5 @@ class Users:
 
 def erased_out(report: Report) -> ErasedOut:
     """As the API shows it."""
-    return ErasedOut(**msgspec.structs.asdict(report.done), left=report.left)
+    done = msgspec.structs.asdict(report.done)
+    return ErasedOut(**done, left=report.left, copies_may_stay=report.copies_may_stay)

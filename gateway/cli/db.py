@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from storage.address import Address, Engine, parse
 from storage.budgets.companion import BudgetCompanion
 from storage.deadletters import retry
 from storage.schema import HEAD, Fit, Migrate
-from storage.sqlite_file import copy_database, damage_of
+from storage.sqlite_file import copy_database, damage_of, write_anew
 from storage.store import Store, StoreUnavailable
 from storage.tables import DeadLetterRow
 from storage.targets import open_target
@@ -36,6 +37,8 @@ _FITS: Final = {
     Fit.BEHIND: "the schema is behind this version",
     Fit.TOO_NEW: "the schema is newer than this version",
 }
+REWRITE_TIMEOUT_S: Final = 60.0
+"""How long others may hold the file."""
 _CURES: Final = {
     Fit.BEHIND: "Run 'weighbridge db migrate'; with storage.migrate = \"auto\" a start does it",
     Fit.TOO_NEW: "Start the version of weighbridge that made it, or a newer one",
@@ -132,6 +135,28 @@ def backup(file: Path, config: Path | None) -> None:
                 f"Is {address} sound ('weighbridge db check'), and is there room in {file.parent}?",
             )
     click.echo(f"{file}: {file.stat().st_size:,} bytes, checked")
+
+
+@db.command()
+@config_option
+def rewrite(config: Path | None) -> None:
+    """Write the SQLite file anew: smaller, and without copies of what was erased or forgotten.
+
+    Gateways go on: calls pass, and their records wait in the spool; what asks the database (budgets, keys that change)
+    waits or goes without, as while it is away. Takes some seconds per GiB, and needs room for the file twice.
+    """
+    path = _sqlite_file(settings_from(config), "PostgreSQL does it by itself; to have it now: VACUUM FULL")
+    before, since = path.stat().st_size, time.monotonic()
+    screen = console()
+    try:
+        with screen.status(f"writing {before:,} bytes anew"):
+            write_anew(path, REWRITE_TIMEOUT_S)
+    except (sqlite3.Error, OSError) as error:
+        hint = f"Is there room for it twice, in {path.parent} and for temporary files (SQLITE_TMPDIR)?"
+        fail(f"the file was not written anew: {trouble_of(error)}", hint)
+    click.echo(
+        f"{path}: {before:,} bytes before, {path.stat().st_size:,} now; {time.monotonic() - since:.1f} s"
+    )
 
 
 @db.command()

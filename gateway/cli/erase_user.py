@@ -107,6 +107,9 @@ def _show(report: Report, exports: Path) -> None:
     screen.print(table if table.row_count else "Nothing is kept of this person.")
     for one in out.left:
         click.echo(f"left  {one} names the person: change or delete it", err=True)
+    if out.copies_may_stay:
+        click.echo("left  copies may stay in unused parts of the database's file", err=True)
+        click.echo("      'weighbridge db rewrite' takes them out; choose a quiet hour for it", err=True)
 
 
 COMMAND: Final = erase_user

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -18,15 +19,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.address import Address, Engine
 from storage.budgets.model import short
 from storage.engine import reading_engine, writing_engine
-from storage.sqlite_file import connect
+from storage.sqlite_file import empty_log, write_anew
 from storage.store import unavailable
 
 TIMEOUT_S = 600.0
 """A look at every call may take its time."""
 AT_ONCE = 500
 REWRITTEN = 1 << 30
-"""Bytes of the largest SQLite file that is written anew after an erasure."""
+"""Bytes of the largest SQLite file that is written anew after an erasure: some five seconds, in which writers wait."""
+REWRITE_TIMEOUT_S = 60.0
+"""How long others may hold the file."""
 _TROUBLE = (SQLAlchemyError, OSError, TimeoutError)
+
+_logger = logging.getLogger("weighbridge.storage")
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -103,14 +108,15 @@ class PrivateDatabase:
         async with self.changing() as db:
             return int((await db.execute(statement)).rowcount)
 
-    async def let_go(self) -> None:
+    async def let_go(self) -> bool:
         """Write SQLite's file anew, up to :data:`REWRITTEN`, and take what was overwritten out of its log too.
 
         What is deleted is overwritten, but copies stay in unused parts of pages whose rows had moved. Writers wait
-        meanwhile, and calls do not.
+        meanwhile, and calls do not. Returns whether it was; in PostgreSQL nothing is to be done.
         """
-        if self.address.engine is Engine.SQLITE:
-            await asyncio.to_thread(_write_anew, Path(self.address.dsn))
+        if self.address.engine is not Engine.SQLITE:
+            return True
+        return await asyncio.to_thread(_written_anew, Path(self.address.dsn))
 
     async def close(self) -> None:
         """Close every connection."""
@@ -126,11 +132,14 @@ def _beyond(keys: Sequence[Column[Any]], after: Sequence[Any]) -> ColumnElement[
     return found
 
 
-def _write_anew(path: Path) -> None:
-    with contextlib.suppress(sqlite3.Error), contextlib.closing(connect(path, 60.0)) as db:
-        if path.stat().st_size <= REWRITTEN:
-            with contextlib.suppress(
-                sqlite3.Error
-            ):  # no room on the disk: the log can be emptied all the same
-                db.execute("VACUUM")
-        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+def _written_anew(path: Path) -> bool:
+    if path.stat().st_size <= REWRITTEN:
+        try:
+            write_anew(path, REWRITE_TIMEOUT_S)
+        except (OSError, sqlite3.Error):  # no room on the disk, or somebody never lets go
+            _logger.warning("%s was not written anew; 'weighbridge db rewrite' does it", path)
+        else:
+            return True
+    with contextlib.suppress(OSError, sqlite3.Error):
+        empty_log(path, REWRITE_TIMEOUT_S)
+    return False

@@ -73,6 +73,8 @@ class Report(msgspec.Struct, frozen=True):
     done: Done
     left: list[str]
     """What operators named after the person: theirs to change."""
+    copies_may_stay: bool = False
+    """In unused parts of SQLite's file, which was not written anew: it is large, or there was no room."""
 
 
 Told = Callable[[str], None]
@@ -107,8 +109,8 @@ async def erase(
         done = await _clean(db, control, data_dir, person, told, datetime.fromtimestamp(clock(), UTC))
         async with control.transaction() as tx:
             await audit.write(tx, actor, ACTION, NAME, msgspec.structs.asdict(done))
-        await db.let_go()
-        return Report(done, await named_after(control, person))
+        is_anew = await db.let_go()
+        return Report(done, await named_after(control, person), not is_anew)
     except ControlUnavailable as error:
         raise StoreUnavailable(str(error)) from error
     finally:

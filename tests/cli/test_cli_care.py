@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from rig.ledger import record as any_record
 
+from gateway.cli import db as care
 from gateway.cli.exits import Exit
 from storage.ledger import Ledger, LedgerConfig
 from storage.vitals import read
@@ -88,6 +91,29 @@ def test_a_backup_of_a_database_in_use(weighbridge: Weighbridge, tmp_path: Path)
     again = weighbridge("db", "backup", "copy.db")
     assert again.exit_code == 1
     assert "exists already" in again.output
+
+
+def test_the_file_is_written_anew_while_it_is_read(weighbridge: Weighbridge) -> None:
+    put_records(*[any_record(number) for number in range(300)])
+    with closing(sqlite3.connect(FILE, isolation_level=None)) as db:
+        db.execute("PRAGMA secure_delete=OFF")
+        (name,) = db.execute("SELECT user_id FROM model_requests WHERE user_id IS NOT NULL").fetchone()
+        db.execute("DELETE FROM model_requests")
+        db.execute("DELETE FROM rollup_users")
+        db.execute("DELETE FROM rollup_deltas")
+        assert name.encode() in Path(FILE).read_bytes() + Path(f"{FILE}-wal").read_bytes(), (
+            "deleted, not gone"
+        )
+        done = weighbridge("db", "rewrite")
+        assert done.exit_code == 0, done.output
+        assert "bytes before" in done.stdout
+        assert name.encode() not in Path(FILE).read_bytes() + Path(f"{FILE}-wal").read_bytes()
+        db.execute("BEGIN IMMEDIATE")
+        with patch.object(care, "REWRITE_TIMEOUT_S", 0.1):
+            held = weighbridge("db", "rewrite")
+        assert (held.exit_code, "the file was not written anew" in held.stderr) == (1, True)
+        db.execute("ROLLBACK")
+    assert weighbridge("db", "check").exit_code == 0
 
 
 def test_damage_is_found(weighbridge: Weighbridge) -> None:

@@ -10,6 +10,7 @@ import pytest
 from rig.ledger import record
 
 from gateway.cli.exits import Exit
+from storage.privacy import database
 
 from .conftest import Weighbridge, put_records
 
@@ -38,6 +39,18 @@ def test_what_was_done_is_told(weighbridge: Weighbridge) -> None:
     assert list(Path("weighbridge-data/exports").iterdir()) == []
     again = weighbridge("erase-user", "ada", "--yes")
     assert again.stdout == "Nothing is kept of this person.\n"
+
+
+@pytest.mark.usefixtures("calls")
+def test_a_file_too_large_to_be_written_anew_is_told(
+    weighbridge: Weighbridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "REWRITTEN", 0)
+    result = weighbridge("erase-user", "ada", "--yes")
+    assert (result.exit_code, users()) == (0, [None, "bob", None])
+    assert "copies may stay" in result.stderr
+    assert "weighbridge db rewrite" in result.stderr
+    assert weighbridge("db", "rewrite").exit_code == 0
 
 
 @pytest.mark.usefixtures("calls")
