@@ -100,6 +100,7 @@ class Gateway:
             budgets=self.governance.figures,
             contents=lambda: self.keeper.stats,
             jobs=lambda: self._jobs.stats,
+            refusals=lambda: self.proxy.refused,
         )
         self.telemetry = self._told = exporter(telemetry_config(settings, self.table))
         """``telemetry`` is as the settings have it, ``_told`` is who hears of calls now: one that starts takes a while."""

@@ -74,12 +74,13 @@ class Ledger:
         budgets: Callable[[], BudgetStats] = BudgetStats,
         contents: Callable[[], ContentStats] = ContentStats,
         jobs: Callable[[], JobStats] = JobStats,
+        refusals: Callable[[], dict[str, int]] = dict,
     ) -> None:
         """``target`` replaces the database of ``config.url``; raises ``AddressError`` for a url we do not know.
 
         ``interrupted`` completes the records of calls that died in mid-flight, ``written`` hears of records that are
-        in the database now; both in the writer's thread. ``budgets``, ``contents`` and ``jobs`` give figures to be
-        told with ours.
+        in the database now; both in the writer's thread. ``budgets``, ``contents``, ``jobs`` and ``refusals`` give
+        figures to be told with ours.
         """
         self._config = config
         self._address: Address = parse(config.url, config.data_dir)
@@ -96,6 +97,7 @@ class Ledger:
         self._budgets = budgets
         self._contents = contents
         self._jobs = jobs
+        self._refusals = refusals
         self._accepted = 0
         self._started = False
         self._telling = False
@@ -219,7 +221,7 @@ class Ledger:
         """Put this moment's figures where the other workers and the command line find them; costs next to nothing."""
         if self._started and not self._telling:
             self._telling = True
-            more = self._budgets(), self._contents(), self._jobs()
+            more = self._budgets(), self._contents(), self._jobs(), dict(self._refusals())
             vitals = Vitals(os.getpid(), time.time_ns(), self.stats(), *more)
             task = self._loop.run_in_executor(None, write_vitals, self._spool.folder, vitals)
             task.add_done_callback(self._told)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections import Counter
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,8 @@ class Vitals(msgspec.Struct, frozen=True):
     budgets: BudgetStats = BudgetStats()
     contents: ContentStats = ContentStats()
     jobs: JobStats = JobStats()
+    refusals: dict[str, int] = {}
+    """Requests answered by the gateway itself, by the code of the answer."""
 
 
 class Spool(msgspec.Struct, frozen=True):
@@ -100,6 +103,14 @@ def jobs_added_up(spools: list[Spool]) -> JobStats:
         sum(one.failures for one in told),
         sum(one.overdue for one in told),
     )
+
+
+def refusals_added_up(spools: list[Spool]) -> dict[str, int]:
+    """Requests that all living workers answered themselves, by code."""
+    found: Counter[str] = Counter()
+    for one in _living(spools):
+        found.update(one.refusals)
+    return dict(sorted(found.items()))
 
 
 def _living(spools: list[Spool]) -> list[Vitals]:

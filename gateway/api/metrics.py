@@ -14,7 +14,15 @@ from gateway.api.guard import METRICS
 from gateway.api.routes import Endpoint
 from storage.stats import LedgerStats
 from storage.store import RollupAudit, StoreUnavailable
-from storage.vitals import Spool, added_up, budgets_added_up, contents_added_up, jobs_added_up, read
+from storage.vitals import (
+    Spool,
+    added_up,
+    budgets_added_up,
+    contents_added_up,
+    jobs_added_up,
+    read,
+    refusals_added_up,
+)
 
 _TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _COUNTERS: Final = {
@@ -108,6 +116,7 @@ def exposition(spools: list[Spool], audit: RollupAudit | None = None) -> str:
     jobs = jobs_added_up(spools)
     for name, text in _JOBS.items():
         lines += _metric(f"weighbridge_jobs_{name}_total", "counter", text, getattr(jobs, name))
+    lines += _refusals(refusals_added_up(spools))
     difference = sum(spool.vitals.stats.balance for spool in alive if spool.vitals is not None)
     text = "Accepted calls that are nowhere: anything but 0 is a defect."
     lines += _metric("weighbridge_integrity_difference", "gauge", text, difference)
@@ -122,6 +131,13 @@ def exposition(spools: list[Spool], audit: RollupAudit | None = None) -> str:
         "weighbridge_orphaned_spools", "gauge", "Spools of dead workers to be taken over.", waiting
     )
     return "\n".join(lines) + "\n"
+
+
+def _refusals(by_code: dict[str, int]) -> list[str]:
+    name = "weighbridge_refusals_total"
+    text = "Requests the gateway answered itself instead of a provider, by the code of the answer."
+    head = [f"# HELP {name} {text}", f"# TYPE {name} counter"]
+    return head + [f'{name}{{code="{code}"}} {count}' for code, count in by_code.items()]
 
 
 def _number(total: LedgerStats, name: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 import sqlite3
@@ -9,8 +10,11 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import aiohttp
 import pytest
 from pydantic import SecretStr
+from rig.client import call
+from rig.gateway import gateway
 
 from pricing.book import PriceBook
 from storage.address import parse
@@ -23,10 +27,16 @@ from storage.vitals import Vitals, write
 from .conftest import NOON, Connect, make_call
 
 
-def worker(root: Path, jobs: JobStats = JobStats(), **figures: int) -> None:  # noqa: B008 (frozen)
+def worker(
+    root: Path,
+    jobs: JobStats = JobStats(),  # noqa: B008 (frozen)
+    refusals: dict[str, int] | None = None,
+    **figures: int,
+) -> None:
     """A worker that runs as long as this process and has these figures."""
     claim = new_claim(root)
-    write(claim.folder, Vitals(7, 1_790_000_000_000_000_000, LedgerStats(**figures), jobs=jobs))
+    stats = LedgerStats(**figures)
+    write(claim.folder, Vitals(7, 1_790_000_000_000_000_000, stats, jobs=jobs, refusals=refusals or {}))
 
 
 async def test_all_workers_are_added_up(connect: Connect, tmp_path: Path) -> None:
@@ -56,6 +66,19 @@ async def test_jobs_of_all_that_led_are_added_up(connect: Connect, tmp_path: Pat
     assert "weighbridge_jobs_overdue_total 2\n" in text
 
 
+async def test_refusals_of_all_workers_are_added_up_by_code(connect: Connect, tmp_path: Path) -> None:
+    spool = tmp_path / "spools"
+    worker(spool, refusals={"weighbridge_unknown_provider": 2, "weighbridge_bad_path": 1})
+    worker(spool, refusals={"weighbridge_unknown_provider": 3})
+    client = await connect(spool=spool)
+    text = await (await client.get("/metrics")).text()
+    told = [line for line in text.splitlines() if line.startswith("weighbridge_refusals_total")]
+    assert told == [
+        'weighbridge_refusals_total{code="weighbridge_bad_path"} 1',
+        'weighbridge_refusals_total{code="weighbridge_unknown_provider"} 5',
+    ]
+
+
 async def test_calls_that_are_nowhere_are_told(connect: Connect, tmp_path: Path) -> None:
     spool = tmp_path / "spools"
     worker(spool, accepted=10, recorded=7)
@@ -73,7 +96,7 @@ async def test_every_line_is_what_prometheus_reads(connect: Connect, tmp_path: P
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     text = await answer.text()
     for line in text.splitlines():
-        assert re.fullmatch(r"# (HELP|TYPE) [a-z_]+ .+|[a-z_]+ [0-9.e+]+", line), line
+        assert re.fullmatch(r'# (HELP|TYPE) [a-z_]+ .+|[a-z_]+({code="[a-z_]+"})? [0-9.e+]+', line), line
     assert "weighbridge_ledger_spool_bytes 123456789012\n" in text
 
 
@@ -126,3 +149,19 @@ async def test_the_account_of_the_workers_is_there_while_the_database_is_away(
     names = ("calls", "calls_estimated", "calls_unpriced", "calls_partial", "dead_letters_kept")
     assert [found[name] for name in names] == [None] * 5
     await lost.close()
+
+
+async def test_a_path_to_no_provider_is_counted(tmp_path: Path) -> None:
+    async with (
+        gateway(tmp_path, "http://127.0.0.1:1") as running,
+        aiohttp.ClientSession(running.url) as session,
+    ):
+        for path in ("/nowhere/v1/x", "/openai/v1/../../x"):
+            await call(running.port, "POST", path, json={})
+        counted = 'weighbridge_refusals_total{code="weighbridge_unknown_provider"} 1\n'
+        async with asyncio.timeout(30):
+            while counted not in (text := await (await session.get("/metrics")).text()):
+                running.ledger.tell()
+                await asyncio.sleep(0.02)
+        assert 'weighbridge_refusals_total{code="weighbridge_bad_path"} 1\n' in text
+        assert "weighbridge_ledger_accepted_total 0\n" in text
