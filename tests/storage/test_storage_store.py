@@ -114,6 +114,13 @@ async def test_a_time_filter_means_the_moment_whatever_its_zone(store: Store) ->
     )
 
 
+async def test_times_from_the_ends_of_the_calendar_find_all(store: Store) -> None:
+    wanted = CallFilter(since=datetime(1, 1, 1, tzinfo=UTC), until=datetime(9999, 12, 31, 23, tzinfo=UTC))
+    assert len(await all_pages(store, wanted, 25)) == 60
+    assert (await store.list_calls(CallFilter(until=datetime(1969, 1, 1, tzinfo=UTC)))).items == []
+    assert (await store.list_calls(CallFilter(since=datetime(9999, 1, 1, tzinfo=UTC)))).items == []
+
+
 async def test_one_call_by_its_id(store: Store) -> None:
     wanted = calls()[0]
     row = await store.get_call(wanted.id)
