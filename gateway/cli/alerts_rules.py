@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -166,13 +167,18 @@ def evaluate(config: Path | None) -> None:
             raise StoreUnavailable(str(error)) from error
         finally:
             await database.close()
-        return [rule.name for rule in every], found
+        judged = {name for name, _, _ in found}
+        return [rule.name for rule in every if rule.name not in judged], found
 
-    names, found = at_the_desk(config, judge)
+    idle, found = at_the_desk(config, judge)
     screen = console()
-    if not found:
-        screen.print(f"Nothing to judge for {listed(names)}: no budget, and no calls, of the kind asked for.")
-        return
+    if found:
+        _print_verdicts(screen, found)
+    if idle:
+        screen.print(f"Nothing to judge for {listed(idle)}: no budget, and no calls, of the kind asked for.")
+
+
+def _print_verdicts(screen: Console, found: Sequence[tuple[str, Subject, Verdict]]) -> None:
     table = _table("RULE", "VERDICT", "REASON", "WHAT")
     for name, _, verdict in found:
         colour = _COLOURS[verdict.decision]

@@ -249,9 +249,14 @@ def test_where_there_is_nothing_to_judge_nothing_is_said_of_calls(
 
 def test_what_every_rule_finds_now(weighbridge: Weighbridge, database: None) -> None:
     said(weighbridge, "rules", "add", "no-price", "unpriced")
+    said(weighbridge, "rules", "add", "misspelt", "budget", "budget=serch")
     shown = said(weighbridge, "evaluate")
     assert "no-price  quiet    below" in shown
     assert "0 calls without a known cost" in shown
+    idle = shown.splitlines()[-1]
+    assert idle.startswith("Nothing to judge for ")
+    assert "misspelt" in idle
+    assert "no-price" not in idle
     assert lines(weighbridge, "list", "--all") == []
 
 
