@@ -14,7 +14,7 @@ import asyncpg
 from bench.analytics.traffic import END
 from storage.address import Address, Engine
 from storage.rollups.companion import RollupCompanion
-from storage.rows import COLUMNS, as_datetime, rows_of
+from storage.rows import COLUMNS, POSTGRES, rows_of
 from storage.schema import TABLE, Migrate
 from storage.sqlite_file import connect
 from storage.targets.postgres import PostgresTarget
@@ -57,7 +57,7 @@ async def _postgres(address: Address, records: Iterable[CallRecord], told: Told)
     companion, written = RollupCompanion(), 0
     for batch in batches(records, AT_ONCE):
         async with db.transaction():
-            await db.copy_records_to_table(TABLE, records=rows_of(batch, as_datetime), columns=COLUMNS)
+            await db.copy_records_to_table(TABLE, records=rows_of(batch, POSTGRES), columns=COLUMNS)
             await companion.in_postgres(db, batch)
         written += len(batch)
         told(written)

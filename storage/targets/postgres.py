@@ -20,7 +20,7 @@ from storage.mend import encode_anyhow, storable
 from storage.partitions import Month, ensure
 from storage.postgres_errors import TROUBLE
 from storage.privacy.erased import Erased
-from storage.rows import COLUMNS, RowError, as_datetime, rows_of
+from storage.rows import COLUMNS, POSTGRES, RowError, rows_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
 from storage.targets.contract import (
     BuriedLetter,
@@ -127,7 +127,7 @@ class PostgresTarget:
     def write(self, records: Sequence[CallRecord]) -> int:
         """Insert a batch in one transaction."""
         try:
-            rows = rows_of(records, as_datetime)
+            rows = rows_of(records, POSTGRES)
         except RowError as error:
             raise RowRefused(str(error)) from error
         except (ValueError, OverflowError) as error:
@@ -140,7 +140,7 @@ class PostgresTarget:
         async with db.transaction():
             spared = await self._erased.in_postgres(db, records)
             if spared is not records:
-                records, rows = spared, rows_of(spared, as_datetime)
+                records, rows = spared, rows_of(spared, POSTGRES)
             found = await db.fetchmany(_INSERT, rows)
             if self._companions:
                 new = {str(line["id"]) for line in found}

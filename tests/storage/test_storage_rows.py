@@ -22,7 +22,17 @@ from pricing.usage import Usage
 from storage import rows
 from storage.mend import mend
 from storage.migrate import config as alembic_config
-from storage.rows import COLUMNS, LATER_COLUMNS, RowError, as_datetime, as_text, row, started_ms
+from storage.rows import (
+    COLUMNS,
+    LATER_COLUMNS,
+    POSTGRES,
+    SQLITE,
+    RowError,
+    as_datetime,
+    as_text,
+    row,
+    started_ms,
+)
 from storage.schema import REVISIONS
 from storage.store import Store, pending_row
 from storage.tables import CallRow, ModelRequest
@@ -61,7 +71,7 @@ def full_record() -> CallRecord:
     ("part", "columns", "elsewhere"),
     [
         (Who, rows.WHO_COLUMNS, {"tenant", "tags", "sources"}),
-        (What, rows.WHAT_COLUMNS, set()),
+        (What, rows.WHAT_COLUMNS, {"stream"}),
         (Route, rows.ROUTE_COLUMNS, set()),
         (Timing, rows.TIMING_COLUMNS, set()),
         (Answer, rows.ANSWER_COLUMNS, {"finish_reasons"}),
@@ -84,13 +94,21 @@ def test_the_columns_are_those_of_the_table() -> None:
 
 def test_a_row_holds_every_value_of_a_full_record() -> None:
     full = full_record()
-    values = dict(zip(COLUMNS, row(full, as_text), strict=True))
+    values = dict(zip(COLUMNS, row(full, SQLITE), strict=True))
     assert not [name for name, value in values.items() if value is None]
     assert values["started_at"] == "2026-11-18 11:06:40.000000"
     assert values["cost_nano"] == full.cost.total
     assert values["trace_id"] == f"{2**127 + 1:032x}"
-    plain = [value for value in values.values() if isinstance(value, int) and not isinstance(value, bool)]
+    plain = [value for value in row(full, POSTGRES) if type(value) is int]
     assert len(set(plain)) == len(plain), "each number stands in one column"
+
+
+def test_both_databases_are_given_the_same_values() -> None:
+    full = full_record()
+    lite, postgres = row(full, SQLITE), row(full, POSTGRES)
+    assert {type(value) for value in lite} == {str, int, bytearray}, "no value the driver has to ask"
+    different = [name for name, one, other in zip(COLUMNS, lite, postgres, strict=True) if one != other]
+    assert different == ["started_at"]
 
 
 def test_the_spool_gives_back_a_full_record() -> None:
