@@ -11,7 +11,7 @@ from pathlib import Path
 from storage.address import Address
 from storage.mend import encode_anyhow, storable
 from storage.privacy.erased import Erased
-from storage.rows import SQLITE, Row, RowError, rows_of
+from storage.rows import SQLITE, Halves, RowError, halves_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
 from storage.sqlite_file import connect
 from storage.targets.contract import (
@@ -98,7 +98,7 @@ class SqliteTarget:
     def write(self, records: Sequence[CallRecord]) -> int:
         """Insert a batch in one transaction."""
         try:
-            rows = rows_of(records, SQLITE)
+            rows = halves_of(records, SQLITE)
         except RowError as error:
             raise RowRefused(str(error)) from error
         except (ValueError, OverflowError) as error:
@@ -108,7 +108,7 @@ class SqliteTarget:
             db.execute("BEGIN IMMEDIATE")
             spared = self._erased.in_sqlite(db, records)
             if spared is not records:
-                records, rows = spared, rows_of(spared, SQLITE)
+                records, rows = spared, halves_of(spared, SQLITE)
             inserted = self._insert(db, records, rows)
             for companion in self._companions:
                 companion.in_sqlite(db, inserted)
@@ -128,7 +128,7 @@ class SqliteTarget:
         return len(inserted)
 
     def _insert(
-        self, db: sqlite3.Connection, records: Sequence[CallRecord], rows: list[Row]
+        self, db: sqlite3.Connection, records: Sequence[CallRecord], rows: list[Halves]
     ) -> Sequence[CallRecord]:
         """Insert, and say which were new. The write lock is held, so what is not there now will not appear."""
         db.execute("SAVEPOINT batch")

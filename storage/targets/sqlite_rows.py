@@ -15,12 +15,11 @@ from itertools import chain, compress
 from operator import or_
 from typing import Final
 
-from storage.rows import COLUMNS, COMMON_COLUMNS, NOTHING_RARE, RARE_COLUMNS, Row
+from storage.rows import COLUMNS, COMMON_COLUMNS, NOTHING_RARE, RARE_COLUMNS, Halves, Row
 from storage.schema import TABLE
 
 MOST_PARAMETERS: Final = 999
 """Of one statement, in any SQLite."""
-_COMMON: Final = len(COMMON_COLUMNS)
 FEW: Final = MOST_PARAMETERS // len(COLUMNS)
 """Fewer rows than one statement takes of any shape go in one by one."""
 PIECE: Final = 100
@@ -63,21 +62,22 @@ class Inserter:
     def __init__(self) -> None:
         self._lately = _NONE
 
-    def insert(self, db: sqlite3.Connection, rows: Sequence[Row]) -> int:
+    def insert(self, db: sqlite3.Connection, rows: Sequence[Halves]) -> int:
         """Insert within the transaction that is open, in this order; returns how many were new."""
         if len(rows) < FEW:
             return sum(_insert_one(db, row) for row in rows)
         return sum(self._insert_piece(db, rows[at : at + PIECE]) for at in range(0, len(rows), PIECE))
 
-    def _insert_piece(self, db: sqlite3.Connection, rows: Sequence[Row]) -> int:
-        rares = [row[_COMMON:] for row in rows]
+    def _insert_piece(self, db: sqlite3.Connection, rows: Sequence[Halves]) -> int:
+        commons, rares = zip(*rows, strict=True)
+        if rares.count(NOTHING_RARE) == len(rares):
+            return _insert_alike(db, _statements(()), commons)
         shape, is_all = self._shape([column.count(None) for column in zip(*rares, strict=True)], len(rows))
         if not is_all:
-            return _insert_with_odd(db, shape, rows, rares)
-        if shape == _NONE:
-            return _insert_alike(db, _statements(()), [row[:_COMMON] for row in rows])
-        filled = [(*row[:_COMMON], *compress(rare, shape)) for row, rare in zip(rows, rares, strict=True)]
-        return _insert_alike(db, _statements(shape), filled)
+            return _insert_with_odd(db, shape, rows)
+        return _insert_alike(
+            db, _statements(shape), [(*common, *compress(rare, shape)) for common, rare in rows]
+        )
 
     def _shape(self, empty: list[int], rows: int) -> tuple[Shape, bool]:
         """What to write of rows of which so many leave each column empty, and whether that is all they fill.
@@ -93,34 +93,27 @@ class Inserter:
         return tuple([number <= most for number in empty]), False
 
 
-def _insert_with_odd(db: sqlite3.Connection, shape: Shape, rows: Sequence[Row], rares: Sequence[Row]) -> int:
+def _insert_with_odd(db: sqlite3.Connection, shape: Shape, rows: Sequence[Halves]) -> int:
     """Those that fill no more than ``shape`` together, the others each by itself."""
     beyond = len(shape) - sum(shape)
     new, alike = 0, list[Row]()
-    for row, rare in zip(rows, rares, strict=True):
+    for common, rare in rows:
         filled = (*compress(rare, shape),)
         if rare.count(None) - filled.count(None) == beyond:
-            alike.append(row[:_COMMON] + filled)
+            alike.append(common + filled)
         else:
-            new += _insert_alike(db, _statements(shape), alike) + _insert_one(db, row)
+            new += _insert_alike(db, _statements(shape), alike) + _insert_one(db, (common, rare))
             alike.clear()
     return new + _insert_alike(db, _statements(shape), alike)
 
 
-def _insert_one(db: sqlite3.Connection, row: Row) -> int:
-    shape, filled = _short(row)
-    return db.execute(_statements(shape).one, filled).rowcount
+def _insert_one(db: sqlite3.Connection, row: Halves) -> int:
+    common, rare = row
+    shape = () if rare is NOTHING_RARE else tuple([value is not None for value in rare])
+    return db.execute(_statements(shape).one, (*common, *compress(rare, shape))).rowcount
 
 
-def _short(row: Row) -> tuple[Shape, Row]:
-    rare = row[_COMMON:]
-    if rare == NOTHING_RARE:
-        return (), row[:_COMMON]
-    shape = tuple([value is not None for value in rare])
-    return shape, (*row[:_COMMON], *compress(rare, shape))
-
-
-def _insert_alike(db: sqlite3.Connection, statements: _Statements, rows: list[Row]) -> int:
+def _insert_alike(db: sqlite3.Connection, statements: _Statements, rows: Sequence[Row]) -> int:
     count = statements.at_once
     whole = len(rows) - len(rows) % count
     new = 0
