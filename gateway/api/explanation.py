@@ -27,6 +27,10 @@ _COUNTED_NOTE: Final = (
 _PARTS_NOTE: Final = (
     "The provider billed further usage within this call; its lines follow those of the main usage."
 )
+_WITHIN_NOTE: Final = (
+    "Its tokens have several prices (by model, tier or size of the prompt): they are paid for apart, in the lines that"
+    " follow those of the sum."
+)
 _FEES_NOTE: Final = "Something was used whose charge the provider does not report: the cost is a lower bound."
 _TOLD_NOTE: Final = "The app told the price of this call; the lines show what the price list would say."
 _CHANGED_NOTE: Final = "Prices were changed since: the call would cost something else today."
@@ -54,21 +58,24 @@ def explanation_of(row: CallRow, book: PriceBook, price_as: Callable[[str], str]
     notes = list(explanation.notes)
     if row.usage_source == UsageSource.ESTIMATED:
         notes.append(_COUNTED_NOTE)
-    if len(parts) > 1:
+    if any(part.get("within") for part in row.usage_also or ()):
+        notes.append(_WITHIN_NOTE)
+    elif len(parts) > 1:
         notes.append(_PARTS_NOTE)
-    if is_told(row):
+    told = is_told(row)
+    if told:
         notes.append(_TOLD_NOTE)
     elif cost.total != row.cost_nano:
         notes.append(_CHANGED_NOTE)
     if row.fees_unseen and cost.status is CostStatus.PARTIAL:
         notes.append(_FEES_NOTE)
-    since = explanation.rates_since
+    since = None if told else explanation.rates_since
     return out.model_copy(
         update={
             "lines": [line_out(line, part.scale) for part in parts for line in part.lines],
-            "explained": cost_out(cost),
+            "explained": recorded if told else cost_out(cost),
             "rates_since": None if since is None else f"{datetime.fromtimestamp(since, UTC):%Y-%m-%d}",
-            "rates_source": explanation.rates_source,
+            "rates_source": None if told else explanation.rates_source,
             "notes": notes,
         }
     )

@@ -110,20 +110,26 @@ def unpriced(since: datetime | None, config: Path | None) -> None:
         screen.print("Every call that should have a cost has one.")
         return
     price_as = ProviderTable.build(settings).price_as
+
+    def meant(provider: str, name: str) -> tuple[str, ...]:
+        """Nothing where the name has a price: what lacks is a rate for something, or the usage."""
+        priced = book.find(price_as(provider), name)
+        known = not name or priced.listed is not None or priced.override is not None
+        return () if known else tuple(suggest(book.matcher, price_as(provider), name, 2))
+
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("PROVIDER", "MODEL", "CALLS", "INPUT", "OUTPUT"):
         table.add_column(title, justify="left" if title in ("PROVIDER", "MODEL") else "right")
     table.add_column("MEANT?", style="dim")
     for one in found:
         name = one.model or ""
-        alike = suggest(book.matcher, price_as(one.provider), name, 2) if name else ()
         table.add_row(
             one.provider,
             name or "–",
             f"{one.calls:,}",
             f"{one.input_tokens:,}",
             f"{one.output_tokens:,}",
-            ", ".join(alike) or "–",
+            ", ".join(meant(one.provider, name)) or "–",
         )
     screen.print(table)
     screen.print()

@@ -117,6 +117,13 @@ def test_models_without_a_price_are_listed_with_what_may_have_been_meant(weighbr
     assert "gpt-4o " not in found.output.replace("gpt-4o-mini", "")
 
 
+def test_a_model_that_has_a_price_is_not_suggested_in_its_own_place(weighbridge: Weighbridge) -> None:
+    put_records(record("gpt-4o", UNPRICED))
+    found = weighbridge("prices", "unpriced")
+    assert "gpt-4o" in found.output
+    assert "openai/gpt-4o" not in found.output
+
+
 def test_a_sound_snapshot_is_installed_and_used(weighbridge: Weighbridge, tmp_path: Path) -> None:
     shipped = catalogue.load()
     new = snapshot(tmp_path / "new.json", msgspec.structs.replace(shipped, snapshot="newer-1"))

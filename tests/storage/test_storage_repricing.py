@@ -108,8 +108,12 @@ def test_by_the_same_prices_a_call_costs_the_same_again(reading: Reading, said: 
         record.cost.total,
         record.cost.rule,
     )
-    if said is None:
-        assert explanation_of(row, BOOK, lambda name: name).explained.status == record.cost.status.value
+    explained = explanation_of(row, BOOK, lambda name: name)
+    assert (explained.explained.status, explained.explained.total.nano_usd) == (
+        record.cost.status.value,
+        record.cost.total,
+    )
+    assert said is None or any("app told" in note for note in explained.notes)
 
 
 @pytest.mark.parametrize("recording", all_recordings(), ids=lambda recording: recording.id)
