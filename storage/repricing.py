@@ -119,6 +119,14 @@ class History:
             for provider, named, calls, read, written in await self._rows(query)
         ]
 
+    async def priced_since(self, wanted: CallFilter) -> tuple[int, int]:
+        """Calls that had no known cost and have one by later prices, and what that adds up to (nano-USD)."""
+        query = select(func.count(), func.sum(CALLS.c.repriced_nano)).where(
+            *conditions_of(wanted), CALLS.c.cost_nano.is_(None), CALLS.c.repriced_nano.is_not(None)
+        )
+        [(calls, nano)] = await self._rows(query)
+        return int(calls), int(nano or 0)
+
     async def _rows(self, query: Select[Any]) -> list[Any]:
         try:
             async with self._reading.connect() as connection:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
 import click
 import msgspec
+from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
@@ -104,11 +105,22 @@ def unpriced(since: datetime | None, config: Path | None) -> None:
     """List models whose calls have no known cost, with calls, tokens and names that may have been meant."""
     settings = settings_from(config)
     book = _book(settings)
-    found = _run(settings, _unpriced(settings, CallFilter(since=since)))
+    found, (calls, nano) = _run(settings, _unpriced(settings, CallFilter(since=since)))
     screen = console()
     if not found:
         screen.print("Every call that should have a cost has one.")
-        return
+    else:
+        _print_unpriced(screen, settings, book, found)
+    if calls:
+        text = f"Priced only later: {_calls(calls)}, {usd(nano)} together. Sums and budgets go on without it."
+        screen.print(text, style="dim")
+
+
+def _calls(number: int) -> str:
+    return f"{number:,} call{'s' * (number != 1)}"
+
+
+def _print_unpriced(screen: Console, settings: Settings, book: PriceBook, found: Sequence[Unpriced]) -> None:
     price_as = ProviderTable.build(settings).price_as
 
     def meant(provider: str, name: str) -> tuple[str, ...]:
@@ -163,10 +175,10 @@ async def _reprice(
     return sums
 
 
-async def _unpriced(settings: Settings, wanted: CallFilter) -> list[Unpriced]:
+async def _unpriced(settings: Settings, wanted: CallFilter) -> tuple[list[Unpriced], tuple[int, int]]:
     history = _history(settings)
     try:
-        return await history.unpriced(wanted)
+        return await history.unpriced(wanted), await history.priced_since(wanted)
     finally:
         await history.close()
 

@@ -92,6 +92,17 @@ def test_a_cost_that_is_not_known_is_no_sum(weighbridge: Weighbridge) -> None:
     }
 
 
+def test_what_was_priced_later_is_told_where_sums_say_that_something_is_missing(
+    weighbridge: Weighbridge,
+) -> None:
+    put_records(record("gpt-4o", UNPRICED), record("gpt-4o", UNPRICED, at=1), record("gpt-4o", WRONG, at=2))
+    assert "Priced only later" not in weighbridge("prices", "unpriced").output
+    assert weighbridge("prices", "reprice").exit_code == 0
+    told = " ".join(weighbridge("prices", "unpriced").output.split())
+    assert told.startswith("Every call that should have a cost has one.")
+    assert "Priced only later: 2 calls, $0.007000 together. Sums and budgets go on without it." in told
+
+
 def test_only_the_calls_that_were_meant(weighbridge: Weighbridge) -> None:
     put_records(record("gpt-4o", WRONG), record("gpt-4o-mini", WRONG, at=1))
     assert weighbridge("prices", "reprice", "--model", "gpt-4o-mini").exit_code == 0
