@@ -101,23 +101,25 @@ def write_anew(path: Path, timeout_s: float) -> None:
     moved, and take what was overwritten out of the log too.
 
     Others read meanwhile, and wait to write. Needs room for the file twice: beside it and where SQLite keeps temporary
-    files. Raises ``OSError`` and ``sqlite3.Error``; then the file is as it was.
+    files. Raises ``OSError`` and ``sqlite3.Error``; then copies may stay, be it in the log.
     """
     with contextlib.closing(connect(path, timeout_s)) as db:
         db.execute("VACUUM")
-        _empty_log(db)
+        _empty_log(db, time.monotonic() + timeout_s)
 
 
 def empty_log(path: Path, timeout_s: float) -> None:
     """Take what was overwritten out of the log. Raises ``OSError`` and ``sqlite3.Error``."""
     with contextlib.closing(connect(path, timeout_s)) as db:
-        _empty_log(db)
+        _empty_log(db, time.monotonic() + timeout_s)
 
 
-def _empty_log(db: sqlite3.Connection) -> None:
-    (is_busy, *_) = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    if is_busy:
-        raise sqlite3.OperationalError("database is locked")
+def _empty_log(db: sqlite3.Connection, until: float) -> None:
+    """SQLite does not wait itself for somebody else who is at it, such as a gateway that writes."""
+    while db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() >= until:
+            raise sqlite3.OperationalError("the log is in use")
+        time.sleep(_PAUSE_S)
 
 
 def damage_of(path: Path, how: str = "mode=ro") -> str:

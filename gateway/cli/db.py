@@ -152,8 +152,8 @@ def rewrite(config: Path | None) -> None:
         with screen.status(f"writing {before:,} bytes anew"):
             write_anew(path, REWRITE_TIMEOUT_S)
     except (sqlite3.Error, OSError) as error:
-        hint = f"Is there room for it twice, in {path.parent} and for temporary files (SQLITE_TMPDIR)?"
-        fail(f"the file was not written anew: {trouble_of(error)}", hint)
+        hint = f"Is there room for it twice, in {path.parent} and for temporary files? Does somebody hold it?"
+        fail(f"copies may still be there: {trouble_of(error)}", hint)
     click.echo(
         f"{path}: {before:,} bytes before, {path.stat().st_size:,} now; {time.monotonic() - since:.1f} s"
     )

@@ -183,6 +183,28 @@ def test_a_stop_in_the_middle_ends_old_and_new_workers(house: House, tmp_path: P
         assert [row[1:] for row in gateway.rows()] == [("completed", 200)]
 
 
+def test_a_call_that_outlasts_the_drain_time_is_recorded_when_its_worker_goes(
+    house: House, tmp_path: Path
+) -> None:
+    base = house.upstream.base
+    drained = {"WEIGHBRIDGE_SERVER__DRAIN_SECONDS": "0.5"}
+    with serving(tmp_path, base, TWO, environ=drained) as gateway:
+        port = gateway.started()
+        eventually(lambda: len(gateway.workers()) == 2, "two workers")
+        stream = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+        stream.request("POST", f"/openai{STREAM}", json.dumps(STREAMED), {"Content-Type": "application/json"})
+        begun = stream.getresponse()
+        gateway.settings(toml_for(base, port).replace("batch_ms = 10", "batch_ms = 20"))
+        assert reload(gateway).returncode == 0
+        eventually(lambda: len(gateway.workers()) == 2, "the end of all old workers")
+        with pytest.raises(http.client.IncompleteRead):
+            begun.read()
+        eventually(lambda: len(gateway.rows()) == 1, "its record")
+        assert [row[1:] for row in gateway.rows()] == [("shutdown", 200)]
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait() == 0
+
+
 def test_a_worker_that_cannot_start_leaves_the_others_as_they_are(house: House, tmp_path: Path) -> None:
     base = house.upstream.base
     newer = tmp_path / "newer.db"
