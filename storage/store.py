@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from storage.address import Address, parse
 from storage.engine import reading_engine
 from storage.queries import calls
-from storage.queries.calls import MAX_LIMIT, CallFilter, CursorError
+from storage.queries.calls import MAX_LIMIT, CallFilter, CursorError, Order
 from storage.queries.follow import Follower
 from storage.rollups.question import People, Question, QuestionError, RollupAudit, Totals
 from storage.rollups.read import Reader
@@ -122,10 +122,21 @@ class Store:
         return served(dict(rows[0]._mapping)) if rows else None
 
     async def list_calls(
-        self, wanted: CallFilter | None = None, cursor: str | None = None, limit: int = 50
+        self,
+        wanted: CallFilter | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        order: Order = Order.STARTED,
     ) -> CallPage:
-        """One page of calls, newest first. Raises :class:`CursorError`; ``limit`` is held within 1 and 1000."""
+        """One page of calls, newest first. Raises :class:`CursorError`; ``limit`` is held within 1 and 1000.
+
+        In the order of recording there is one page, of the last :data:`storage.queries.calls.LATELY` calls.
+        """
         limit = max(1, min(limit, MAX_LIMIT))
+        if order is Order.RECORDED:
+            dialect = self._engine.dialect.name
+            found = await self._rows(calls.recorded_lately(wanted or CallFilter(), limit, dialect))
+            return CallPage([served(dict(row._mapping)) for row in found], None)
         rows = await self._rows(calls.page(wanted or CallFilter(), cursor, limit + 1))
         items = [served(dict(found._mapping)) for found in rows[:limit]]
         more = len(rows) > limit

@@ -50,7 +50,7 @@ class Calls:
         """A page of calls."""
         query, chosen = parse_calls_query(request.query)
         chosen = msgspec.structs.replace(chosen, scope=tuple(viewer_of(request).scope.items()))
-        page = await self._deps.store.list_calls(chosen, query.cursor, query.limit)
+        page = await self._deps.store.list_calls(chosen, query.cursor, query.limit, query.order)
         return json_response(
             CallsOut(items=[call_out(row) for row in page.items], next_cursor=page.next_cursor)
         )

@@ -19,7 +19,7 @@ from gateway.api.tracked import Tracking
 from gateway.api.users import PrivacyDeps
 from pricing.book import PriceBook
 from storage.export.read import CallPages
-from storage.queries.calls import CallFilter
+from storage.queries.calls import CallFilter, Order
 from storage.store import CallPage, Honesty, RollupAudit
 from storage.tables import CallRow
 from telemetry.record import CallRecord
@@ -31,7 +31,11 @@ class CallReader(Protocol):
     async def get_call(self, call_id: str) -> CallRow | None: ...
 
     async def list_calls(
-        self, wanted: CallFilter | None = None, cursor: str | None = None, limit: int = 50
+        self,
+        wanted: CallFilter | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+        order: Order = Order.STARTED,
     ) -> CallPage: ...
 
     async def honesty(self, since: datetime) -> Honesty: ...

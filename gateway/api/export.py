@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from gateway.api.analytics.query import Filters
 from gateway.api.body import body_of
 from gateway.api.problems import ApiError
-from gateway.api.query import CallsQuery, parse_calls_query
+from gateway.api.query import PAGING, CallsQuery, parse_calls_query
 from gateway.api.routes import Endpoint
 from gateway.api.stream import streamed
 from gateway.api.viewer import viewer_of
@@ -30,7 +30,7 @@ PAGE_ROWS: Final = 250
 """Calls at once: what is done in between keeps the calls that pass the gateway waiting."""
 TIMEOUT_S: Final = 60.0
 LEFT_OUT: Final = "x-weighbridge-calls-left-out"
-FILTERS: Final = tuple(name for name in CallsQuery.model_fields if name not in ("limit", "cursor"))
+FILTERS: Final = tuple(name for name in CallsQuery.model_fields if name not in PAGING)
 INSTALL: Final = "pip install pyarrow"
 
 
@@ -60,7 +60,7 @@ class ExportIn(BaseModel):
 
     def wanted(self) -> CallFilter:
         """The filter of the store. Raises :class:`ApiError` 400."""
-        for name in ("limit", "cursor"):
+        for name in PAGING:
             if name in self.filters:
                 raise ApiError(
                     400, "unknown_parameter", f"An export has no {name}.", param=name, allowed=FILTERS

@@ -9,11 +9,14 @@ from multidict import MultiMapping
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.api.parameters import TIME_HELP, moment_of, parse_query
+from gateway.api.problems import ApiError
 from storage.mend import storable
-from storage.queries.calls import MAX_LIMIT, CallFilter
+from storage.queries.calls import LATELY, MAX_LIMIT, CallFilter, Order
 from telemetry.outcome import Outcome
 
 DEFAULT_LIMIT: Final = 50
+PAGING: Final = ("limit", "cursor", "order")
+"""Parameters that do not say which calls."""
 MOST_NANO: Final = 2**63 - 1
 """What a column of the database holds."""
 
@@ -45,10 +48,15 @@ class CallsQuery(BaseModel):
     failed: bool | None = Field(default=None, description="true: did not complete; false: completed.")
     limit: int = Field(default=DEFAULT_LIMIT, ge=1, le=MAX_LIMIT, description="Most calls on a page.")
     cursor: Text | None = Field(default=None, description="next_cursor of the page before.")
+    order: Order = Field(
+        default=Order.STARTED,
+        description="started: those first that began last. recorded: those first that were recorded last, of the last "
+        f"{LATELY:,}; without a cursor.",
+    )
 
     def to_filter(self, now: datetime) -> CallFilter:
         """The filter of the store; raises :class:`ApiError` for a time that is none."""
-        chosen: dict[str, Any] = self.model_dump(exclude={"since", "until", "limit", "cursor"})
+        chosen: dict[str, Any] = self.model_dump(exclude={"since", "until", *PAGING})
         if self.since is not None:
             chosen["since"] = moment_of("since", self.since, now)
         if self.until is not None:
@@ -59,4 +67,7 @@ class CallsQuery(BaseModel):
 def parse_calls_query(query: MultiMapping[str], now: datetime | None = None) -> tuple[CallsQuery, CallFilter]:
     """Checks the parameters; raises :class:`ApiError` 400 naming the first that can't be used."""
     parsed = parse_query(query, CallsQuery)
+    if parsed.order is Order.RECORDED and parsed.cursor is not None:
+        message = "cursor: with order=recorded there is one page; leave the cursor out."
+        raise ApiError(400, "invalid_parameter", message, param="cursor")
     return parsed, parsed.to_filter(now or datetime.now(UTC))

@@ -135,15 +135,14 @@ def _print_nothing(base: str, query: Mapping[str, str], screen: Console) -> None
 async def _follow(
     source: CallSource, query: Mapping[str, str], limit: int, screen: Console, as_json: bool
 ) -> None:
-    """Prints the latest calls, then every call once, in the order in which they turn up."""
+    """Prints the latest calls, then every call once, in the order in which they are recorded."""
     table = CallTable(screen.width, datetime.now().astimezone())
     if not as_json:
         screen.print(table.heading())
-    wanted = {**query, "limit": str(FOLLOW_PAGE)}
-    seen: dict[str, None] = {}
-    fresh = (await source.calls(wanted)).items[::-1]
-    seen.update(dict.fromkeys(call.id for call in fresh))
-    fresh = fresh[-limit:]
+    wanted = {**query, "limit": str(FOLLOW_PAGE), "order": "recorded"}
+    known = (await source.calls(wanted)).items[::-1]
+    fresh = (await source.calls({**query, "limit": str(limit)})).items[::-1]
+    seen = dict.fromkeys(call.id for call in (*fresh, *known))
     while True:
         for call in fresh:
             if as_json:
@@ -154,6 +153,8 @@ async def _follow(
             del seen[old]
         await asyncio.sleep(POLL_SECONDS)
         fresh = [call for call in (await source.calls(wanted)).items[::-1] if call.id not in seen]
+        if len(fresh) == FOLLOW_PAGE:
+            click.echo(f"... more than {FOLLOW_PAGE} calls at once: some are not shown", err=True)
         seen.update(dict.fromkeys(call.id for call in fresh))
 
 

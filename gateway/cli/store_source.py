@@ -37,7 +37,7 @@ class StoreSource:
 
     async def calls(self, query: Mapping[str, str]) -> CallsOut:
         parsed, wanted = parse_calls_query(MultiDict(query))
-        page = await self._store.list_calls(wanted, parsed.cursor, parsed.limit)
+        page = await self._store.list_calls(wanted, parsed.cursor, parsed.limit, parsed.order)
         return CallsOut(items=[call_out(row) for row in page.items], next_cursor=page.next_cursor)
 
     async def call(self, call_id: str) -> CallOut | None:

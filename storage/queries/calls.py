@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import enum
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,6 +24,19 @@ SQLITE = "sqlite"
 """Its dialect."""
 _CURSOR_MARK = "1:"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+LATELY = 20_000
+"""Calls among which those are looked for that were recorded last: a rare team is not looked for in all there are."""
+
+
+class Order(enum.StrEnum):
+    """What comes first in a list of calls."""
+
+    STARTED = "started"
+    """Those that began last."""
+    RECORDED = "recorded"
+    """Those that were recorded last, whenever they began."""
 
 
 class CursorError(ValueError):
@@ -80,6 +94,13 @@ def page(wanted: CallFilter, cursor: str | None, limit: int) -> Select[Any]:
         # The same order, as ids begin with the time; and that of the indexes that begin with the tenant.
         newest_first = [CALLS.c.started_at.desc(), *newest_first]
     return select(CALLS).where(*conditions).order_by(*newest_first).limit(limit)
+
+
+def recorded_lately(wanted: CallFilter, limit: int, dialect: str) -> Select[Any]:
+    """Those of the last :data:`LATELY` calls that fit the filter, at most ``limit`` of them, the last one first."""
+    lately = select(func.max(CALLS.c.seq) - LATELY).scalar_subquery()
+    fits = by_value(conditions_of(wanted), dialect)
+    return select(CALLS).where(CALLS.c.seq > lately, *fits).order_by(CALLS.c.seq.desc()).limit(limit)
 
 
 def numbers(after: int, holes: Sequence[int], limit: int) -> Select[Any]:

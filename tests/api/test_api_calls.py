@@ -120,6 +120,8 @@ async def test_filters(connect: Connect, keep: Keep, book: PriceBook) -> None:
         ("team=a&team=b", "team", "twice"),
         ("team=", "team", "at least 1"),
         ("cursor=nonsense", "cursor", "cursor"),
+        ("order=ended", "order", "recorded"),
+        ("order=recorded&cursor=MTow", "cursor", "one page"),
     ],
 )
 async def test_a_bad_parameter_is_named(connect: Connect, query: str, param: str, text: str) -> None:

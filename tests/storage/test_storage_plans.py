@@ -24,7 +24,7 @@ from storage.privacy import database
 from storage.privacy.calls import clean_calls, of_calls
 from storage.privacy.database import Person, PrivateDatabase
 from storage.quality.retention import forget_said
-from storage.queries.calls import CALLS, make_cursor, numbers
+from storage.queries.calls import CALLS, Order, make_cursor, numbers
 from storage.repricing import History
 from storage.retention import DELETE
 from storage.rows import first_id
@@ -124,6 +124,16 @@ async def test_what_was_written_since_is_found_by_its_number(
                 pass
     assert is_in_order(plans(filled))
     assert all("INTEGER PRIMARY KEY" in line for line in plans(filled))
+
+
+@every_scope
+async def test_what_was_recorded_last_is_found_by_its_number(
+    store: Store, filled: str, wanted: CallFilter
+) -> None:
+    with noted("model_requests") as plans:
+        await store.list_calls(wanted, limit=3, order=Order.RECORDED)
+    assert is_in_order(plans(filled))
+    assert "SEARCH model_requests USING INTEGER PRIMARY KEY (rowid>?)" in plans(filled)
 
 
 async def test_numbers_that_were_skipped_are_looked_for_where_they_were(store: Store, filled: str) -> None:

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from pricing.cost import UNPRICED
 from storage.address import Address, AddressError, Engine, parse
 from storage.engine import reading_engine, writing_engine
-from storage.queries.calls import CursorError, make_cursor, read_cursor
+from storage.queries.calls import CursorError, Order, make_cursor, read_cursor
 from storage.queries.follow import Follower
 from storage.rollups.transactions import changing_engine
 from storage.store import CallFilter, Store, StoreUnavailable
@@ -80,6 +80,20 @@ async def test_pages_neither_skip_nor_repeat(store: Store) -> None:
     newest_first = sorted((one.id for one in calls()), reverse=True)
     for limit in (1, 7, 60, 61):
         assert await all_pages(store, CallFilter(), limit) == newest_first
+
+
+async def test_what_was_recorded_last_comes_first_where_that_is_wanted(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long ago it began."""
+    written = [one.id for one in calls()]
+    page = await store.list_calls(limit=7, order=Order.RECORDED)
+    assert [item.id for item in page.items] == written[:-8:-1]
+    assert page.next_cursor is None
+    monkeypatch.setattr("storage.queries.calls.LATELY", 20)
+    lately = [one.id for one in calls()[-20:] if one.who.team == "team1"]
+    found = await store.list_calls(CallFilter(team="team1"), order=Order.RECORDED)
+    assert [item.id for item in found.items] == lately[::-1]
 
 
 async def test_filters_narrow_as_they_say(store: Store) -> None:
