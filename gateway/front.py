@@ -21,8 +21,9 @@ from gateway.errors import Code, error_body
 from gateway.exchange import Exchange
 from gateway.familiar import MOST_STRANGE, Familiar, familiar
 from gateway.headers import MalformedHeader, scan
-from gateway.proxy import Ended, Proxy
+from gateway.proxy import Proxy
 from gateway.realtime import is_websocket
+from gateway.refusing import Ended
 from gateway.relay import LAST_CHUNK, chunk, own_response
 from gateway.server import CONTINUE, SLOWEST_BODY, UNSPOKEN, HttpLimits, ProxyServer, is_own
 

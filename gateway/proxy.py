@@ -16,24 +16,22 @@ import msgspec
 
 from gateway import attribution, headers
 from gateway.admission import FREE, Admission, Admitted
-from gateway.attribution import NO_ROUTE
 from gateway.call import Call, Plan, Progress, RequestHead, Target
 from gateway.capturing.rules import NO_CAPTURE, CaptureRules
-from gateway.errors import Code, Refusal, error_body
+from gateway.errors import Code, Refusal
 from gateway.exchange import Exchange
 from gateway.gear import Client, Deadlines, Gear
 from gateway.identity import Identity, check_allowed, check_attributes
 from gateway.ids import call_id
 from gateway.price_headers import price_said
 from gateway.realtime import Side, Tunnel
-from gateway.recording import record_of_refusal, what_of
-from gateway.relay import own_response
+from gateway.recording import what_of
+from gateway.refusing import ENDED, Ended, Refused, answer_to, recorded
 from gateway.settings.choices import IncomingTrace
 from gateway.signing import OWN_LINES
 from gateway.turns import Steps, Turns
 from gateway.wire.contract import AskFields
 from storage.keys.model import Key
-from telemetry.outcome import Outcome
 from telemetry.propagation import format_traceparent
 from telemetry.record import Trace, Who
 from telemetry.sampling import Sampler, begin_trace
@@ -74,42 +72,6 @@ class Targets(Protocol):
     def injects_usage(self, target: Target) -> bool: ...
 
 
-class Refused(msgspec.Struct, frozen=True):
-    """A call that was refused, as far as it had come."""
-
-    started_ns: int
-    head: RequestHead
-    target: Target | None
-    plan: Plan | None
-    call: Call | None
-    ask: AskFields
-
-
-class Ended:
-    """Stands for an exchange that was over before it began: refused, and already recorded."""
-
-    over: Final = True
-
-    async def __aenter__(self) -> Ended:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-    def client_gone(self) -> None: ...
-
-    def client_paused(self) -> None: ...
-
-    def client_resumed(self) -> None: ...
-
-    def upload(self, data: bytes, count: int) -> None: ...
-
-    def uploaded(self, tail: bytes) -> None: ...
-
-    def client_exceeded(self, limit: int) -> None: ...
-
-
-ENDED: Final = Ended()
 Begun = Callable[["Exchange | Ended"], None]
 """Hears of the call once it is on its way, or refused."""
 
@@ -448,42 +410,14 @@ class Proxy:
     ) -> None:
         """Answer in the wire's shape; record it once the provider is known."""
         self.refused[refusal.code] = self.refused.get(refusal.code, 0) + 1
-        head, target, call = refused.head, refused.target, refused.call
-        if call is not None and self._admission is not None:
-            self._admission.release(call.id)
-        extra = refusal.header_lines
-        close = not whole or not head.keep_alive
+        if refused.call is not None and self._admission is not None:
+            self._admission.release(refused.call.id)
         progress.request_bytes = held
         progress.status = refusal.status
-        if target is not None:
-            record = record_of_refusal(
-                call_id(refused.started_ns) if call is None else call.id,
-                refused.started_ns,
-                head.method,
-                target,
-                refused.ask,
-                self._who(refused, refusal.key),
-                refused.plan.route if refused.plan is not None else NO_ROUTE,
-                progress,
-                refusal.code,
-                self._gear.clock(),
-                Outcome.GATEWAY_ERROR if refusal.code is Code.GATEWAY_ERROR else Outcome.REFUSED,
-            )
-            self._gear.sink.closed(record)
-            extra += b"x-weighbridge-request-id: %b\r\n" % record.id.encode("ascii")
-        body = error_body(
-            target.wire if target is not None else None, refusal.status, refusal.code, refusal.message
-        )
-        client.write(own_response(refusal.status, body, extra, close=close))
+        kept_as = recorded(self._gear, self._rules, refusal, refused, progress)
+        close = not whole or not refused.head.keep_alive
+        client.write(answer_to(refusal, refused.target, kept_as, close=close))
         client.end(close=close)
-
-    def _who(self, refused: Refused, ended: Key | None) -> Who:
-        if refused.call is not None:
-            return refused.call.who
-        known = refused.plan.known if refused.plan is not None else None
-        scan = refused.head.scan
-        key = known.key if known is not None else ended
-        return attribution.who(scan.labels, refused.ask, self._rules, scan.seen, key)
 
 
 def _framing(head: RequestHead, held: int, whole: bool) -> bytes:

@@ -26,8 +26,9 @@ from gateway.errors import Code, error_body
 from gateway.exchange import Exchange
 from gateway.headers import scan
 from gateway.parting import Parting
-from gateway.proxy import Ended, Proxy
+from gateway.proxy import Proxy
 from gateway.realtime import is_websocket
+from gateway.refusing import Ended
 from gateway.relay import LAST_CHUNK, chunk
 from telemetry.notice import Notices
 

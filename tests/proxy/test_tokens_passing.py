@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from rig.bodies import OPENAI_USAGE, openai_events
-from rig.client import RawClient
+from rig.client import Answer, RawClient
 from rig.core import Core, LaneKind
 from rig.script import hang, sse
 from rig.upstream import ScriptedUpstream
@@ -47,15 +47,20 @@ async def begun(core: Core, upstream: ScriptedUpstream, gate: asyncio.Semaphore,
     return client
 
 
-async def test_tokens_pass_and_the_last_events_are_read(
-    core: Core, upstream: ScriptedUpstream, passed: list[bytes]
-) -> None:
+async def whole(core: Core, upstream: ScriptedUpstream, passed: list[bytes]) -> Answer:
+    """A stream read to its end; its tokens passed."""
     gate = asyncio.Semaphore(0)
     client = await begun(core, upstream, gate, len(EVENTS) - 4)
     assert len(passed) > 30
     for _ in range(4):
         gate.release()
-    answer = await client.answer()
+    return await client.answer()
+
+
+async def test_tokens_pass_and_the_last_events_are_read(
+    core: Core, upstream: ScriptedUpstream, passed: list[bytes]
+) -> None:
+    answer = await whole(core, upstream, passed)
     assert answer.body == b"".join(EVENTS)
     record = await core.record()
     assert record.outcome is Outcome.COMPLETED
@@ -68,12 +73,7 @@ async def test_tokens_pass_where_the_usage_is_kept_from_the_app(
     upstream: ScriptedUpstream, lane: LaneKind, passed: list[bytes]
 ) -> None:
     async with Core(upstream.base, lane, inject=True) as core:
-        gate = asyncio.Semaphore(0)
-        client = await begun(core, upstream, gate, len(EVENTS) - 4)
-        assert len(passed) > 30
-        for _ in range(4):
-            gate.release()
-        answer = await client.answer()
+        answer = await whole(core, upstream, passed)
         assert answer.body == b"".join(EVENTS[:-2] + EVENTS[-1:])
         record = await core.record()
         assert record.usage is not None
