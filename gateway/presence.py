@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,9 @@ PID_FILE: Final = "weighbridge.pid"
 RELOAD_FILE: Final = "reload.json"
 RESTART: Final = "stop the gateway and start it again"
 """What to do about :attr:`Reloaded.waits`."""
+_LOOKS: Final = 100
+_LOOK_S: Final = 0.01
+"""How often, and how long after, a folder is claimed again that a command just looks at: that takes it microseconds."""
 
 
 class Reloaded(msgspec.Struct, frozen=True):
@@ -39,18 +44,22 @@ class Presence:
         self._fd = fd
 
     @classmethod
-    def claim(cls, folder: Path) -> Presence | None:
+    def claim(cls, folder: Path, pause: Callable[[float], None] = time.sleep) -> Presence | None:
         """Mark the folder; ``None`` if another gateway runs on it already. Raises ``OSError``."""
         folder.mkdir(parents=True, exist_ok=True)
-        fd = os.open(folder / PID_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        for _ in range(_LOOKS):
+            fd = os.open(folder / PID_FILE, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o644)
+            if _locked(fd, fcntl.LOCK_EX) and _is_at(folder / PID_FILE, fd):
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+                return cls(folder, fd)
+            # Who only looks shares the lock, and soon lets go of it; a gateway shares it with nobody.
+            only_looked_at = _locked(fd, fcntl.LOCK_SH)
             os.close(fd)
-            return None
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
-        return cls(folder, fd)
+            if not only_looked_at:
+                return None
+            pause(_LOOK_S)
+        return None
 
     def note_reload(self, reloaded: Reloaded) -> None:
         """Tell whoever asked for the reload. Raises ``OSError``."""
@@ -68,6 +77,23 @@ class Presence:
         os.close(self._fd)
 
 
+def _locked(fd: int, how: int) -> bool:
+    """Is the file locked now, without waiting? Never where the file system knows no locks."""
+    try:
+        fcntl.flock(fd, how | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _is_at(path: Path, fd: int) -> bool:
+    """Is the open file still the one there? A gateway that ends takes it away."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
 def running_pid(folder: Path) -> int | None:
     """Process id of the gateway that runs on this data folder. Raises ``OSError`` for a file that can't be read."""
     try:
@@ -75,13 +101,12 @@ def running_pid(folder: Path) -> int | None:
     except FileNotFoundError:
         return None
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
+        if _locked(fd, fcntl.LOCK_SH):
+            return None
         text = os.pread(fd, 32, 0).strip()
         return int(text) if text.isdigit() else None
     finally:
         os.close(fd)
-    return None
 
 
 def last_reload(folder: Path) -> Reloaded | None:
