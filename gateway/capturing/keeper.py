@@ -7,8 +7,10 @@ nothing of it. What waits is in memory alone, so the last seconds die with the p
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import tempfile
 import threading
 import time
 from collections import deque
@@ -211,14 +213,14 @@ def key_in(data_dir: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        part = data_dir / f".{KEY_FILE}.{os.getpid()}"
-        with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(os.urandom(_KEY_BYTES))
-            os.fsync(file.fileno())
+        # Of a name that nobody had before: a container's gateway has the same pid each time, and may have been killed here.
+        fd, part = tempfile.mkstemp(prefix=f".{KEY_FILE}.", dir=data_dir)
         try:
-            os.link(part, path)  # the first one counts
-        except FileExistsError:
-            return path.read_bytes()
+            with open(fd, "wb") as file:
+                file.write(os.urandom(_KEY_BYTES))
+                os.fsync(fd)
+            with contextlib.suppress(FileExistsError):  # the first one counts
+                os.link(part, path)
         finally:
-            part.unlink()
+            os.unlink(part)
         return path.read_bytes()
