@@ -21,6 +21,8 @@ from weighbridge.messages import batch_of
 MOST_EVENT_BYTES = 32 * 1024
 """Larger events are dropped: the gateway takes none."""
 MOST_BATCH_BYTES = 480 * 1024
+MOST_WARNINGS = 50
+"""Different things that are told of."""
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 
@@ -253,7 +255,9 @@ class Sender:
             if answer.status == 429 or answer.status >= 500:
                 self._warn(f"the gateway answers {answer.status}")
                 return _told_s(answer.headers)
-            self._warn(f"the gateway refuses events: {answer.status} {(await answer.text())[:200]}")
+            # Known by its status: texts may be different each time (a proxy's number of the request, for one).
+            refusal = f"the gateway refuses events: {answer.status} {(await answer.text())[:200]}"
+            self._warn(refusal, f"refused {answer.status}")
             self._queue.count(failed=len(batch))
             return None
 
@@ -267,10 +271,13 @@ class Sender:
             )
 
     def _warn(self, text: str, key: str | None = None) -> None:
-        """Say each thing once."""
-        if (key or text) not in self._warned:
-            self._warned.add(key or text)
-            log.warning("%s", text)
+        """Say each thing once, and not more than so many of them."""
+        if (key or text) in self._warned or len(self._warned) >= MOST_WARNINGS:
+            return
+        self._warned.add(key or text)
+        log.warning("%s", text)
+        if len(self._warned) == MOST_WARNINGS:
+            log.warning("what else goes wrong is not told, only counted")
 
 
 def _pause_s(attempt: int) -> float:

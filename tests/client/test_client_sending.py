@@ -22,7 +22,7 @@ from aiohttp.test_utils import TestServer
 from rig.process import free_port
 
 from weighbridge.client import AsyncClient, Client, Stats
-from weighbridge.sending import MOST_BATCH_BYTES
+from weighbridge.sending import MOST_BATCH_BYTES, MOST_WARNINGS
 
 ROOT = Path(__file__).parents[2]
 NEVER = 3600.0
@@ -162,6 +162,30 @@ async def test_what_is_refused_is_not_tried_again(
     assert client.stats == Stats(failed=2)
     assert len(gateway.tokens) == 2
     assert caplog.text.count(f"refuses events: {status} no") == 1
+
+
+async def test_a_refusal_in_ever_different_words_is_told_once(
+    client: AsyncClient, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway.script = [web.Response(status=400, text=f"request {number}") for number in range(5)]
+    for _ in range(5):
+        client.track("e", "ada")
+        assert await client.flush()
+    assert client.stats == Stats(failed=5)
+    assert [record.getMessage() for record in caplog.records] == ["the gateway refuses events: 400 request 0"]
+
+
+async def test_what_is_told_has_an_end(
+    client: AsyncClient, gateway: Gateway, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(MOST_WARNINGS + 20):
+        bad = {"index": 0, "code": f"code_{number}", "message": "no"}
+        gateway.script.append({"accepted": 0, "duplicates": 0, "rejected": [bad]})
+        client.track("e", "ada")
+        assert await client.flush()
+    assert client.stats.rejected == MOST_WARNINGS + 20
+    assert len(caplog.records) == MOST_WARNINGS + 1
+    assert caplog.records[-1].getMessage() == "what else goes wrong is not told, only counted"
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"rejected":[{}]}', '{"rejected":7}'])
