@@ -133,11 +133,11 @@ class Store:
         In the order of recording there is one page, of the last :data:`storage.queries.calls.LATELY` calls.
         """
         limit = max(1, min(limit, MAX_LIMIT))
+        dialect = self._engine.dialect.name
         if order is Order.RECORDED:
-            dialect = self._engine.dialect.name
             found = await self._rows(calls.recorded_lately(wanted or CallFilter(), limit, dialect))
             return CallPage([served(dict(row._mapping)) for row in found], None)
-        rows = await self._rows(calls.page(wanted or CallFilter(), cursor, limit + 1))
+        rows = await self._rows(calls.page(wanted or CallFilter(), cursor, limit + 1, dialect))
         items = [served(dict(found._mapping)) for found in rows[:limit]]
         more = len(rows) > limit
         return CallPage(items, calls.make_cursor(items[-1].id) if more else None)

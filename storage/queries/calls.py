@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import enum
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,6 +24,8 @@ SQLITE = "sqlite"
 """Its dialect."""
 _CURSOR_MARK = "1:"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_ALL = frozenset(CALLS.c.keys())
+_MANY = frozenset({"tenant_id", "team"})
 
 
 LATELY = 20_000
@@ -83,16 +85,21 @@ def one(call_id: str) -> Select[Any] | None:
     return select(CALLS).where(CALLS.c.id == call_id.lower(), CALLS.c.started_at == moment)
 
 
-def page(wanted: CallFilter, cursor: str | None, limit: int) -> Select[Any]:
+def page(wanted: CallFilter, cursor: str | None, limit: int, dialect: str) -> Select[Any]:
     """At most ``limit`` calls, newest first, older than ``cursor``. Raises :class:`CursorError`."""
     conditions = list(conditions_of(wanted))
     if cursor is not None:
         before = read_cursor(cursor)
         conditions += [CALLS.c.id < before, CALLS.c.started_at <= as_datetime(started_ms(before))]
     newest_first = [CALLS.c.id.desc()]
-    if wanted.tenant is not None or "tenant_id" in dict(wanted.scope):
-        # The same order, as ids begin with the time; and that of the indexes that begin with the tenant.
+    named = {name for name, _ in _named(wanted)}
+    if "tenant_id" in named or "user_id" in named:
+        # The same order, as ids begin with the time; and that of the indexes that begin with a tenant or a user.
         newest_first = [CALLS.c.started_at.desc(), *newest_first]
+    if (
+        "user_id" in named and "session_id" not in named
+    ):  # a tenant or a team has more calls than one of its users
+        conditions = by_value(conditions, dialect, _MANY)
     return select(CALLS).where(*conditions).order_by(*newest_first).limit(limit)
 
 
@@ -152,21 +159,23 @@ def in_order_of_ids(wanted: CallFilter, dialect: str, after: str | None = None) 
     return conditions
 
 
-def by_value(conditions: Sequence[ColumnElement[bool]], dialect: str) -> list[ColumnElement[bool]]:
-    """Conditions that SQLite is to look up no row by, because rows come in another order.
+def by_value(
+    conditions: Sequence[ColumnElement[bool]], dialect: str, columns: Collection[str] = _ALL
+) -> list[ColumnElement[bool]]:
+    """Conditions that SQLite is to look up no row by (those on ``columns``), because rows come in another order.
 
     Left alone, it takes an index of one of these and sorts all it finds, once for each page.
     """
     if dialect != SQLITE:
         return [*conditions]
-    return [replacement_traverse(one, {}, _not_by_index) for one in conditions]
 
+    def not_by_index(element: Any, **_more: object) -> Any:
+        """``+column``: to SQLite a value, and not something an index knows."""
+        if isinstance(element, Column) and element.name in columns:
+            return UnaryExpression(element, operator=custom_op("+"), type_=element.type)
+        return None
 
-def _not_by_index(element: Any, **_more: object) -> Any:
-    """``+column``: to SQLite a value, and not something an index knows."""
-    if isinstance(element, Column):
-        return UnaryExpression(element, operator=custom_op("+"), type_=element.type)
-    return None
+    return [replacement_traverse(one, {}, not_by_index) for one in conditions]
 
 
 def _of_ids(wanted: CallFilter) -> list[ColumnElement[bool]]:
@@ -184,20 +193,7 @@ def _ms(moment: datetime) -> int:
 
 def _of_values(wanted: CallFilter) -> list[ColumnElement[bool]]:
     column = CALLS.c
-    equal = (
-        (column.tenant_id, wanted.tenant),
-        (column.provider, wanted.provider),
-        (column.outcome, wanted.outcome),
-        (column.http_status, wanted.status),
-        (column.team, wanted.team),
-        (column.user_id, wanted.user),
-        (column.project, wanted.project),
-        (column.feature, wanted.feature),
-        (column.session_id, wanted.session),
-        (column.key_id, wanted.key_id),
-    )
-    found = [name == value for name, value in equal if value is not None]
-    found += [column[name] == value for name, value in wanted.scope]
+    found = [column[name] == value for name, value in _named(wanted)]
     found += wanted.conditions
     if wanted.model is not None:
         found.append(or_(column.request_model == wanted.model, column.response_model == wanted.model))
@@ -212,6 +208,23 @@ def _of_values(wanted: CallFilter) -> list[ColumnElement[bool]]:
     if wanted.failed is not None:
         found.append(column.outcome != "completed" if wanted.failed else column.outcome == "completed")
     return found
+
+
+def _named(wanted: CallFilter) -> list[tuple[str, str | int]]:
+    """Columns and the one value asked for in each."""
+    equal = (
+        ("tenant_id", wanted.tenant),
+        ("provider", wanted.provider),
+        ("outcome", wanted.outcome),
+        ("http_status", wanted.status),
+        ("team", wanted.team),
+        ("user_id", wanted.user),
+        ("project", wanted.project),
+        ("feature", wanted.feature),
+        ("session_id", wanted.session),
+        ("key_id", wanted.key_id),
+    )
+    return [*((name, value) for name, value in equal if value is not None), *wanted.scope]
 
 
 def make_cursor(call_id: str) -> str:

@@ -144,3 +144,18 @@ async def test_a_companion_sees_only_rows_that_are_really_new(
     assert sorted(counter.seen) == [call_id(number) for number in (1, 2, 3)]
     again = await started(tmp_path, url=database)
     await again.stop(5)
+
+
+async def test_a_users_calls_are_looked_up_in_every_partition(postgres: str) -> None:
+    db = await asyncpg.connect(postgres)
+    await ensure(db, NOVEMBER)
+    wanted = "SELECT * FROM model_requests WHERE tenant_id = 'acme' AND user_id = 'ada'"
+    newest_first = "ORDER BY started_at DESC, id DESC LIMIT 3"
+    await db.execute("SET enable_seqscan = off")  # the tables are empty
+    plan = [line for (line,) in await db.fetch(f"EXPLAIN {wanted} {newest_first}")]
+    partitions = await db.fetch(
+        "SELECT inhrelid FROM pg_inherits WHERE inhparent = 'model_requests'::regclass"
+    )
+    looked_up = [line for line in plan if "user_id_started_at_idx on model_requests" in line]
+    assert len(looked_up) == len(partitions) > 1, plan
+    await db.close()

@@ -107,6 +107,38 @@ async def test_a_page_of_calls_is_not_sorted(store: Store, filled: str, wanted: 
     assert not [line for line in plans(filled) if line == "SCAN model_requests"]
 
 
+OF_A_USER = {
+    "alone": CallFilter(user="ada"),
+    "since": CallFilter(user="ada", since=LATELY),
+    "of a tenant": CallFilter(user="ada", tenant="acme"),
+    "of a team": CallFilter(user="ada", team="search"),
+    "of a tenant's team, failed": CallFilter(user="ada", tenant="acme", team="search", failed=False),
+    "who reads what is theirs": CallFilter(scope=(("tenant_id", "acme"), ("user_id", "ada"))),
+    "who reads their team": CallFilter(
+        user="ada", since=LATELY, scope=(("tenant_id", "acme"), ("team", "search"))
+    ),
+}
+
+
+@pytest.mark.parametrize("wanted", OF_A_USER.values(), ids=OF_A_USER)
+async def test_calls_of_a_user_are_looked_up(store: Store, filled: str, wanted: CallFilter) -> None:
+    newest = (await store.list_calls(limit=1)).items[0]
+    with noted("model_requests") as plans:
+        first = await store.list_calls(wanted, limit=3)
+        second = await store.list_calls(wanted, make_cursor(newest.id), limit=3)
+    assert len(first.items) == len(second.items) == 3
+    assert is_in_order(plans(filled))
+    looked_up = [line for line in plans(filled) if "model_requests_user_id (user_id=?" in line]
+    assert len(looked_up) == 2, plans(filled)
+    assert "started_at<?)" in looked_up[1], "a page begins where the one before it ended"
+
+
+async def test_calls_of_a_users_session_are_looked_up_by_it(store: Store, filled: str) -> None:
+    with noted("model_requests") as plans:
+        await store.list_calls(CallFilter(user="ada", tenant="acme", session="s1"), limit=3)
+    assert "model_requests_session_id (tenant_id=? AND session_id=?)" in plans(filled)[0]
+
+
 async def test_what_is_of_the_last_minutes_is_looked_for_there(store: Store, filled: str) -> None:
     with noted("model_requests") as plans:
         await store.list_calls(CallFilter(since=LATELY, failed=True), limit=3)
