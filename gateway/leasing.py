@@ -6,6 +6,7 @@ Calls wait for a round only near a limit. Where the database does not answer the
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
@@ -14,6 +15,7 @@ from gateway.admission import Admission
 from gateway.purse import Purse
 from storage.budgets import leases
 from storage.budgets.leases import Ask, Standing
+from storage.budgets.model import Account
 from storage.control import ControlDatabase, ControlUnavailable, NoTables
 
 PATIENCE_S: Final = 5.0
@@ -68,6 +70,9 @@ class Leasing:
         self._answer: asyncio.Future[bool] | None = None
         self._down_until = 0.0
         self._retry_s = RETRY_S
+        self._loans = itertools.count(now_ms() * 1_000)  # none that an earlier process of this name had
+        self._unheard: tuple[Sequence[Account], int] | None = None
+        """The loan whose answer was lost, and on what."""
         self._look_at = self._first_look_at = self._renew_at = self._sweep_at = self._forget_at = 0.0
         self._swept_s = 0
         """From when on minutes of keys have to be looked for that can be forgotten; UTC since 1970."""
@@ -136,6 +141,7 @@ class Leasing:
             touched, self._admission.touched = self._admission.touched, set()
             self._untold |= touched
             self._unseen |= {purse for purse in touched if purse.tells and not purse.known}
+            await self._undo()
             await self._retire()
             await self._borrow(touched)
             done, self._retry_s = True, RETRY_S
@@ -183,10 +189,18 @@ class Leasing:
         if not wanting:
             return
         asks = [Ask(purse.account, max(purse.asked - purse.available, 0)) for purse in wanting]
-        for purse, got in zip(
-            wanting, await leases.grant(self._db, self._owner, asks, self._now_ms()), strict=True
-        ):
+        loan = next(self._loans)
+        self._unheard = ([ask.account for ask in asks], loan)
+        grants = await leases.grant(self._db, self._owner, asks, self._now_ms(), loan)
+        self._unheard = None
+        for purse, got in zip(wanting, grants, strict=True):
             purse.take(got)
+
+    async def _undo(self) -> None:
+        """What was lent and not heard of would stay lent, and nobody could draw on it."""
+        if self._unheard is not None:
+            await leases.undo(self._db, self._owner, *self._unheard)
+            self._unheard = None
 
     async def _tell(self, purses: Collection[Purse]) -> None:
         """Tell what limits of keys have used and what was refused, and give back what is not needed."""
@@ -280,6 +294,7 @@ class Leasing:
 
     async def _return_all(self) -> None:
         try:
+            await self._undo()
             purses = list(self._admission.purses.values())
             await self._tell(purses)
             await self._give_back(purses)

@@ -24,6 +24,8 @@ SLICES: Final = 20
 """A worker is lent at most this part of what is left, so near the limit no more than it asks for."""
 _PLACE: Final = "budget_id, subject, window_key"
 _ACCOUNT: Final = "budget_id = ? AND subject = ? AND window_key = ?"
+_HEARD: Final = "loan = 0, loaned = 0"
+"""The worker knows of the latest loan: it undoes one it did not hear of before it does anything else to its leases."""
 _AT_ONCE: Final = 100
 _LENT: Final = "COALESCE(SUM(CASE WHEN amount > 0 THEN amount ELSE 0 END), 0)"
 """A lease is below zero where calls took more than was lent; that is spent, and nobody else's."""
@@ -61,23 +63,25 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 @repeated
-async def grant(db: ControlDatabase, owner: str, asks: Sequence[Ask], now_ms: int) -> list[Grant]:
-    """Lend, all in one transaction. Accounts are locked in the order of their keys, so that nobody waits in a circle."""
+async def grant(db: ControlDatabase, owner: str, asks: Sequence[Ask], now_ms: int, loan: int) -> list[Grant]:
+    """Lend, all in one transaction. Accounts are locked in the order of their keys, so that nobody waits in a circle.
+
+    ``loan`` is the worker's own number of it, another one each time: where the answer is lost, nobody knows whether it
+    was lent, and :func:`undo` takes it back before anything else is asked.
+    """
     found: dict[tuple[str, str, str], Grant] = {}
     async with db.transaction() as tx:
         nobodys = await of_nobody(tx, [ask.account for ask in asks])
         for ask in sorted(asks, key=lambda one: one.account.key):
             known = ask.account.key not in nobodys
-            got = await _grant(tx, owner, ask, now_ms) if known else Grant(ask.need, 0, 0)
+            got = await _grant(tx, owner, ask, now_ms, loan) if known else Grant(ask.need, 0, 0)
             found[ask.account.key] = got
     return [found[ask.account.key] for ask in asks]
 
 
-async def _grant(tx: Transaction, owner: str, ask: Ask, now_ms: int) -> Grant:
+async def _grant(tx: Transaction, owner: str, ask: Ask, now_ms: int, loan: int) -> Grant:
     account, key = ask.account, ask.account.key
-    await open_account(tx, account)
-    lock = " FOR UPDATE" if tx.engine is Engine.POSTGRESQL else ""
-    ((spent,),) = await tx.fetch(f"SELECT spent FROM budget_accounts WHERE {_ACCOUNT}{lock}", *key)
+    spent = await _locked(tx, account)
     ((lent, owing),) = await tx.fetch(
         f"SELECT {_LENT}, COALESCE(SUM(CASE WHEN owner = ? AND amount < 0 THEN -amount ELSE 0 END), 0)"
         f" FROM budget_leases WHERE {_ACCOUNT} AND (expires_ms > ? OR owner = ?)",
@@ -86,21 +90,45 @@ async def _grant(tx: Transaction, owner: str, ask: Ask, now_ms: int) -> Grant:
         now_ms,
         owner,
     )
-    spent, lent, owing = int(spent), int(lent), int(owing)
+    lent, owing = int(lent), int(owing)
     free = max(account.budget.limit - spent - lent, 0)
     more = min(free, max(ask.need - owing, free // SLICES))
     amount = owing + more
     if amount:
         await tx.run(
-            "INSERT INTO budget_leases (owner, budget_id, subject, window_key, amount, expires_ms)"
-            " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (owner, budget_id, subject, window_key) DO UPDATE"
-            " SET amount = budget_leases.amount + excluded.amount, expires_ms = excluded.expires_ms",
+            "INSERT INTO budget_leases (owner, budget_id, subject, window_key, amount, expires_ms, loan, loaned)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (owner, budget_id, subject, window_key) DO UPDATE"
+            " SET amount = budget_leases.amount + excluded.amount, expires_ms = excluded.expires_ms,"
+            " loan = excluded.loan, loaned = excluded.loaned",
             owner,
             *key,
             amount,
             now_ms + LEASE_S * 1000,
+            loan,
+            amount,
         )
     return Grant(amount, spent, lent + more)
+
+
+@repeated
+async def undo(db: ControlDatabase, owner: str, accounts: Collection[Account], loan: int) -> None:
+    """Take back what was lent under this number, if it was. A loan that is still on its way is waited for."""
+    async with db.transaction() as tx:
+        nobodys = await of_nobody(tx, [*accounts])
+        for account in sorted(accounts, key=lambda one: one.key):
+            if account.key in nobodys:
+                continue
+            await _locked(tx, account)
+            change = f"UPDATE budget_leases SET amount = amount - loaned, {_HEARD} WHERE owner = ? AND {_ACCOUNT} AND loan = ?"
+            await tx.run(change, owner, *account.key, loan)
+
+
+async def _locked(tx: Transaction, account: Account) -> int:
+    """What was spent of the account; nobody else lends of it until the transaction ends."""
+    await open_account(tx, account)
+    lock = " FOR UPDATE" if tx.engine is Engine.POSTGRESQL else ""
+    ((spent,),) = await tx.fetch(f"SELECT spent FROM budget_accounts WHERE {_ACCOUNT}{lock}", *account.key)
+    return int(spent)
 
 
 async def open_account(tx: Transaction, account: Account) -> None:
@@ -140,7 +168,8 @@ async def settle(db: ControlDatabase, owner: str, amounts: Collection[tuple[Acco
 async def shrink(tx: Transaction, owner: str, account: Account, amount: int) -> None:
     """Take off a worker's lease; it may go below zero. What is lost is not made anew."""
     where = f"WHERE owner = ? AND {_ACCOUNT}"
-    await tx.run(f"UPDATE budget_leases SET amount = amount - ? {where}", amount, owner, *account.key)
+    change = f"UPDATE budget_leases SET amount = amount - ?, {_HEARD} {where}"
+    await tx.run(change, amount, owner, *account.key)
     await tx.run(f"DELETE FROM budget_leases {where} AND amount = 0", owner, *account.key)
 
 
@@ -200,9 +229,9 @@ async def standings(
 
 @repeated
 async def renew(db: ControlDatabase, owner: str, now_ms: int) -> None:
-    """This worker lives."""
+    """This worker lives, and goes on holding what it holds."""
     async with db.transaction() as tx:
-        change = "UPDATE budget_leases SET expires_ms = ? WHERE owner = ?"
+        change = "UPDATE budget_leases SET expires_ms = ? WHERE owner = ? AND amount <> 0"
         await tx.run(change, now_ms + LEASE_S * 1000, owner)
 
 
@@ -222,7 +251,8 @@ async def release(db: ControlDatabase, dead: Sequence[str], now_ms: int, since_s
     async with db.transaction() as tx:
         for owner in dead:
             await tx.run("DELETE FROM budget_leases WHERE owner = ?", owner)
-        await tx.run("DELETE FROM budget_leases WHERE expires_ms <= ? OR amount = 0", now_ms)
+        # One of nothing stays while its loan may be unheard of: undone, it tells what the worker owes.
+        await tx.run("DELETE FROM budget_leases WHERE expires_ms <= ? OR (amount = 0 AND loan = 0)", now_ms)
         await tx.run(MINUTES_OVER, f"{KEY_LIMIT}%", since_s, over_s)
         stale = (
             "DELETE FROM budget_leases WHERE budget_id LIKE ? AND NOT EXISTS (SELECT 1 FROM budget_accounts AS account"

@@ -99,7 +99,7 @@ async def test_a_budget_tells_how_it_stands(client: Any, control: ControlDeps, w
     write(spent(3 * USD + 1, team="search"), spent(None, team="search"))
     (budget,) = [decode(row[0]) for row in await control.db.fetch("SELECT definition FROM budgets")]
     account = account_of(budget, "", span_of(budget.window, "UTC", 1, NOW_S))
-    await leases.grant(control.db, "w", [Ask(account, USD)], NOW_S * 1000)
+    await leases.grant(control.db, "w", [Ask(account, USD)], NOW_S * 1000, 1)
     await leases.note_denied(control.db, [(account, 4)])
     found = await ask(client, "GET", f"/api/budgets/{made['id']}")
     month, elapsed = 30 * 86_400, NOW_S - account.start_s

@@ -191,13 +191,13 @@ async def test_a_deadlock_is_tried_again_at_once(postgres: str, monkeypatch: pyt
     """Another transaction has one account and wants the other; PostgreSQL undoes ours, and it is made again."""
     address, asked, grant = parse(postgres, Path()), [], leases._grant
 
-    async def noted(tx: Transaction, owner: str, ask: Ask, now_ms: int) -> Grant:
+    async def noted(tx: Transaction, owner: str, ask: Ask, now_ms: int, loan: int) -> Grant:
         asked.append(ask.account.budget.id)
-        return await grant(tx, owner, ask, now_ms)
+        return await grant(tx, owner, ask, now_ms, loan)
 
     first, second = account("a"), account("b")
     db = control_of(address)
-    await leases.grant(db, "them", [Ask(first, 1), Ask(second, 1)], NOW * 1000)
+    await leases.grant(db, "them", [Ask(first, 1), Ask(second, 1)], NOW * 1000, 1)
     await db.fetch("SET deadlock_timeout = '20ms'")
     theirs = await asyncpg.connect(address.dsn)
     await theirs.execute("SET deadlock_timeout = '60s'")
@@ -205,7 +205,7 @@ async def test_a_deadlock_is_tried_again_at_once(postgres: str, monkeypatch: pyt
     monkeypatch.setattr(leases, "_grant", noted)
     async with theirs.transaction():
         await theirs.execute(lock, "b")
-        ours = asyncio.ensure_future(leases.grant(db, "me", [Ask(first, 7), Ask(second, 7)], NOW * 1000))
+        ours = asyncio.ensure_future(leases.grant(db, "me", [Ask(first, 7), Ask(second, 7)], NOW * 1000, 1))
         while asked != ["a", "b"]:  # ours has the one and waits for the other
             await asyncio.sleep(0.001)
         await theirs.execute(lock, "a")
@@ -229,6 +229,6 @@ async def test_who_is_always_in_the_way_is_told_so(sqlite: str, monkeypatch: pyt
 
     monkeypatch.setattr(leases, "_grant", colliding)
     with pytest.raises(ControlUnavailable):
-        await leases.grant(worker.db, "me", [Ask(account("a"), 1)], NOW * 1000)
+        await leases.grant(worker.db, "me", [Ask(account("a"), 1)], NOW * 1000, 1)
     assert tries > 1
     await worker.close()

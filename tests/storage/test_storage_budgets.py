@@ -280,7 +280,7 @@ async def test_what_is_lent_and_spent_never_exceeds_the_limit(database: str, db:
     async def worker(name: str, own: ControlDatabase) -> None:
         for _ in range(25):
             if chance.random() < 0.6:
-                (got,) = await leases.grant(own, name, [Ask(drawn_on, chance.randrange(60))], NOW * 1000)
+                (got,) = await leases.grant(own, name, [Ask(drawn_on, chance.randrange(60))], NOW * 1000, 1)
                 holding[name] += got.amount
                 assert got.spent + got.lent <= budget.limit
             else:
@@ -313,7 +313,7 @@ async def test_what_a_call_costs_moves_from_lent_to_spent_with_its_row(
     companion.owner = "me"
     target = await asyncio.to_thread(target_of, database, companion)
     drawn_on = account(budget)
-    await leases.grant(db, "me", [Ask(drawn_on, 5_000_000_000)], NOW * 1000)
+    await leases.grant(db, "me", [Ask(drawn_on, 5_000_000_000)], NOW * 1000, 1)
     chance = random.Random(5)
     calls = [record(chance) for _ in range(8)]
     mine = calls[:5]
@@ -334,7 +334,7 @@ async def test_what_moves_while_it_is_looked_at_is_seen_once(
     budget = Budget(id="hard", name="hard", limit=10_000, mode=Mode.HARD)
     await admin.create(db, budget, "test", NOW)
     drawn_on = account(budget)
-    await leases.grant(db, "me", [Ask(drawn_on, 1_000)], NOW * 1000)
+    await leases.grant(db, "me", [Ask(drawn_on, 1_000)], NOW * 1000, 1)
     writer = control_of(parse(database, Path()))
     fetch = type(db).fetch
 

@@ -130,9 +130,9 @@ async def test_no_account_of_a_budget_names_them(house: House, db: ControlDataba
     await opt_out(db, Person((ADA, long)), "admin", 1)
     hers, longs, bobs = account(ADA), account(long), account("bob")
     asks = [Ask(one, 60) for one in (hers, bobs, longs)]
-    got = await leases.grant(db, "worker", asks, STARTED_MS)
+    got = await leases.grant(db, "worker", asks, STARTED_MS, 1)
     assert got == [Grant(60, 0, 0), Grant(60, 0, 60), Grant(60, 0, 0)], "her calls pass as ever"
-    assert (await leases.grant(db, "worker", asks[:1], STARTED_MS))[0].amount == 60
+    assert (await leases.grant(db, "worker", asks[:1], STARTED_MS, 1))[0].amount == 60
     await leases.note_denied(db, [(hers, 1), (bobs, 2)])
     await leases.settle(db, "worker", [(hers, 1), (bobs, 2)])
     await leases.give_back(db, "worker", [(hers, 1), (bobs, 2)])
