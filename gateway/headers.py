@@ -197,6 +197,12 @@ _MEDIA_TYPES: Final = {
 """As providers write them, nearly always."""
 
 
+_ALONE: Final = {
+    (b"connection", value): frozenset((b"connection",)) for value in (b"keep-alive", b"Keep-Alive", b"close")
+}
+"""Lines that nearly every provider writes, and that name no other."""
+
+
 class AnswerHead(msgspec.Struct, frozen=True, gc=False):
     """Head of an answer as it was read: ``raw`` ends with the empty line.
 
@@ -212,6 +218,8 @@ class AnswerHead(msgspec.Struct, frozen=True, gc=False):
     chunked: bool = False
     strip: frozenset[bytes] = NOTHING
     """Names of hop-by-hop headers in it (also those its ``Connection`` names): they stay here."""
+    hops: tuple[bytes, ...] = ()
+    """Where ``strip`` names no other lines: these lines, as providers write them."""
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
         """Pairs of lower-cased name and value."""
@@ -224,6 +232,7 @@ def answer_head(raw: bytes) -> AnswerHead:
     """Look at the few headers that matter; ``raw`` was found well-formed by the parser."""
     content_type = content_encoding = ""
     content_length, chunked, strip = None, False, NOTHING
+    hops: list[bytes] = []
     for name, value in _TOLD.findall(raw):
         lower = name.lower()
         if lower == b"content-type":
@@ -235,8 +244,24 @@ def answer_head(raw: bytes) -> AnswerHead:
         elif lower == b"content-encoding":
             content_encoding = value.decode("latin-1").strip().lower()
         else:
-            strip |= _hop_by_hop(lower, value)
-    return AnswerHead(raw, content_type, content_encoding, content_length, chunked, strip)
+            names = _ALONE.get((lower, value)) or _hop_by_hop(lower, value)
+            strip = strip | names if strip else names
+            hops.append(b"\r\n%b: %b\r\n" % (name, value))
+    lines = tuple(hops) if strip <= HOP_BY_HOP else ()
+    return AnswerHead(raw, content_type, content_encoding, content_length, chunked, strip, lines)
+
+
+def without_hops(head: AnswerHead) -> bytes | None:
+    """The head as it came, but for the lines that stay here; ``None`` where it takes a look at each line."""
+    raw = head.raw
+    if head.strip and not head.hops:
+        return None
+    for line in head.hops:
+        at = raw.find(line)
+        if at < 0:  # other spaces
+            return None
+        raw = raw[:at] + raw[at + len(line) - 2 :]
+    return raw
 
 
 def _hop_by_hop(lower: bytes, value: bytes) -> frozenset[bytes]:

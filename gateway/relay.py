@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
-from gateway.headers import NOTHING, AnswerHead, name_of
+from gateway.headers import NOTHING, AnswerHead, name_of, without_hops
 from gateway.wire.usage_injection import UsageFilter
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -39,8 +39,10 @@ def response_head(head: AnswerHead, framing: Framing, extra: bytes, *, close: bo
     order. ``extra`` is appended: whole header lines, each ended by CRLF.
     """
     raw = head.raw
-    if framing is RAW and not head.strip and not close and raw.startswith(_STATUS_LINE):
-        return raw[:-2] + extra + b"\r\n"
+    if framing is RAW and not close and raw.startswith(_STATUS_LINE):
+        passing = raw if not head.strip else without_hops(head)
+        if passing is not None:
+            return passing[:-2] + extra + b"\r\n"
     unwanted = _REFRAMED[framing] | head.strip
     status, *lines = raw[:-4].split(b"\r\n")
     parts = [_STATUS_LINE + status.partition(b" ")[2]]
