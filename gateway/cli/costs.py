@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from gateway.api.analytics.deps import AnalyticsDeps
 from gateway.api.analytics.figures import ChangeOut, TotalOut
 from gateway.api.analytics.period import Period, zone_named
 from gateway.api.analytics.query import DEFAULT_GROUPS, MOST_GROUPS, Name
+from gateway.api.analytics.repriced import RepricedSumOut
 from gateway.api.problems import ApiError
 from gateway.api.viewer import LOCAL
 from gateway.cli import wording
@@ -35,11 +37,14 @@ from telemetry.insights.ahead import Until
 MONTH: Final = "month"
 PERIODS: Final = (MONTH, *(period.value for period in Period if period is not Period.CUSTOM))
 _DOLLAR: Final = 1_000_000_000
+_LATER: Final = Column("LATER", right=True)
+"""Only where calls were priced again, and otherwise."""
 _FIGURES: Final = (
     Column("CALLS", right=True, rank=1),
     Column("INPUT", right=True, rank=3),
     Column("OUTPUT", right=True, rank=3),
     Column("COST", right=True),
+    _LATER,
     Column("SHARE", right=True, rank=2),
     Column("CHANGE", right=True, rank=4),
 )
@@ -155,27 +160,33 @@ def _print(found: CostsOut) -> None:
         screen.print("No calls.")
         return
     small = (found.total.cost.nano_usd or 0) < _DOLLAR
-    money = wording.usd if small else wording.money
+    cells = partial(
+        _cells, money=wording.usd if small else wording.money, later=found.total.repriced is not None
+    )
     names = [Column(name.replace("_", " ").upper()) for name in found.group_by]
     rows = []
     for one in found.groups:
         keys = [one.key[name] or wording.NOTHING for name in found.group_by]
-        rows.append([*keys, *_cells(one, one.share_ppm, one.change, money)])
+        rows.append([*keys, *cells(one, one.share_ppm, one.change)])
     if found.other is not None:
         rest = f"{found.other.groups} more" if found.other.groups > 1 else "1 more"
-        rows.append(
-            [rest, *[""] * (len(names) - 1), *_cells(found.other, found.other.share_ppm, None, money)]
-        )
+        rows.append([rest, *[""] * (len(names) - 1), *cells(found.other, found.other.share_ppm, None)])
     keys = ["all", *[""] * (len(names) - 1)] if names else []
-    rows.append([*keys, *_cells(found.total, None, found.change, money)])
-    shown = print_table(screen, [*names, *_FIGURES], rows)
+    rows.append([*keys, *cells(found.total, None, found.change)])
+    figures = [one for one in _FIGURES if one is not _LATER or found.total.repriced is not None]
+    shown = print_table(screen, [*names, *figures], rows)
     screen.print()
     for line in _notes(found, changes="CHANGE" in shown):
         screen.print(line, style="dim")
 
 
 def _cells(
-    of: SpentOut, share_ppm: int | None, change: ChangeOut | None, money: Callable[[int], str]
+    of: SpentOut,
+    share_ppm: int | None,
+    change: ChangeOut | None,
+    *,
+    money: Callable[[int], str],
+    later: bool,
 ) -> list[str]:
     mark = "~" if of.estimated_calls or of.partial_calls else ""
     return [
@@ -183,9 +194,19 @@ def _cells(
         wording.count(of.tokens.input),
         wording.count(of.tokens.output),
         wording.NOTHING if of.calls == of.unpriced_calls else mark + money(of.cost.nano_usd or 0),
+        *([_later(of.repriced)] if later else []),
         "" if share_ppm is None else _share(share_ppm),
         "" if change is None else _percent(change.cost_ppm),
     ]
+
+
+def _later(of: RepricedSumOut | None) -> str:
+    """``+$12.30``: what later prices add to the cost; empty where they change nothing."""
+    if of is None:
+        return ""
+    delta = of.delta.nano_usd or 0
+    mark = "~" if of.estimated_calls or of.partial_calls else ""
+    return f"{mark}{'' if delta < 0 else '+'}{wording.money(delta)}"
 
 
 def _share(ppm: int) -> str:
@@ -205,8 +226,8 @@ def _notes(found: CostsOut, *, changes: bool) -> Iterator[str]:
     if total.partial_calls:
         yield f"~ {wording.money(total.partial_cost.nano_usd or 0)} of it a lower bound ({_calls(total.partial_calls)})"
     if total.unpriced_calls:
-        what = _calls(total.unpriced_calls)
-        yield f"Not in it: {what} whose cost is not known ('weighbridge prices unpriced')"
+        yield f"Not in it: {_unpriced(total.unpriced_calls, found.total.repriced)}"
+    yield from _later_notes(found)
     saved = found.total.savings
     if saved.compared_calls:
         yield f"Routing saved {wording.money(saved.saved.nano_usd or 0)} over {_calls(saved.compared_calls)}"
@@ -219,6 +240,31 @@ def _notes(found: CostsOut, *, changes: bool) -> Iterator[str]:
         )
         share = found.forecast.confidence_ppm // 10_000
         yield f"By {month.last_day} this month will have cost {likely} ({low} to {high} in {share} % of cases)"
+
+
+def _unpriced(number: int, later: RepricedSumOut | None) -> str:
+    known = 0 if later is None else later.unpriced_calls
+    if not known:
+        return f"{_calls(number)} whose cost is not known ('weighbridge prices unpriced')"
+    others = " (for the others: 'weighbridge prices unpriced')" if known < number else ""
+    has = f"{known:,} {'has' if known == 1 else 'have'} one by later prices"
+    return f"{_calls(number)} recorded without a known cost, of which {has}{others}"
+
+
+def _later_notes(found: CostsOut) -> Iterator[str]:
+    of = found.total.repriced
+    if of is None:
+        if found.repriced_missing is not None:
+            yield f"By later prices: {found.repriced_missing}"
+        return
+    what = f"what later prices add to the cost of {_calls(of.calls)}"
+    yield f"LATER: {what} ('weighbridge prices reprice'); budgets go on without it"
+    if of.estimated_calls:
+        yield f"~ LATER: an estimate of {_calls(of.estimated_calls)}"
+    if of.partial_calls:
+        yield f"~ LATER: a lower bound of {_calls(of.partial_calls)}"
+    if of.since is not None:
+        yield f"LATER: only of calls since {_when(of.since)}; earlier ones are deleted"
 
 
 def _calls(number: int) -> str:

@@ -42,6 +42,7 @@ COLUMNS: Final = (
     Column("NOW", right=True),
     Column("DIFFERENCE", right=True),
 )
+BESIDE: Final = "'weighbridge costs' shows it as LATER; recorded sums and budgets stay as they are."
 
 
 class Sums(msgspec.Struct):
@@ -94,7 +95,7 @@ def reprice(
     screen = console()
     print_table(screen, COLUMNS, _rows(sums))
     screen.print()
-    done = "Nothing was written (--dry-run)." if dry_run else "Written beside the recorded costs."
+    done = "Nothing was written (--dry-run)." if dry_run else f"Written beside the recorded costs. {BESIDE}"
     screen.print(f"{done} Prices: {book.snapshot}", style="dim")
 
 
@@ -112,8 +113,7 @@ def unpriced(since: datetime | None, config: Path | None) -> None:
     else:
         _print_unpriced(screen, settings, book, found)
     if calls:
-        text = f"Priced only later: {_calls(calls)}, {usd(nano)} together. Sums and budgets go on without it."
-        screen.print(text, style="dim")
+        screen.print(f"Priced only later: {_calls(calls)}, {usd(nano)} together. {BESIDE}", style="dim")
 
 
 def _calls(number: int) -> str:

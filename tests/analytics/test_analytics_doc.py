@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any, cast
@@ -15,9 +16,11 @@ from gateway.api.analytics.feed import MOST_LISTENERS, MOST_WAITING
 from gateway.api.analytics.live import Live
 from gateway.api.analytics.period import DEFAULT, MOST_DAYS, Period
 from gateway.api.analytics.query import DIMENSION, CutQuery, Filters, GroupQuery, Name
+from gateway.api.analytics.repriced import RepricedSumOut
 from gateway.api.analytics.verdicts import KNOWN
 from gateway.api.parameters import parse_query
 from gateway.cli.costs import PERIODS
+from storage.queries.analytics.repriced import MOST_READ
 from storage.queries.analytics.sessions import MOST_LOOKED_AT
 from storage.rollups.dimensions import DIMENSIONS, Dimension
 from storage.rollups.distinct import KEPT
@@ -106,3 +109,9 @@ def test_the_other_numbers() -> None:
         f"more than {MOST_WAITING:,} waiting calls",
     ):
         assert said in FLAT, said
+
+
+def test_what_later_prices_change_is_shown_with_all_its_fields() -> None:
+    [example] = re.findall(r'"repriced": (\{.*?\})\n```', TEXT, re.DOTALL)
+    assert [*json.loads(example)] == [*RepricedSumOut.model_fields]
+    assert f"more than {MOST_READ:,} such calls are not read" in FLAT

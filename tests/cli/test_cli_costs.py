@@ -10,6 +10,7 @@ from rig.ledger import record
 
 from gateway.cli.exits import Exit
 from pricing.cost import UNPRICED, Cost, CostSource, CostStatus
+from pricing.usage import Usage
 from telemetry.record import CallRecord
 
 from .conftest import Weighbridge, put_records
@@ -54,6 +55,39 @@ def test_what_teams_spent(weighbridge: Weighbridge) -> None:
     assert "~ $1.50 of it estimated (1 call)" in lines
     assert "Not in it: 1 call whose cost is not known ('weighbridge prices unpriced')" in lines
     assert any(line.startswith("By 20") and "this month will have cost" in line for line in lines)
+
+
+def test_what_later_prices_change_is_told_beside_the_recorded_cost(weighbridge: Weighbridge) -> None:
+    def of_model(name: str, days_ago: int, nano: int, team: str) -> CallRecord:
+        model = {"model": name}
+        return call(
+            days_ago, nano, team, what=model, answer=model, usage=Usage(1_000_000, 0)
+        )  # gpt-4o: $2.50
+
+    put_records(
+        of_model("gpt-4o", 0, 3_000_000_000, "search"),
+        of_model("gpt-4o", 1, 0, "ops"),
+        of_model("made-up-9", 2, 0, "ops"),
+        of_model("made-up-9", 2, 1_000_000_000, "sales"),
+    )
+    before = weighbridge("costs", "--period", "7d", "--by", "team").output
+    assert "LATER" not in before
+    assert "Not in it: 2 calls whose cost is not known ('weighbridge prices unpriced')" in before
+    done = weighbridge("prices", "reprice")
+    assert done.exit_code == 0, done.output
+    result = weighbridge("costs", "--period", "7d", "--by", "team")
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    cells = {line.split()[0]: line.split() for line in lines[3:7]}
+    assert lines[2].split()[4:6] == ["COST", "LATER"]
+    assert [cells["search"][4], cells["ops"][4], cells["all"][4]] == ["$3.00", "–", "$4.00"]
+    assert [cells["search"][5], cells["ops"][5], cells["all"][5]] == ["-$0.50", "+$2.50", "+$2.00"]
+    assert cells["sales"][5:] == ["25", "%", "–"], "what has no price now costs what was recorded"
+    told = " ".join(result.output.split())
+    assert "Not in it: 2 calls recorded without a known cost, of which 1 has one by later prices" in told
+    assert "(for the others: 'weighbridge prices unpriced')" in told
+    assert "LATER: what later prices add to the cost of 2 calls ('weighbridge prices reprice')" in told
+    assert "LATER" not in weighbridge("costs", "--period", "7d", "--team", "sales").output
 
 
 def test_the_json_is_that_of_the_api(weighbridge: Weighbridge) -> None:

@@ -100,7 +100,7 @@ def test_what_was_priced_later_is_told_where_sums_say_that_something_is_missing(
     assert weighbridge("prices", "reprice").exit_code == 0
     told = " ".join(weighbridge("prices", "unpriced").output.split())
     assert told.startswith("Every call that should have a cost has one.")
-    assert "Priced only later: 2 calls, $0.007000 together. Sums and budgets go on without it." in told
+    assert "Priced only later: 2 calls, $0.007000 together. 'weighbridge costs' shows it as LATER;" in told
 
 
 def test_only_the_calls_that_were_meant(weighbridge: Weighbridge) -> None:

@@ -20,13 +20,17 @@ from storage import repricing
 from storage.address import parse
 from storage.budgets.leases import KEPT_S, KEY_LIMIT, MINUTES_OVER, release
 from storage.control import ControlDatabase, control_of
+from storage.engine import reading_engine
 from storage.privacy import database
 from storage.privacy.calls import clean_calls, of_calls
 from storage.privacy.database import Person, PrivateDatabase
 from storage.quality.retention import forget_said
+from storage.queries.analytics.figures import Figures
 from storage.queries.calls import CALLS, Order, make_cursor, numbers
 from storage.repricing import History
 from storage.retention import DELETE
+from storage.rollups.dimensions import Dimension
+from storage.rollups.question import Question
 from storage.rows import first_id
 from storage.store import CallFilter, Store
 
@@ -186,6 +190,22 @@ async def test_pricing_again_goes_through_calls_in_their_order(
             pass
     await history.close()
     assert is_in_order(plans(filled))
+
+
+@pytest.mark.parametrize("by", [(), (Dimension.TEAM, Dimension.MODEL), (Dimension.OUTCOME_CLASS,)])
+@pytest.mark.parametrize(
+    "scope", [{}, {"tenant_id": "acme"}, {"tenant_id": "acme", "team": "search"}, {"user_id": "ada"}]
+)
+async def test_what_was_priced_otherwise_is_found_without_a_look_at_other_calls_or_any_row(
+    filled: str, scope: dict[str, str], by: tuple[Dimension, ...]
+) -> None:
+    figures = Figures(reading_engine(parse(filled, Path())), lambda: NOW)
+    with noted("model_requests") as plans:
+        await figures.repriced([Question(since=LATELY, until=NOW, group_by=by, scope=scope)])
+    await figures.close()
+    read = [line for line in plans(filled) if "model_requests" in line]
+    index = "COVERING INDEX model_requests_repriced (started_at>? AND started_at<?)"
+    assert read == [f"SEARCH model_requests USING {index}"]
 
 
 @pytest.mark.parametrize("tenant", [None, "acme"])

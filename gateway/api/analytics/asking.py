@@ -19,6 +19,7 @@ from gateway.api.analytics.query import DIMENSION, NAME, BucketQuery, CutQuery, 
 from gateway.api.parameters import parse_query
 from gateway.api.problems import ApiError, bad_value
 from gateway.api.viewer import Viewer, viewer_of
+from storage.queries.analytics.repriced import Later
 from storage.rollups.asked import prepare
 from storage.rollups.dimensions import DIMENSIONS, USER_DIMENSIONS, Dimension
 from storage.rollups.distinct import Distinct
@@ -118,6 +119,13 @@ class Asking(Generic[Query]):
             return await self.deps.figures.totals(questions)
         except QuestionError as error:
             raise ApiError(400, "invalid_parameter", f"{error}.") from error
+
+    async def repriced(self, *questions: Question) -> list[Later]:
+        """What later prices change of sums. To be asked after :meth:`totals`, which tells what is wrong with a question.
+
+        Raises :class:`storage.store.StoreUnavailable`.
+        """
+        return await self.deps.figures.repriced(questions)
 
     async def people(self) -> People:
         """Different users and sessions. Periods of three days and more are taken as the UTC days they touch.

@@ -31,6 +31,7 @@ from gateway.api.analytics.figures import (
 from gateway.api.analytics.groups import Cut, cut, named
 from gateway.api.analytics.outlook import ForecastOut, forecast_out, history_question
 from gateway.api.analytics.query import GroupQuery
+from gateway.api.analytics.repriced import Beside, Missing, RepricedSumOut, RepricedSums, missing_of
 from gateway.api.models import MoneyOut
 from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
@@ -47,6 +48,7 @@ class SpentOut(TotalOut):
     )
     tokens: TokenCountsOut
     savings: SavingsOut
+    repriced: Beside
 
 
 class CostGroupOut(SpentOut):
@@ -89,6 +91,7 @@ class CostsOut(BaseModel):
     group_by: list[str]
     groups: list[CostGroupOut]
     other: OtherGroupsOut | None
+    repriced_missing: Missing
     bucket: str
     series: list[CostPointOut]
     forecast: ForecastOut | None = Field(
@@ -131,39 +134,45 @@ async def costs_of(asking: Asking[CostsQuery]) -> CostsOut:
         answers, days = await asking.totals(*questions), None
     else:  # what is foretold need not be of the same moment to the millisecond
         answers, (days,) = await asyncio.gather(asking.totals(*questions), asking.totals(history))
+    later = await asking.repriced(*questions)
     now = cut(answers[0].lines, query.limit)
     before = cut(answers[1].lines, len(answers[1].lines)) if query.compare else None
+    repriced = [RepricedSums(one) for one in later]
     return CostsOut(
         period=asking.period_out(answers[0]),
-        total=SpentOut(**spent(now.total)),
-        previous=None if before is None else SpentOut(**spent(before.total)),
+        total=SpentOut(**spent(now.total, repriced[0].total)),
+        previous=None if before is None else SpentOut(**spent(before.total, repriced[-1].total)),
         change=None if before is None else change_out(now.total, before.total),
         group_by=[name.value for name in query.group_by],
-        groups=_groups(asking, now, before),
-        other=_other(now),
+        groups=_groups(asking, now, before, repriced[0]),
+        other=_other(now, repriced[0]),
+        repriced_missing=missing_of(later),
         bucket=bucket.value,
         series=_series(now, grouped=bool(by)),
         forecast=None if days is None else forecast_out(asking, days),
     )
 
 
-def spent(of: Tally) -> dict[str, Any]:
+def spent(of: Tally, repriced: RepricedSumOut | None) -> dict[str, Any]:
     """The fields of :class:`SpentOut`."""
     return {
         **total_fields(of),
         "components": components_out(of),
         "tokens": tokens_out(of),
         "savings": savings_out(of),
+        "repriced": repriced,
     }
 
 
-def _groups(asking: Asking[CostsQuery], now: Cut, before: Cut | None) -> list[CostGroupOut]:
+def _groups(
+    asking: Asking[CostsQuery], now: Cut, before: Cut | None, repriced: RepricedSums
+) -> list[CostGroupOut]:
     if not asking.group_by:
         return []
     known = {} if before is None else dict(before.groups)
     return [
         CostGroupOut(
-            **spent(tally),
+            **spent(tally, repriced.group(key)),
             key=named(asking.group_by, key),
             share_ppm=ppm(tally["cost_nano"], now.total["cost_nano"]),
             change=None if before is None else change_out(tally, known.get(key, Tally())),
@@ -172,11 +181,12 @@ def _groups(asking: Asking[CostsQuery], now: Cut, before: Cut | None) -> list[Co
     ]
 
 
-def _other(of: Cut) -> OtherGroupsOut | None:
+def _other(of: Cut, repriced: RepricedSums) -> OtherGroupsOut | None:
     if of.other is None:
         return None
     share = ppm(of.other["cost_nano"], of.total["cost_nano"])
-    return OtherGroupsOut(**spent(of.other), groups=of.other_groups, share_ppm=share)
+    later = repriced.others({key for key, _ in of.groups})
+    return OtherGroupsOut(**spent(of.other, later), groups=of.other_groups, share_ppm=share)
 
 
 def _series(of: Cut, *, grouped: bool) -> list[CostPointOut]:

@@ -35,11 +35,13 @@ from gateway.api.analytics.figures import (
 )
 from gateway.api.analytics.groups import Cut, cut, named
 from gateway.api.analytics.query import GroupQuery
+from gateway.api.analytics.repriced import Beside, Missing, RepricedSumOut, RepricedSums, missing_of
 from gateway.api.analytics.verdicts import QualityOut, quality_of
 from gateway.api.models import MoneyOut
 from gateway.api.problems import json_response
 from gateway.api.routes import Endpoint
 from gateway.api.views import money
+from storage.queries.analytics.repriced import Later
 from storage.rollups.dimensions import Dimension
 from storage.rollups.measures import OutcomeClass
 from storage.rollups.question import HistogramName, Sum
@@ -62,6 +64,7 @@ class GlanceOut(UsageOut):
     mean_overhead_us: int | None = Field(
         description="The gateway's own share of a call's duration, microseconds."
     )
+    repriced: Beside
 
 
 class PeopleOut(BaseModel):
@@ -92,12 +95,14 @@ class OverviewGroupOut(UsageOut):
 
     key: dict[str, str | None] = Field(description="Values of group_by; null: not set.")
     share_ppm: int | None = Field(description="Of the total cost, parts per million.")
+    repriced: Beside
 
 
 class OtherUsageOut(UsageOut):
     """The groups beyond the limit, together."""
 
     groups: int
+    repriced: Beside
 
 
 class OverviewOut(BaseModel):
@@ -116,6 +121,7 @@ class OverviewOut(BaseModel):
     group_by: list[str]
     groups: list[OverviewGroupOut]
     other: OtherUsageOut | None
+    repriced_missing: Missing
     quality: QualityOut | None = Field(
         description="null where a filter is by something that is not kept with ratings."
     )
@@ -155,7 +161,8 @@ class Overview:
             questions.append(asking.question(MEASURES, group_by=(Dimension.OUTCOME_CLASS,), window=before))
         if by:
             questions.append(asking.question(USAGE, group_by=by))
-        answers = await asking.totals(*questions)
+        answers, later = await asking.totals(*questions), await _repriced(asking)
+        repriced = RepricedSums(later[0])
         lines = answers[0].lines
         found = cut([msgspec.structs.replace(line, key=line.key[:1]) for line in lines], MODELS)
         groups = cut(answers[-1].lines if by else (), asking.query.limit)
@@ -163,8 +170,10 @@ class Overview:
         return json_response(
             OverviewOut(
                 period=asking.period_out(answers[0]),
-                total=_glance(found.total, lines),
-                previous=None if previous is None else _glance(previous, answers[2].lines),
+                total=_glance(found.total, lines, repriced.total),
+                previous=None
+                if previous is None
+                else _glance(previous, answers[2].lines, RepricedSums(later[-1]).total),
                 change=None if previous is None else change_out(found.total, previous),
                 speed=speed_out(tally_of(answers[1].lines)),
                 people=await _people(asking),
@@ -176,12 +185,12 @@ class Overview:
                         **usage_fields(tally),
                         key=named(by, key),
                         share_ppm=ppm(tally["cost_nano"], found.total["cost_nano"]),
+                        repriced=repriced.group(key),
                     )
                     for key, tally in groups.groups
                 ],
-                other=None
-                if groups.other is None
-                else OtherUsageOut(**usage_fields(groups.other), groups=groups.other_groups),
+                other=_other(groups, repriced),
+                repriced_missing=missing_of(later),
                 quality=await quality_of(asking),
                 bucket=bucket.value,
                 series=[point_out(stamp(begin), tally) for begin, tally in found.series],
@@ -199,7 +208,22 @@ def models_out(of: Cut) -> list[ShareOfModelOut]:
     ]
 
 
-def _glance(of: Tally, lines: Iterable[Sum]) -> GlanceOut:
+async def _repriced(asking: Asking[GroupQuery]) -> list[Later]:
+    """Of the period, and of the one before if that is asked for."""
+    questions = [asking.question(MEASURES, group_by=asking.group_by)]
+    if asking.query.compare:
+        questions.append(asking.question(MEASURES, window=asking.window.previous()))
+    return await asking.repriced(*questions)
+
+
+def _other(of: Cut, repriced: RepricedSums) -> OtherUsageOut | None:
+    if of.other is None:
+        return None
+    later = repriced.others({key for key, _ in of.groups})
+    return OtherUsageOut(**usage_fields(of.other), groups=of.other_groups, repriced=later)
+
+
+def _glance(of: Tally, lines: Iterable[Sum], repriced: RepricedSumOut | None) -> GlanceOut:
     outcomes = dict.fromkeys((one.value for one in OutcomeClass), 0)
     for line in lines:
         outcomes[line.key[-1] or ""] += line.sums["calls"]
@@ -212,6 +236,7 @@ def _glance(of: Tally, lines: Iterable[Sum]) -> GlanceOut:
         errors_by_kind=errors_out(of),
         mean_cost_per_call=money(rounded(of["cost_nano"], priced)),
         mean_overhead_us=rounded(of["overhead_us"], of["calls"]),
+        repriced=repriced,
     )
 
 

@@ -15,6 +15,7 @@ from storage.queries.analytics.active import activity
 from storage.queries.analytics.activity import Activity, Span
 from storage.queries.analytics.conditions import Conditions
 from storage.queries.analytics.minutes import Minute, minutes
+from storage.queries.analytics.repriced import Later, repriced
 from storage.queries.analytics.routes import Routed, routed
 from storage.queries.analytics.sessions import Key, Lately, Session, lately, whole
 from storage.rollups.contents import waiting
@@ -42,6 +43,11 @@ class Figures:
         """The sums, all of one moment. Raises :class:`storage.rollups.question.QuestionError` too."""
         async with self.reading():
             return await self._reader.answers(questions)
+
+    async def repriced(self, questions: Sequence[Question]) -> list[Later]:
+        """What later prices change of such sums. Raises as :meth:`totals`."""
+        async with self.connection() as connection:
+            return [await repriced(connection, question, self._now()) for question in questions]
 
     async def people(self, question: Question) -> list[People]:
         """How many users and sessions there were. Raises as :meth:`totals`."""
