@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
 """Every migration, oldest first."""
 HEAD = REVISIONS[-1]
 VERSION_QUERY = "SELECT version_num FROM alembic_version"

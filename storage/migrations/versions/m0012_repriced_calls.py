@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0011"
-down_revision = "0010"
+revision = "0012"
+down_revision = "0011"
 
 _CHANGED = "repriced_nano IS NOT NULL AND (cost_nano IS NULL OR cost_nano != repriced_nano)"
 _SUMMED = ("cost_nano", "repriced_nano", "repriced_status")
