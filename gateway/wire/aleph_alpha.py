@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import message_error
 from gateway.wire.shapes import Shape
@@ -67,8 +67,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and path == "/complete"
 
 
-def reader(call: Exchanged) -> Reader:
-    return CompletionReader(call)
-
-
-WIRE = Wire("aleph_alpha", "text_completion", matches, read_ask, reader, message_error)
+WIRE = Wire("aleph_alpha", "text_completion", matches, read_ask, CompletionReader, message_error)

@@ -11,7 +11,7 @@ import re
 import msgspec
 
 from gateway.wire.answer import AnswerReader
-from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import AskFields, Exchanged, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import anthropic_error
 from gateway.wire.paths import plain
@@ -79,8 +79,4 @@ def matches(method: str, path: str) -> bool:
     return method in ("GET", "POST") and "/batches" in path and _BATCHES.search(plain(path)) is not None
 
 
-def reader(call: Exchanged) -> Reader:
-    return BatchReader(call)
-
-
-WIRE = Wire("anthropic_batches", "batch", matches, read_ask, reader, anthropic_error)
+WIRE = Wire("anthropic_batches", "batch", matches, read_ask, BatchReader, anthropic_error)

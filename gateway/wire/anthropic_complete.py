@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import anthropic_error, body_code
 from gateway.wire.paths import ends
@@ -65,8 +65,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/v1/complete")
 
 
-def reader(call: Exchanged) -> Reader:
-    return CompleteReader(call)
-
-
-WIRE = Wire("anthropic_complete", "text_completion", matches, read_ask, reader, anthropic_error)
+WIRE = Wire("anthropic_complete", "text_completion", matches, read_ask, CompleteReader, anthropic_error)

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.wire.anthropic_usage import answered_by, anthropic_usage, apart, refused
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Kept, Reader, Reading, Wire
+from gateway.wire.contract import Exchanged, Kept, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import anthropic_error, body_code
 from gateway.wire.openai_usage import openai_charge
@@ -154,8 +154,4 @@ def matches(method: str, path: str) -> bool:
     )
 
 
-def reader(call: Exchanged) -> Reader:
-    return MessagesReader(call)
-
-
-WIRE = Wire("anthropic_messages", "chat", matches, read_body, reader, anthropic_error)
+WIRE = Wire("anthropic_messages", "chat", matches, read_body, MessagesReader, anthropic_error)

@@ -9,7 +9,7 @@ import msgspec
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
 from gateway.wire.bedrock_usage import OPTIMIZED, bedrock_usage, header_error, model_of
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import aws_error
 from gateway.wire.eventstream import EXCEPTION
@@ -139,8 +139,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and "/model/" in path and ends(path, *_VERBS)
 
 
-def reader(call: Exchanged) -> Reader:
-    return ConverseReader(call)
-
-
-WIRE = Wire("bedrock_converse", "chat", matches, read_ask, reader, aws_error)
+WIRE = Wire("bedrock_converse", "chat", matches, read_ask, ConverseReader, aws_error)

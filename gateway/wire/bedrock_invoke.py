@@ -23,7 +23,7 @@ from gateway.wire.bedrock_usage import (
     header_tier,
     model_of,
 )
-from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import AskFields, Exchanged, Reading, Wire
 from gateway.wire.counts import Counts, plus
 from gateway.wire.errors import aws_error
 from gateway.wire.eventstream import EXCEPTION
@@ -231,8 +231,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and "/model/" in path and ends(path, *_VERBS)
 
 
-def reader(call: Exchanged) -> Reader:
-    return InvokeReader(call)
-
-
-WIRE = Wire("bedrock_invoke", "chat", matches, read_ask, reader, aws_error)
+WIRE = Wire("bedrock_invoke", "chat", matches, read_ask, InvokeReader, aws_error)

@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Wire
+from gateway.wire.contract import Wire
 from gateway.wire.counts import Counts, plus
 from gateway.wire.errors import message_error
 from gateway.wire.openai_usage import openai_charge, openai_usage
@@ -163,8 +163,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/v1/chat", "/v2/chat")
 
 
-def reader(call: Exchanged) -> Reader:
-    return CohereReader(call)
-
-
-WIRE = Wire("cohere_chat", "chat", matches, read_body, reader, message_error)
+WIRE = Wire("cohere_chat", "chat", matches, read_body, CohereReader, message_error)

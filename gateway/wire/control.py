@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from gateway.wire.answer import AnswerReader
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import openai_error
 from gateway.wire.paths import plain
@@ -52,8 +52,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and _MANAGES.search(short) is not None
 
 
-def reader(call: Exchanged) -> Reader:
-    return ControlReader(call)
-
-
-WIRE = Wire("control", "control", matches, read_ask, reader, openai_error, None, False, True)
+WIRE = Wire("control", "control", matches, read_ask, ControlReader, openai_error, None, False, True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
 from gateway.wire.bedrock_usage import model_of as bedrock_model
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import anthropic_error
 from gateway.wire.gemini_generate import model_of
@@ -50,8 +50,4 @@ def matches(method: str, path: str) -> bool:
     return ends(path, *_GOOGLE, *_OTHERS) or ("/model/" in path and ends(path, "/count-tokens"))
 
 
-def reader(call: Exchanged) -> Reader:
-    return CountReader(call)
-
-
-WIRE = Wire("count_tokens", "count_tokens", matches, read_ask, reader, anthropic_error)
+WIRE = Wire("count_tokens", "count_tokens", matches, read_ask, CountReader, anthropic_error)

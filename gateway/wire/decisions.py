@@ -6,7 +6,7 @@ Gemini reports usage as its interactions do, the others as OpenAI does.
 from __future__ import annotations
 
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import openai_error
 from gateway.wire.gemini_interactions import interaction_usage
@@ -29,8 +29,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/decisions", "/systemone")
 
 
-def reader(call: Exchanged) -> Reader:
-    return DecisionReader(call)
-
-
-WIRE = Wire("decisions", "generate_content", matches, read_body, reader, openai_error)
+WIRE = Wire("decisions", "generate_content", matches, read_body, DecisionReader, openai_error)

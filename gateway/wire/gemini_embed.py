@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.wire.asking import of_body
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Wire
 from gateway.wire.errors import google_error
 from gateway.wire.gemini_generate import GenerateReader, model_of
 from gateway.wire.paths import plain
@@ -22,8 +22,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and plain(path).endswith((":embedContent", ":batchEmbedContents"))
 
 
-def reader(call: Exchanged) -> Reader:
-    return GenerateReader(call)
-
-
-WIRE = Wire("gemini_embed", "embeddings", matches, read_ask, reader, google_error)
+WIRE = Wire("gemini_embed", "embeddings", matches, read_ask, GenerateReader, google_error)

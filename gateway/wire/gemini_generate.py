@@ -12,7 +12,7 @@ import re
 import msgspec
 
 from gateway.wire.asking import answers, of_body
-from gateway.wire.contract import AskFields, Exchanged, Kept, Reader, Reading, Wire
+from gateway.wire.contract import AskFields, Exchanged, Kept, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, google_error
 from gateway.wire.gemini_usage import gemini_usage, traffic_of
@@ -229,8 +229,6 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and plain(path).endswith((":generateContent", ":streamGenerateContent"))
 
 
-def reader(call: Exchanged) -> Reader:
-    return GenerateReader(call)
-
-
-WIRE = Wire("gemini_generate", "generate_content", matches, read_ask, reader, google_error, None, True)
+WIRE = Wire(
+    "gemini_generate", "generate_content", matches, read_ask, GenerateReader, google_error, None, True
+)

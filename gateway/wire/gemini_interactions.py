@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_agent
-from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import AskFields, Exchanged, Reading, Wire
 from gateway.wire.counts import Counts, plus
 from gateway.wire.errors import body_code, code_in, google_error
 from gateway.wire.gemini_generate import grounded
@@ -181,8 +181,4 @@ def matches(method: str, path: str) -> bool:
     return method == "GET" and _ONE.search(short) is not None
 
 
-def reader(call: Exchanged) -> Reader:
-    return InteractionReader(call)
-
-
-WIRE = Wire("gemini_interactions", "generate_content", matches, read_ask, reader, google_error)
+WIRE = Wire("gemini_interactions", "generate_content", matches, read_ask, InteractionReader, google_error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Wire
 from gateway.wire.errors import google_error
 from gateway.wire.gemini_usage import gemini_usage, traffic_of
 from gateway.wire.shapes import Shape, exact_object
@@ -49,8 +49,4 @@ def read_ask(path: str, query: str, body: bytes) -> AskFields:
     return AskFields(stream=True)
 
 
-def reader(call: Exchanged) -> Reader:
-    return LiveReader(call)
-
-
-WIRE = Wire("gemini_live", "generate_content", matches, read_ask, reader, google_error)
+WIRE = Wire("gemini_live", "generate_content", matches, read_ask, LiveReader, google_error)

@@ -10,7 +10,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, plain_error
 from gateway.wire.paths import after, ends
@@ -99,8 +99,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and path in ("/generate", "/generate_stream")
 
 
-def reader(call: Exchanged) -> Reader:
-    return GenerationReader(call)
-
-
-WIRE = Wire("huggingface", "text_completion", matches, read_ask, reader, plain_error)
+WIRE = Wire("huggingface", "text_completion", matches, read_ask, GenerationReader, plain_error)

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_agent
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Wire
 from gateway.wire.counts import Counts, plus
 from gateway.wire.errors import body_code, message_error
 from gateway.wire.openai_usage import openai_usage
@@ -111,8 +111,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and "/conversations/" in path and plain(path).endswith("/restart")
 
 
-def reader(call: Exchanged) -> Reader:
-    return ConversationReader(call)
-
-
-WIRE = Wire("mistral_conversations", "chat", matches, read_ask, reader, message_error)
+WIRE = Wire("mistral_conversations", "chat", matches, read_ask, ConversationReader, message_error)

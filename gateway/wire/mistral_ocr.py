@@ -6,7 +6,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Wire
+from gateway.wire.contract import Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import message_error
 from gateway.wire.paths import ends
@@ -60,8 +60,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/v1/ocr")
 
 
-def reader(call: Exchanged) -> Reader:
-    return OcrReader(call)
-
-
-WIRE = Wire("mistral_ocr", "generate_content", matches, read_body, reader, message_error)
+WIRE = Wire("mistral_ocr", "generate_content", matches, read_body, OcrReader, message_error)

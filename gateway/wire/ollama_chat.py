@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, plain_error
 from gateway.wire.paths import ends
@@ -100,8 +100,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/api/chat")
 
 
-def reader(call: Exchanged) -> Reader:
-    return OllamaReader(call)
-
-
-WIRE = Wire("ollama_chat", "chat", matches, read_ask, reader, plain_error)
+WIRE = Wire("ollama_chat", "chat", matches, read_ask, OllamaReader, plain_error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Wire
+from gateway.wire.contract import Wire
 from gateway.wire.errors import plain_error
 from gateway.wire.ollama_chat import OllamaReader
 from gateway.wire.paths import ends
@@ -13,8 +13,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/api/embed", "/api/embeddings")
 
 
-def reader(call: Exchanged) -> Reader:
-    return OllamaReader(call)
-
-
-WIRE = Wire("ollama_embed", "embeddings", matches, read_body, reader, plain_error)
+WIRE = Wire("ollama_embed", "embeddings", matches, read_body, OllamaReader, plain_error)

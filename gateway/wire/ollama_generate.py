@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.wire.contract import Exchanged, Reader, Wire
+from gateway.wire.contract import Wire
 from gateway.wire.errors import plain_error
 from gateway.wire.ollama_chat import OllamaReader, read_ask
 from gateway.wire.paths import ends
@@ -12,8 +12,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/api/generate")
 
 
-def reader(call: Exchanged) -> Reader:
-    return OllamaReader(call)
-
-
-WIRE = Wire("ollama_generate", "text_completion", matches, read_ask, reader, plain_error)
+WIRE = Wire("ollama_generate", "text_completion", matches, read_ask, OllamaReader, plain_error)

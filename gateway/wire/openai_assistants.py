@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_usage import openai_usage
@@ -82,8 +82,4 @@ def matches(method: str, path: str) -> bool:
     return method in ("GET", "POST") and "/threads" in path and _RUNS.search(plain(path)) is not None
 
 
-def reader(call: Exchanged) -> Reader:
-    return RunReader(call)
-
-
-WIRE = Wire("openai_assistants", "invoke_agent", matches, read_body, reader, openai_error)
+WIRE = Wire("openai_assistants", "invoke_agent", matches, read_body, RunReader, openai_error)

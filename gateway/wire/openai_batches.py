@@ -11,7 +11,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import Exchanged, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import openai_error
 from gateway.wire.openai_usage import openai_usage
@@ -83,8 +83,4 @@ def matches(method: str, path: str) -> bool:
     return method in ("GET", "POST") and "/batches" in path and _BATCHES.search(plain(path)) is not None
 
 
-def reader(call: Exchanged) -> Reader:
-    return BatchReader(call)
-
-
-WIRE = Wire("openai_batches", "batch", matches, read_body, reader, openai_error)
+WIRE = Wire("openai_batches", "batch", matches, read_body, BatchReader, openai_error)

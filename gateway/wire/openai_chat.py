@@ -11,7 +11,7 @@ import re
 import msgspec
 
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Kept, Reader, Reading, Wire
+from gateway.wire.contract import Exchanged, Kept, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_usage import openai_charge, openai_usage, usual_usage
@@ -226,8 +226,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/chat/completions") and not ends(path, "/async/chat/completions")
 
 
-def reader(call: Exchanged) -> Reader:
-    return ChatReader(call)
-
-
-WIRE = Wire("openai_chat", "chat", matches, read_body, reader, openai_error, inject_usage)
+WIRE = Wire("openai_chat", "chat", matches, read_body, ChatReader, openai_error, inject_usage)

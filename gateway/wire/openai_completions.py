@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Kept, Reader, Wire
+from gateway.wire.contract import Kept, Wire
 from gateway.wire.errors import openai_error
 from gateway.wire.openai_chat import ChatReader
 from gateway.wire.paths import ends
@@ -43,8 +43,6 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/completions") and not ends(path, "/chat/completions")
 
 
-def reader(call: Exchanged) -> Reader:
-    return CompletionReader(call)
-
-
-WIRE = Wire("openai_completions", "text_completion", matches, read_body, reader, openai_error, inject_usage)
+WIRE = Wire(
+    "openai_completions", "text_completion", matches, read_body, CompletionReader, openai_error, inject_usage
+)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import openai_error
 from gateway.wire.openai_chat import ChatReader
@@ -30,8 +30,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, *_PATHS) and not ends(path, "/api/embeddings")
 
 
-def reader(call: Exchanged) -> Reader:
-    return EmbeddingsReader(call)
-
-
-WIRE = Wire("openai_embeddings", "embeddings", matches, read_body, reader, openai_error)
+WIRE = Wire("openai_embeddings", "embeddings", matches, read_body, EmbeddingsReader, openai_error)

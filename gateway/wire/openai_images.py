@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Wire
+from gateway.wire.contract import Exchanged, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, openai_error
 from gateway.wire.openai_usage import openai_charge, openai_usage
@@ -82,8 +82,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, *_PATHS)
 
 
-def reader(call: Exchanged) -> Reader:
-    return ImagesReader(call)
-
-
-WIRE = Wire("openai_images", "generate_content", matches, read_body, reader, openai_error)
+WIRE = Wire("openai_images", "generate_content", matches, read_body, ImagesReader, openai_error)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import Reading, Wire
 from gateway.wire.errors import openai_error
 from gateway.wire.openai_chat import ChatReader
 from gateway.wire.paths import ends
@@ -25,8 +25,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/moderations", "/classifications")
 
 
-def reader(call: Exchanged) -> Reader:
-    return ModerationReader(call)
-
-
-WIRE = Wire("openai_moderations", "moderation", matches, read_body, reader, openai_error)
+WIRE = Wire("openai_moderations", "moderation", matches, read_body, ModerationReader, openai_error)

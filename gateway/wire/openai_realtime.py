@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Exchanged, Wire
 from gateway.wire.counts import milliseconds
 from gateway.wire.errors import code_in, openai_error
 from gateway.wire.openai_transcriptions import heard
@@ -121,8 +121,4 @@ def read_ask(path: str, query: str, body: bytes) -> AskFields:
     return AskFields(model=named[0][:256] if named else None, stream=True)
 
 
-def reader(call: Exchanged) -> Reader:
-    return RealtimeReader(call)
-
-
-WIRE = Wire("openai_realtime", "chat", matches, read_ask, reader, openai_error)
+WIRE = Wire("openai_realtime", "chat", matches, read_ask, RealtimeReader, openai_error)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Kept, Reader, Reading, Wire
+from gateway.wire.contract import Exchanged, Kept, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_chat import provider_of
@@ -196,8 +196,4 @@ def matches(method: str, path: str) -> bool:
     return method == "GET" and _ONE.search(short) is not None
 
 
-def reader(call: Exchanged) -> Reader:
-    return ResponsesReader(call)
-
-
-WIRE = Wire("openai_responses", "chat", matches, read_body, reader, openai_error)
+WIRE = Wire("openai_responses", "chat", matches, read_body, ResponsesReader, openai_error)

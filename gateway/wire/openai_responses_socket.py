@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Exchanged, Wire
 from gateway.wire.errors import body_code, openai_error
 from gateway.wire.openai_responses import EVENT, TERMINAL, Response, has_fees, searches_in
 from gateway.wire.openai_usage import openai_usage
@@ -64,8 +64,4 @@ def read_ask(path: str, query: str, body: bytes) -> AskFields:
     return AskFields(stream=True)
 
 
-def reader(call: Exchanged) -> Reader:
-    return SocketReader(call)
-
-
-WIRE = Wire("openai_responses_socket", "chat", matches, read_ask, reader, openai_error)
+WIRE = Wire("openai_responses_socket", "chat", matches, read_ask, SocketReader, openai_error)

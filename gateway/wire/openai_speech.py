@@ -7,7 +7,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Wire
+from gateway.wire.contract import Exchanged, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import openai_error
 from gateway.wire.openai_usage import openai_usage
@@ -57,8 +57,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/audio/speech")
 
 
-def reader(call: Exchanged) -> Reader:
-    return SpeechReader(call)
-
-
-WIRE = Wire("openai_speech", "generate_content", matches, read_body, reader, openai_error)
+WIRE = Wire("openai_speech", "generate_content", matches, read_body, SpeechReader, openai_error)

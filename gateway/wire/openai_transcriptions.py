@@ -12,7 +12,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import read_body
-from gateway.wire.contract import Exchanged, Reader, Wire
+from gateway.wire.contract import Exchanged, Wire
 from gateway.wire.counts import Counts, milliseconds
 from gateway.wire.errors import body_code, openai_error
 from gateway.wire.openai_usage import openai_charge, openai_usage
@@ -88,8 +88,6 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/audio/transcriptions", "/audio/translations")
 
 
-def reader(call: Exchanged) -> Reader:
-    return TranscriptionReader(call)
-
-
-WIRE = Wire("openai_transcriptions", "generate_content", matches, read_body, reader, openai_error)
+WIRE = Wire(
+    "openai_transcriptions", "generate_content", matches, read_body, TranscriptionReader, openai_error
+)

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
-from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import AskFields, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import openai_error
 from gateway.wire.openai_usage import openai_charge, openai_usage
@@ -90,8 +90,4 @@ def matches(method: str, path: str) -> bool:
     return found is not None and method == ("POST" if found.group(1) is None else "GET")
 
 
-def reader(call: Exchanged) -> Reader:
-    return AsyncReader(call)
-
-
-WIRE = Wire("perplexity_async", "chat", matches, read_ask, reader, openai_error)
+WIRE = Wire("perplexity_async", "chat", matches, read_ask, AsyncReader, openai_error)

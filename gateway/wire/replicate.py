@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
-from gateway.wire.contract import AskFields, Exchanged, Reader, Reading, Wire
+from gateway.wire.contract import AskFields, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, detail_error
 from gateway.wire.paths import plain
@@ -77,8 +77,4 @@ def matches(method: str, path: str) -> bool:
     return method in ("GET", "POST") and "/predictions" in path and _PATH.search(plain(path)) is not None
 
 
-def reader(call: Exchanged) -> Reader:
-    return PredictionReader(call)
-
-
-WIRE = Wire("replicate", "generate_content", matches, read_ask, reader, detail_error)
+WIRE = Wire("replicate", "generate_content", matches, read_ask, PredictionReader, detail_error)

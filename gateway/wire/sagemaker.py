@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.wire.asking import of_body
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Exchanged, Wire
 from gateway.wire.errors import aws_error
 from gateway.wire.eventstream import EXCEPTION
 from gateway.wire.openai_chat import ChatReader
@@ -46,8 +46,4 @@ def matches(method: str, path: str) -> bool:
     )
 
 
-def reader(call: Exchanged) -> Reader:
-    return EndpointReader(call)
-
-
-WIRE = Wire("sagemaker", "text_completion", matches, read_ask, reader, aws_error)
+WIRE = Wire("sagemaker", "text_completion", matches, read_ask, EndpointReader, aws_error)

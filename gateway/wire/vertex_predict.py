@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from gateway.wire.answer import AnswerReader
-from gateway.wire.contract import Exchanged, Reader, Wire
+from gateway.wire.contract import Exchanged, Wire
 from gateway.wire.counts import Counts, plus
 from gateway.wire.errors import google_error
 from gateway.wire.gemini_embed import read_ask
@@ -65,8 +65,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and plain(path).endswith(":predict")
 
 
-def reader(call: Exchanged) -> Reader:
-    return PredictReader(call)
-
-
-WIRE = Wire("vertex_predict", "embeddings", matches, read_ask, reader, google_error)
+WIRE = Wire("vertex_predict", "embeddings", matches, read_ask, PredictReader, google_error)

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
-from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
+from gateway.wire.contract import AskFields, Exchanged, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, watsonx_error
 from gateway.wire.openai_usage import openai_usage
@@ -122,8 +122,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and "/ml/" in path and ends(path, *_PATHS, *_STREAMS)
 
 
-def reader(call: Exchanged) -> Reader:
-    return WatsonxReader(call)
-
-
-WIRE = Wire("watsonx", "text_completion", matches, read_ask, reader, watsonx_error)
+WIRE = Wire("watsonx", "text_completion", matches, read_ask, WatsonxReader, watsonx_error)
