@@ -25,7 +25,7 @@ from storage.queries.calls import MAX_LIMIT, CallFilter, CursorError, Order
 from storage.queries.follow import Follower
 from storage.rollups.question import People, Question, QuestionError, RollupAudit, Totals
 from storage.rollups.read import Reader
-from storage.rows import COLUMNS, POSTGRES, row
+from storage.rows import COLUMNS, POSTGRES, rows_of
 from storage.schema import VERSION_QUERY, Fit, fit
 from storage.tables import CallRow, DeadLetterRow
 from storage.trouble import trouble_of
@@ -233,7 +233,7 @@ def served(values: dict[str, Any]) -> CallRow:
 
 def pending_row(record: CallRecord) -> CallRow:
     """A record that is not in the database yet (``Ledger.pending``) as the row it will be; its ``seq`` is 0."""
-    values = dict(zip(COLUMNS, row(record, POSTGRES), strict=True))
+    values = dict(zip(COLUMNS, rows_of([record], POSTGRES)[0], strict=True))
     for name in ("tags", "attribute_sources", "finish_reasons", "usage_also"):
         if values[name] is not None:
             values[name] = msgspec.json.decode(values[name])
