@@ -11,10 +11,12 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+import msgspec
+
 from gateway.admission import Admission
 from gateway.purse import Purse
 from storage.budgets import leases
-from storage.budgets.leases import Ask, Standing
+from storage.budgets.leases import Ask, Standing, Told
 from storage.budgets.model import Account
 from storage.control import ControlDatabase, ControlUnavailable, NoTables
 
@@ -37,7 +39,8 @@ SWEEP_S: Final = 5.0
 FORGET_S: Final = 300.0
 """An account that no call draws on and of which nothing is held is not kept in memory."""
 UNTOLD_S: Final = 3_600.0
-"""So long the database may be away before what it was to be told of such an account is forgotten: leases end sooner."""
+"""So long the database may be away before what it was to be told of such an account is forgotten: leases end sooner,
+and the number of a report is kept for longer."""
 KEY_UNTOLD_S: Final = 60.0
 """The same for a limit of a key whose minute is over: what was used of it is of no interest any more."""
 LATELY_S: Final = 30.0
@@ -45,6 +48,15 @@ MOST_LOOKED_AT: Final = 500
 """Accounts looked at at once: those that were drawn on last."""
 
 _logger = logging.getLogger("gateway.leasing")
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What limits of keys have used and what was refused, on its way to the database."""
+
+    number: int
+    at_s: int
+    """UTC since 1970."""
+    told: list[Told]
 
 
 class Leasing:
@@ -70,9 +82,11 @@ class Leasing:
         self._answer: asyncio.Future[bool] | None = None
         self._down_until = 0.0
         self._retry_s = RETRY_S
-        self._loans = itertools.count(now_ms() * 1_000)  # none that an earlier process of this name had
+        self._numbers = itertools.count(now_ms() * 1_000)  # none that an earlier process of this name had
         self._unheard: tuple[Sequence[Account], int] | None = None
         """The loan whose answer was lost, and on what."""
+        self._report: Report | None = None
+        """The one that was not heard of yet. What it tells is told by no other."""
         self._look_at = self._first_look_at = self._renew_at = self._sweep_at = self._forget_at = 0.0
         self._swept_s = 0
         """From when on minutes of keys have to be looked for that can be forgotten; UTC since 1970."""
@@ -189,7 +203,7 @@ class Leasing:
         if not wanting:
             return
         asks = [Ask(purse.account, max(purse.asked - purse.available, 0)) for purse in wanting]
-        loan = next(self._loans)
+        loan = next(self._numbers)
         self._unheard = ([ask.account for ask in asks], loan)
         grants = await leases.grant(self._db, self._owner, asks, self._now_ms(), loan)
         self._unheard = None
@@ -204,18 +218,23 @@ class Leasing:
 
     async def _tell(self, purses: Collection[Purse]) -> None:
         """Tell what limits of keys have used and what was refused, and give back what is not needed."""
-        used = [(purse, purse.owing) for purse in purses if purse.owing]
-        if used:
-            await leases.settle(self._db, self._owner, [(purse.account, owing) for purse, owing in used])
-            for purse, owing in used:
-                purse.owing -= owing
-        denied = [(purse, purse.denied) for purse in purses if purse.denied]
-        if denied:
-            await leases.note_denied(self._db, [(purse.account, count) for purse, count in denied])
-            for purse, count in denied:
-                purse.denied -= count
+        await self._send()
+        told = [purse for purse in purses if purse.owing or purse.denied]
+        if told:
+            counts = [Told(purse.account, purse.owing, purse.denied) for purse in told]
+            self._report = Report(next(self._numbers), self._now_ms() // 1000, counts)
+            for purse in told:
+                purse.owing = purse.denied = 0
+            await self._send()
         now = self._clock()
         await self._give_back([purse for purse in purses if _is_spare(purse, now)])
+
+    async def _send(self) -> None:
+        """As it is and under its number until the database answers: it may have been heard already."""
+        if self._report is not None:
+            report = self._report
+            await leases.tell(self._db, self._owner, report.told, self._now_ms(), report.number)
+            self._report = None
 
     async def _give_back(self, purses: list[Purse]) -> None:
         amounts = [(purse, purse.available) for purse in purses if purse.available > 0]
@@ -279,6 +298,8 @@ class Leasing:
         self._untold.difference_update(gone)
         self._unseen.difference_update(gone)
         self._admission.touched.difference_update(gone)
+        if self._report is not None and now_s - self._report.at_s > UNTOLD_S:
+            self._report = None
 
     async def _miss_what_is_lost(self) -> None:
         """Nothing more is drawn on leases that are gone: expired while this worker was cut off, or given back unheard.

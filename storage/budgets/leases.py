@@ -22,6 +22,10 @@ LEASE_S: Final = 600
 """A worker that is not heard of for so long holds nothing any more."""
 SLICES: Final = 20
 """A worker is lent at most this part of what is left, so near the limit no more than it asks for."""
+REPORT_S: Final = 7_200
+"""How long the number of a worker's last report is kept after it was told."""
+_REPORTS: Final = ("", "", "")
+"""No account: the worker's lease on it is of nothing, and its loan is the number of the last report."""
 _PLACE: Final = "budget_id, subject, window_key"
 _ACCOUNT: Final = "budget_id = ? AND subject = ? AND window_key = ?"
 _HEARD: Final = "loan = 0, loaned = 0"
@@ -50,6 +54,16 @@ class Grant(msgspec.Struct, frozen=True):
     spent: int
     lent: int
     """To all workers, this one included."""
+
+
+class Told(msgspec.Struct, frozen=True):
+    """What a worker tells of an account."""
+
+    account: Account
+    used: int = 0
+    """Of its lease, where no row of a call counts on the account (limits of keys)."""
+    denied: int = 0
+    """Calls refused for want of money (or that would have been, in shadow)."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -152,17 +166,35 @@ async def give_back(db: ControlDatabase, owner: str, amounts: Collection[tuple[A
 
 
 @repeated
-async def settle(db: ControlDatabase, owner: str, amounts: Collection[tuple[Account, int]]) -> None:
-    """Make spent of lent, for accounts that no row of a call counts on (limits of keys)."""
+async def tell(db: ControlDatabase, owner: str, told: Collection[Told], now_ms: int, report: int) -> None:
+    """Add to accounts what a worker tells of them, once, however often this report of it arrives.
+
+    ``report`` is the worker's own number of it, another one each time. The last one is known here, and no other: a report
+    whose answer was lost is sent again as it was, before the next.
+    """
     async with db.transaction() as tx:
-        nobodys = await of_nobody(tx, [account for account, _ in amounts])
-        for account, amount in sorted(amounts, key=lambda one: one[0].key):
+        nobodys = await of_nobody(tx, [one.account for one in told])
+        if not await _is_news(tx, owner, now_ms, report):
+            return
+        for one in sorted(told, key=lambda one: one.account.key):
+            account = one.account
             if account.key in nobodys:
                 continue
             await open_account(tx, account)
-            change = f"UPDATE budget_accounts SET spent = spent + ? WHERE {_ACCOUNT}"
-            await tx.run(change, amount, *account.key)
-            await shrink(tx, owner, account, amount)
+            change = f"UPDATE budget_accounts SET spent = spent + ?, denied = denied + ? WHERE {_ACCOUNT}"
+            await tx.run(change, one.used, one.denied, *account.key)
+            if one.used:
+                await shrink(tx, owner, account, one.used)
+
+
+async def _is_news(tx: Transaction, owner: str, now_ms: int, report: int) -> bool:
+    """Keep the number, unless it is the one that is kept. A report that is still on its way is waited for."""
+    keep = (
+        "INSERT INTO budget_leases (owner, budget_id, subject, window_key, amount, expires_ms, loan)"
+        " VALUES (?, ?, ?, ?, 0, ?, ?) ON CONFLICT (owner, budget_id, subject, window_key) DO UPDATE"
+        " SET expires_ms = excluded.expires_ms, loan = excluded.loan WHERE budget_leases.loan <> excluded.loan"
+    )
+    return await tx.run(keep, owner, *_REPORTS, now_ms + REPORT_S * 1000, report) > 0
 
 
 async def shrink(tx: Transaction, owner: str, account: Account, amount: int) -> None:
@@ -183,21 +215,10 @@ async def forfeit(db: ControlDatabase, owner: str, accounts: Collection[tuple[st
 
 async def own(db: ControlDatabase, owner: str) -> dict[tuple[str, str, str], int]:
     """What a worker holds by its leases: account -> amount, below zero where its calls took more."""
-    query = "SELECT budget_id, subject, window_key, amount FROM budget_leases WHERE owner = ?"
+    query = (
+        "SELECT budget_id, subject, window_key, amount FROM budget_leases WHERE owner = ? AND budget_id <> ''"
+    )
     return {(str(b), str(s), str(w)): int(amount) for b, s, w, amount in await db.fetch(query, owner)}
-
-
-@repeated
-async def note_denied(db: ControlDatabase, counts: Collection[tuple[Account, int]]) -> None:
-    """Calls that were refused for want of money (or would have been, in shadow)."""
-    async with db.transaction() as tx:
-        nobodys = await of_nobody(tx, [account for account, _ in counts])
-        for account, count in sorted(counts, key=lambda one: one[0].key):
-            if account.key in nobodys:
-                continue
-            await open_account(tx, account)
-            change = f"UPDATE budget_accounts SET denied = denied + ? WHERE {_ACCOUNT}"
-            await tx.run(change, count, *account.key)
 
 
 async def standings(
@@ -236,7 +257,7 @@ async def renew(db: ControlDatabase, owner: str, now_ms: int) -> None:
 
 
 async def owners(db: ControlDatabase) -> list[str]:
-    """Who holds anything."""
+    """Who holds anything, or told of anything lately."""
     return [str(owner) for (owner,) in await db.fetch("SELECT DISTINCT owner FROM budget_leases")]
 
 

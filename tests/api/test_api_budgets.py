@@ -19,7 +19,7 @@ from pricing.cost import Cost, CostSource, CostStatus
 from storage.address import parse
 from storage.budgets import leases
 from storage.budgets.companion import BudgetCompanion
-from storage.budgets.leases import Ask
+from storage.budgets.leases import Ask, Told
 from storage.budgets.model import Budget, Window, account_of, decode
 from storage.budgets.windows import span_of
 from storage.schema import Migrate
@@ -100,7 +100,7 @@ async def test_a_budget_tells_how_it_stands(client: Any, control: ControlDeps, w
     (budget,) = [decode(row[0]) for row in await control.db.fetch("SELECT definition FROM budgets")]
     account = account_of(budget, "", span_of(budget.window, "UTC", 1, NOW_S))
     await leases.grant(control.db, "w", [Ask(account, USD)], NOW_S * 1000, 1)
-    await leases.note_denied(control.db, [(account, 4)])
+    await leases.tell(control.db, "w", [Told(account, denied=4)], NOW_S * 1000, 2)
     found = await ask(client, "GET", f"/api/budgets/{made['id']}")
     month, elapsed = 30 * 86_400, NOW_S - account.start_s
     ahead = (5 * USD + 1) * month // elapsed

@@ -46,19 +46,23 @@ TARGET = ProviderTargets(ProviderTable.build(load(None, {})), WIRES).resolve(
 
 
 class Flaky:
-    """A database that may fail: before anything is done, or when all was done and only the answer is lost."""
+    """A database that may fail: before anything is done, before it is kept, or when only the answer is lost."""
 
     def __init__(self, db: ControlDatabase) -> None:
         self._db = db
         self.engine = db.engine
         self.away = False
         self.loses_answers = False
+        self.undoes = False
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         self._check()
         async with self._db.transaction() as tx:
             yield tx
+            if self.undoes:
+                self.undoes, self.away = False, True
+                self._check()
         if self.loses_answers:
             self.loses_answers, self.away = False, True
             self._check()
@@ -78,11 +82,12 @@ class Flaky:
 class Worker:
     """Admission, leasing and the writer of one worker; time passes when a test says so."""
 
-    def __init__(self, url: str, name: str = "me") -> None:
+    def __init__(self, url: str, name: str = "me", seconds: float = 0.0) -> None:
+        """It starts so long after :data:`NOW`."""
         address = parse(url, Path())
         self.db = Flaky(control_of(address, durable=False))
         self.name = name
-        self.seconds = 0.0
+        self.seconds = seconds
         self.companion = BudgetCompanion()
         self.companion.owner = name
         self._target = open_target(

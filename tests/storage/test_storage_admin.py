@@ -20,6 +20,7 @@ from storage.address import parse
 from storage.budgets import admin as budgets
 from storage.budgets import leases
 from storage.budgets.companion import BudgetCompanion
+from storage.budgets.leases import Told
 from storage.budgets.model import EVERY, Account, Budget, Unit, Window, account_of
 from storage.budgets.subjects import Wanted, values_of
 from storage.budgets.windows import span_of
@@ -86,7 +87,7 @@ async def test_accounts_are_found_by_the_values_they_count(db: ControlDatabase) 
     triples = [(ODD[n], ODD[(n * 3 + 1) % len(ODD)], ODD[(n * 7 + 2) % len(ODD)]) for n in range(len(ODD))]
     triples += [("ann", "b", "ann"), ("b", "ann", "ann"), ("ann", "ann", "b")]
     made = [account(budget, json.dumps(list(triple))) for triple in triples]
-    await leases.note_denied(db, [(one, 1) for one in made])
+    await leases.tell(db, "me", [Told(one, denied=1) for one in made], NOW * 1000, 1)
     names = ("project", "team", "user")
     asked = [value for value in ODD if value.isprintable()]  # nobody can ask for another
     for value, other in itertools.product([*asked, "nobody"], [None, "ann", "b", '", "']):
@@ -138,7 +139,7 @@ async def test_counting_anew_keeps_refusals_and_other_windows(
         calls += [record(1000, span.start_s - 1, user="ann"), record(1000, span.end_s, user="ann")]
     await asyncio.to_thread(write, database, *calls)
     ann, eve = account(budget, '["ann"]'), account(budget, '["eve"]')
-    await leases.note_denied(db, [(ann, 3), (eve, 2)])
+    await leases.tell(db, "me", [Told(ann, denied=3), Told(eve, denied=2)], NOW * 1000, 1)
     everything = "SELECT subject, window_key, spent, calls, denied FROM budget_accounts ORDER BY 2, 1"
     before = [tuple(row) for row in await db.fetch(everything)]
     await db.fetch("UPDATE budget_accounts SET spent = 99, calls = 9 WHERE window_key = ? RETURNING 1", span.key)  # fmt: skip
