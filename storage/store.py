@@ -23,6 +23,7 @@ from storage.engine import reading_engine
 from storage.queries import calls
 from storage.queries.calls import MAX_LIMIT, CallFilter, CursorError, Order
 from storage.queries.follow import Follower
+from storage.queries.whose import tenants_with, whose
 from storage.rollups.question import People, Question, QuestionError, RollupAudit, Totals
 from storage.rollups.read import Reader
 from storage.rows import COLUMNS, POSTGRES, rows_of
@@ -133,14 +134,19 @@ class Store:
         In the order of recording there is one page, of the last :data:`storage.queries.calls.LATELY` calls.
         """
         limit = max(1, min(limit, MAX_LIMIT))
-        dialect = self._engine.dialect.name
         if order is Order.RECORDED:
+            dialect = self._engine.dialect.name
             found = await self._rows(calls.recorded_lately(wanted or CallFilter(), limit, dialect))
             return CallPage([served(dict(row._mapping)) for row in found], None)
-        rows = await self._rows(calls.page(wanted or CallFilter(), cursor, limit + 1, dialect))
+        rows = await self._page(wanted or CallFilter(), cursor, limit + 1)
         items = [served(dict(found._mapping)) for found in rows[:limit]]
         more = len(rows) > limit
         return CallPage(items, calls.make_cursor(items[-1].id) if more else None)
+
+    async def _page(self, wanted: CallFilter, cursor: str | None, limit: int) -> list[Row[Any]]:
+        look = tenants_with(wanted)
+        tenants = None if look is None else whose(await self._rows(look))
+        return await self._rows(calls.page(wanted, cursor, limit, self._engine.dialect.name, tenants))
 
     async def newest(self) -> int:
         """The ``seq`` of the call written last; 0 if there is none."""

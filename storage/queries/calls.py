@@ -10,7 +10,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Select, UnaryExpression, func, or_, select
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Select,
+    UnaryExpression,
+    and_,
+    false,
+    func,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.visitors import replacement_traverse
 
@@ -26,6 +37,8 @@ _CURSOR_MARK = "1:"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ALL = frozenset(CALLS.c.keys())
 _MANY = frozenset({"tenant_id", "team"})
+_BY_TIME = (CALLS.c.started_at.desc(), CALLS.c.id.desc())
+"""The same order as by id alone, as ids begin with the time; that of the indexes that begin with a tenant or a user."""
 
 
 LATELY = 20_000
@@ -85,22 +98,50 @@ def one(call_id: str) -> Select[Any] | None:
     return select(CALLS).where(CALLS.c.id == call_id.lower(), CALLS.c.started_at == moment)
 
 
-def page(wanted: CallFilter, cursor: str | None, limit: int, dialect: str) -> Select[Any]:
-    """At most ``limit`` calls, newest first, older than ``cursor``. Raises :class:`CursorError`."""
+def page(
+    wanted: CallFilter, cursor: str | None, limit: int, dialect: str, tenants: Sequence[str] | None = None
+) -> Select[Any]:
+    """At most ``limit`` calls, newest first, older than ``cursor``. Raises :class:`CursorError`.
+
+    ``tenants``: where no one names one, those whose calls may fit, if that is known (:mod:`storage.queries.whose`).
+    """
+    if tenants is not None and len(tenants) == 1:
+        wanted = msgspec.structs.replace(wanted, tenant=tenants[0])
     conditions = list(conditions_of(wanted))
     if cursor is not None:
         before = read_cursor(cursor)
         conditions += [CALLS.c.id < before, CALLS.c.started_at <= as_datetime(started_ms(before))]
-    newest_first = [CALLS.c.id.desc()]
-    named = {name for name, _ in _named(wanted)}
-    if "tenant_id" in named or "user_id" in named:
-        # The same order, as ids begin with the time; and that of the indexes that begin with a tenant or a user.
-        newest_first = [CALLS.c.started_at.desc(), *newest_first]
+    if tenants is not None and len(tenants) != 1:
+        return _merged(conditions, tenants, limit)
+    newest_first: Sequence[ColumnElement[Any]] = (CALLS.c.id.desc(),)
+    values = {name for name, _ in named(wanted)}
+    if "tenant_id" in values or "user_id" in values:
+        newest_first = _BY_TIME
     if (
-        "user_id" in named and "session_id" not in named
+        "user_id" in values and "session_id" not in values
     ):  # a tenant or a team has more calls than one of its users
         conditions = by_value(conditions, dialect, _MANY)
     return select(CALLS).where(*conditions).order_by(*newest_first).limit(limit)
+
+
+def _merged(conditions: Sequence[ColumnElement[bool]], tenants: Sequence[str], limit: int) -> Select[Any]:
+    """The newest of each of them, merged: of a list of tenants all that fit would be read and sorted."""
+    if not tenants:
+        return select(CALLS).where(false())
+    each = [
+        select(CALLS.c.started_at, CALLS.c.id)
+        .where(CALLS.c.tenant_id == tenant, *conditions)
+        .order_by(*_BY_TIME)
+        .limit(limit)
+        .subquery()
+        for tenant in tenants
+    ]
+    every = union_all(*[select(one) for one in each]).subquery()
+    newest = (
+        select(every).order_by(every.c.started_at.desc(), every.c.id.desc()).limit(limit).subquery("newest")
+    )
+    same = and_(CALLS.c.id == newest.c.id, CALLS.c.started_at == newest.c.started_at)
+    return select(CALLS).join_from(newest, CALLS, same).order_by(*_BY_TIME)
 
 
 def recorded_lately(wanted: CallFilter, limit: int, dialect: str) -> Select[Any]:
@@ -193,7 +234,7 @@ def _ms(moment: datetime) -> int:
 
 def _of_values(wanted: CallFilter) -> list[ColumnElement[bool]]:
     column = CALLS.c
-    found = [column[name] == value for name, value in _named(wanted)]
+    found = [column[name] == value for name, value in named(wanted)]
     found += wanted.conditions
     if wanted.model is not None:
         found.append(or_(column.request_model == wanted.model, column.response_model == wanted.model))
@@ -210,7 +251,7 @@ def _of_values(wanted: CallFilter) -> list[ColumnElement[bool]]:
     return found
 
 
-def _named(wanted: CallFilter) -> list[tuple[str, str | int]]:
+def named(wanted: CallFilter) -> list[tuple[str, str | int]]:
     """Columns and the one value asked for in each."""
     equal = (
         ("tenant_id", wanted.tenant),

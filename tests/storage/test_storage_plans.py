@@ -143,6 +143,46 @@ async def test_calls_of_a_users_session_are_looked_up_by_it(store: Store, filled
     assert "model_requests_session_id (tenant_id=? AND session_id=?)" in plans(filled)[0]
 
 
+OF_NO_TENANT = {
+    "a team": ({"team": "search"}, "model_requests_team (tenant_id=? AND team=?"),
+    "a session": ({"session": "s1"}, "model_requests_session_id (tenant_id=? AND session_id=?"),
+    "a team's session": (
+        {"team": "search", "session": "s1"},
+        "model_requests_session_id (tenant_id=? AND session_id=?",
+    ),
+    "who reads their team": (
+        {"scope": (("team", "search"),), "failed": False},
+        "model_requests_team (tenant_id=? AND team=?",
+    ),
+}
+
+
+@pytest.mark.parametrize(("asked", "index"), OF_NO_TENANT.values(), ids=OF_NO_TENANT)
+@pytest.mark.parametrize("tenants", [1, 3])
+async def test_a_team_or_session_is_looked_up_where_no_tenant_is_named(
+    store: Store, filled: str, tmp_path: Path, asked: dict[str, Any], index: str, tenants: int
+) -> None:
+    """In no plan calls are gone through, whether one tenant has such calls or several."""
+    ledger = await started(tmp_path / "more", url=filled)
+    for number in range(1, tenants):
+        who = {"tenant": f"tenant{number}", "team": "search", "session": "s1"}
+        ledger.closed(record(100 + number, who=who))
+    assert await ledger.drained(20)
+    await ledger.stop(5)
+    with noted("model_requests") as plans:
+        first = await store.list_calls(CallFilter(**asked), limit=3)
+        second = await store.list_calls(CallFilter(**asked), first.next_cursor, limit=20)
+    found = [item.id for item in first.items + second.items]
+    assert len(found) == 8 + tenants - 1
+    assert found == sorted(found, reverse=True)
+    plan = plans(filled)
+    scanned = [line for line in plan if line.startswith("SCAN model_requests")]
+    assert not scanned
+    by_index = [line for line in plan if line.startswith("SEARCH model_requests USING INDEX " + index)]
+    assert len(by_index) == 2 * tenants, plan
+    assert is_in_order(plan) or tenants > 1, "what is merged are a page's ids of each tenant"
+
+
 async def test_what_is_of_the_last_minutes_is_looked_for_there(store: Store, filled: str) -> None:
     with noted("model_requests") as plans:
         await store.list_calls(CallFilter(since=LATELY, failed=True), limit=3)
