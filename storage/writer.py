@@ -31,8 +31,8 @@ log = logging.getLogger("weighbridge.storage")
 class Pace(msgspec.Struct, frozen=True, kw_only=True):
     """How the writer batches and how often it looks around; seconds, rows, bytes."""
 
-    batch_rows: int = 500
-    batch_bytes: int = 1024 * 1024
+    batch_rows: int = 2_000
+    batch_bytes: int = 2 * 1024 * 1024
     batch_interval_s: float = 0.25
     adopt_interval_s: float = 10.0
     survey_interval_s: float = 1.0
@@ -168,7 +168,8 @@ class Writer:
                 self._look_around()
                 if not self._connected:
                     self._connect()
-                if not self._write_some():
+                self._write_some()
+                if not self._replays:
                     self._await_work()
             except (Outage, SchemaUnfit) as error:
                 self._suffer(str(error))
@@ -242,17 +243,17 @@ class Writer:
         with contextlib.suppress(OSError):
             self._spool.release()
 
-    def _write_some(self) -> bool:
-        """Write one batch of live records and one of each dead process's; whether there was any."""
+    def _write_some(self) -> None:
+        """Write one batch of live records and one of each dead process's."""
         if self._work is not None:
             self._finish(self._work)
-            return True
+            return
         rows, size = self._pace.batch_rows, self._pace.batch_bytes
         batch = self._feed.take(rows, size)
         if batch is not None:
             self._finish(_Work(batch, None))
         if self._stop_at is not None or not self._replays:
-            return batch is not None
+            return
         replay = self._replays[0]
         try:
             left_over = replay.take(rows, size)
@@ -260,13 +261,12 @@ class Writer:
             log.warning("a left-over spool cannot be read now: %s", error.strerror)
             self._replays.remove(replay)
             replay.abandon()
-            return True
+            return
         if left_over is not None:
             self._finish(_Work(self._completed(left_over), replay))
         else:
             self._replays.remove(replay)
             replay.finish()
-        return True
 
     def _completed(self, batch: Batch) -> Batch:
         """Records of calls that died in mid-flight, with what can be said of them."""
@@ -342,7 +342,8 @@ class Writer:
         self.progress = msgspec.structs.replace(before, **changes)
 
     def _await_work(self) -> None:
-        """Wait for a record, then a little longer for its companions."""
+        """Wait for a record, then a little longer for its companions: each transaction writes the same pages of indexes and
+        sums again, however few rows it brings."""
         pace = self._pace
         if not self._feed.backlog:
             self._wait(1, self._idle_s())

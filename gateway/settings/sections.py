@@ -134,7 +134,7 @@ class Storage(Section):
         description="auto: bring the schema up to date at start; manual: weighbridge db migrate.",
     )
     batch_rows: int = Field(
-        default=500, ge=1, le=10_000, description="Most records written to the database at once."
+        default=2_000, ge=1, le=10_000, description="Most records written to the database at once."
     )
     batch_ms: int = Field(default=250, ge=1, le=60_000, description="Longest wait before a batch is written.")
 

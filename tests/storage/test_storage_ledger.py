@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pricing.usage import Usage
 from storage.durability import Syncer
 from storage.ledger import Durability, Ledger
 from storage.store import Store
+from storage.writer import Pace
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
@@ -50,6 +52,35 @@ async def test_a_call_is_counted_from_opening_to_row(tmp_path: Path) -> None:
     assert (stats.degraded, stats.reasons, stats.oldest_age_s) == (False, (), 0.0)
     assert ledger.pending(final.id) is None
     assert target.rows == {final.id: final}
+    await ledger.stop(5)
+
+
+async def test_what_comes_while_a_batch_is_written_waits_for_its_companions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = FlakyTarget()
+    writing, go_on, write = threading.Event(), threading.Event(), target.write
+
+    def slowly(records: Sequence[CallRecord]) -> int:
+        writing.set()
+        assert go_on.wait(10)
+        return write(records)
+
+    monkeypatch.setattr(target, "write", slowly)
+    ledger = await started(tmp_path, target, pace=Pace(batch_rows=5, batch_interval_s=3600))
+    for number in range(5):
+        call(ledger, number)
+    assert await asyncio.to_thread(writing.wait, 10)
+    for number in range(5, 8):
+        call(ledger, number)
+    go_on.set()
+    async with asyncio.timeout(10):
+        while ledger.stats().recorded < 5:
+            await asyncio.sleep(0.005)
+    for number in range(8, 10):
+        call(ledger, number)
+    assert await ledger.drained(10)
+    assert target.writes == [5, 5]
     await ledger.stop(5)
 
 
