@@ -8,7 +8,7 @@ import sqlite3
 import time
 from typing import Any, Final
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, ExceptionContext, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from storage.address import Address, Engine
@@ -19,10 +19,14 @@ _STEPS: Final = 1_000_000
 """Of SQLite's machine between two looks at the clock: some hundredths of a second."""
 
 
+class TookTooLong(TimeoutError):  # noqa: N818
+    """A statement was broken off: it asked for more than is found in its time."""
+
+
 def reading_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int = 5) -> AsyncEngine:
     """An engine that cannot write. Connects on first use; ``timeout_s`` bounds connecting and every statement.
 
-    A statement that takes longer raises SQLAlchemy's ``OperationalError`` (SQLite) or ``TimeoutError``.
+    A statement that takes longer raises :class:`TookTooLong`.
     """
     if address.engine is Engine.SQLITE:
         engine = create_async_engine(
@@ -33,21 +37,23 @@ def reading_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
         expect_file(engine, address)
         event.listen(engine.sync_engine, "connect", _read_only)
         _bound_statements(engine, timeout_s)
-        return engine
-    return create_async_engine(
-        address.sqlalchemy_url,
-        pool_size=pool_size,
-        pool_pre_ping=True,
-        pool_timeout=timeout_s,
-        connect_args={
-            "timeout": timeout_s,
-            "command_timeout": timeout_s,
-            "server_settings": {
-                "default_transaction_read_only": "on",
-                "application_name": "weighbridge-read",
+    else:
+        engine = create_async_engine(
+            address.sqlalchemy_url,
+            pool_size=pool_size,
+            pool_pre_ping=True,
+            pool_timeout=timeout_s,
+            connect_args={
+                "timeout": timeout_s,
+                "command_timeout": timeout_s,
+                "server_settings": {
+                    "default_transaction_read_only": "on",
+                    "application_name": "weighbridge-read",
+                },
             },
-        },
-    )
+        )
+    _tell_what_took_too_long(engine, timeout_s)
+    return engine
 
 
 def writing_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int = 2) -> AsyncEngine:
@@ -130,6 +136,22 @@ def _bound_statements(engine: AsyncEngine, timeout_s: float) -> None:
 
     event.listen(engine.sync_engine, "connect", connected)
     event.listen(engine.sync_engine, "before_cursor_execute", begins)
+
+
+def _tell_what_took_too_long(engine: AsyncEngine, timeout_s: float) -> None:
+    """A statement that was broken off, and not a connection that was waited for in vain."""
+
+    def failed(context: ExceptionContext) -> TookTooLong | None:
+        error = context.original_exception
+        broken_off = isinstance(error, TimeoutError) or (
+            isinstance(error, sqlite3.Error)
+            and getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT
+        )
+        if context.statement is None or not broken_off:
+            return None
+        return TookTooLong(f"a statement was not done in {timeout_s:g} s")
+
+    event.listen(engine.sync_engine, "handle_error", failed, retval=True)
 
 
 def escaped(path: str) -> str:

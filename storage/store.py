@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from storage.address import Address, parse
-from storage.engine import reading_engine
+from storage.engine import TookTooLong, reading_engine
 from storage.queries import calls
 from storage.queries.calls import MAX_LIMIT, CallFilter, CursorError, Order
 from storage.queries.follow import Follower
@@ -42,6 +42,7 @@ __all__ = [
     "QuestionError",
     "RollupAudit",
     "Store",
+    "StoreTooSlow",
     "StoreUnavailable",
     "Totals",
     "pending_row",
@@ -57,8 +58,14 @@ class StoreUnavailable(Exception):  # noqa: N818
     """The database does not answer, or is not ours to read; the message holds no url."""
 
 
+class StoreTooSlow(StoreUnavailable):
+    """More was asked for than the database finds in the time it has."""
+
+
 def unavailable(error: BaseException, what: str = "used") -> StoreUnavailable:
     """Of an error of the driver's, in words without values; ``what`` the database cannot be (``read``)."""
+    if isinstance(error, TookTooLong):
+        return StoreTooSlow(f"the database takes too long: {error}")
     return StoreUnavailable(f"the database cannot be {what}: {trouble_of(error)}")
 
 

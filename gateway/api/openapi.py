@@ -25,7 +25,7 @@ _ERRORS: Final = {
     409: "It exists already, or has changed since",
     413: "The body is too large",
     429: "Too many do this already",
-    503: "The database does not answer",
+    503: "The database does not answer, or not in time",
 }
 
 _JSON: Final = "application/json"

@@ -12,7 +12,7 @@ from gateway.settings.problem import did_you_mean
 from storage.control.contract import ControlUnavailable
 from storage.queries.calls import CursorError
 from storage.rollups.question import QuestionError
-from storage.store import StoreUnavailable
+from storage.store import StoreTooSlow, StoreUnavailable
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LOG = logging.getLogger(__name__)
@@ -100,6 +100,15 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         )
     except QuestionError as error:
         return _error(ApiError(400, "invalid_parameter", f"{error}."))
+    except StoreTooSlow:
+        return _error(
+            ApiError(
+                503,
+                "took_too_long",
+                "The database was not done in time. Ask for a shorter period (since, until) or for less"
+                " (tenant, team, user).",
+            )
+        )
     except (StoreUnavailable, ControlUnavailable):
         return _error(
             ApiError(

@@ -24,7 +24,7 @@ from storage.address import parse
 from storage.contents.keep import content_of, mode_of, read_by
 from storage.control import ControlDatabase, ControlUnavailable, control_of
 from storage.queries.calls import CursorError
-from storage.store import Store, StoreUnavailable
+from storage.store import Store, StoreTooSlow, StoreUnavailable
 
 
 class StoreSource:
@@ -74,6 +74,8 @@ async def open_store_source(settings: Settings) -> AsyncIterator[CallSource]:
     control = control_of(address)
     try:
         yield StoreSource(store, control, settings)
+    except StoreTooSlow as error:
+        raise SourceError(str(error), "Ask for a shorter period, with --since") from None
     except (StoreUnavailable, ControlUnavailable) as error:
         raise SourceError(str(error), where_to_look(settings, str(error))) from None
     except CursorError as error:

@@ -11,7 +11,7 @@ import pytest
 from gateway.ids import call_id
 from pricing.book import PriceBook
 from pricing.usage import Usage
-from storage.store import StoreUnavailable
+from storage.store import StoreTooSlow, StoreUnavailable
 from telemetry.outcome import Outcome
 
 from .conftest import NOON, SECOND, Connect, make_call
@@ -190,6 +190,21 @@ async def test_a_corrected_price_is_told(connect: Connect, keep: Keep, book: Pri
     assert body["recorded"]["total"]["nano_usd"] == record.cost.total
     assert body["explained"]["status"] == "unpriced"
     assert any("Prices were changed" in note for note in body["notes"])
+
+
+async def test_what_takes_too_long_is_told_with_what_to_do(connect: Connect) -> None:
+    class Slow:
+        async def list_calls(self, *args: Any) -> Any:
+            raise StoreTooSlow("secret details")
+
+    client = await connect(store=Slow())
+    answer = await client.get("/api/calls", params={"project": "rare"})
+    assert answer.status == 503
+    assert "Retry-After" not in answer.headers, "it would take as long again"
+    error = (await answer.json())["error"]
+    assert error["code"] == "took_too_long"
+    assert "since" in error["message"]
+    assert "secret" not in await answer.text()
 
 
 async def test_a_database_that_is_away_is_told(connect: Connect) -> None:

@@ -6,11 +6,13 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from rig.ledger import record
 from rig.migrated import with_tables
 
 from gateway.cli.exits import Exit
+from storage.store import Store
 
-from .conftest import Weighbridge
+from .conftest import Weighbridge, put_records
 
 READS = [
     "calls", "explain", "costs", "report --weekly", "export", "budgets", "keys", "tokens", "audit", "alerts list",
@@ -95,3 +97,14 @@ def test_a_folder_nobody_may_look_into(
     code, output = said(weighbridge, command)
     assert code == Exit.UNREACHABLE, output
     assert "cannot be looked at: file name too long" in output
+
+
+def test_calls_that_take_too_long_to_find(weighbridge: Weighbridge, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_records(record(1))
+    assert weighbridge("calls").exit_code == 0
+    monkeypatch.setattr("storage.engine._STEPS", 1)
+    monkeypatch.setitem(Store.open.__kwdefaults__, "timeout_s", 0.0)
+    result = weighbridge("calls", "--project", "rare")
+    assert result.exit_code == 3
+    assert "the database takes too long: a statement was not done in 0 s" in result.output
+    assert "Ask for a shorter period, with --since" in result.output

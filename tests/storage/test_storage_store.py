@@ -19,11 +19,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from pricing.cost import UNPRICED
 from storage.address import Address, AddressError, Engine, parse
-from storage.engine import reading_engine, writing_engine
+from storage.engine import TookTooLong, reading_engine, writing_engine
 from storage.queries.calls import CursorError, Order, make_cursor, read_cursor
 from storage.queries.follow import Follower
 from storage.rollups.transactions import changing_engine
-from storage.store import CallFilter, Store, StoreUnavailable
+from storage.store import CallFilter, Store, StoreTooSlow, StoreUnavailable
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
@@ -275,14 +275,41 @@ async def test_a_file_that_is_not_there_begins_no_thread(
     assert not list(tmp_path.iterdir())
 
 
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT max(i) FROM n"
+
+
 async def test_a_statement_that_takes_too_long_is_broken_off(database: str) -> None:
     """And the next one on the same connection has its whole time again."""
     engine = reading_engine(parse(database, Path()), timeout_s=0.3, pool_size=1)
-    long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000) SELECT max(i) FROM n"
     for _ in range(2):
-        with pytest.raises((OperationalError, TimeoutError)):
+        with pytest.raises(TookTooLong, match=r"not done in 0\.3 s"):
             async with engine.connect() as connection:
-                await connection.exec_driver_sql(long)
+                await connection.exec_driver_sql(ENDLESS)
         async with engine.connect() as connection:
             assert (await connection.exec_driver_sql("SELECT 1")).scalar() == 1
     await engine.dispose()
+
+
+async def test_a_page_that_takes_too_long_is_told_from_a_database_that_is_away(
+    store: Store, tmp_path: Path, database: str
+) -> None:
+    hasty = await Store.open(database, data_dir=tmp_path, timeout_s=0.3)
+    with pytest.raises(StoreTooSlow, match=r"takes too long: a statement was not done in 0\.3 s"):
+        await hasty.list_calls(CallFilter(conditions=(text(f"({ENDLESS}) = seq"),)))
+    assert len((await hasty.list_calls(CallFilter())).items) == 50
+    await hasty.close()
+
+
+async def test_a_server_that_says_nothing_is_away_and_not_too_slow(tmp_path: Path) -> None:
+    held: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda _, writer: held.append(writer), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    store = await Store.open(f"postgresql://127.0.0.1:{port}/calls", data_dir=tmp_path, timeout_s=0.3)
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.list_calls(CallFilter())
+    assert not isinstance(caught.value, StoreTooSlow)
+    await store.close()
+    for writer in held:
+        writer.close()
+    server.close()
+    await server.wait_closed()
