@@ -23,7 +23,7 @@ from storage.engine import TookTooLong, reading_engine
 from storage.queries import calls
 from storage.queries.calls import MAX_LIMIT, CallFilter, CursorError, Order
 from storage.queries.follow import Follower
-from storage.queries.whose import tenants_with, whose
+from storage.queries.whose import look_for
 from storage.rollups.question import People, Question, QuestionError, RollupAudit, Totals
 from storage.rollups.read import Reader
 from storage.rows import COLUMNS, POSTGRES, rows_of
@@ -151,9 +151,9 @@ class Store:
         return CallPage(items, calls.make_cursor(items[-1].id) if more else None)
 
     async def _page(self, wanted: CallFilter, cursor: str | None, limit: int) -> list[Row[Any]]:
-        look = tenants_with(wanted)
-        tenants = None if look is None else whose(await self._rows(look))
-        return await self._rows(calls.page(wanted, cursor, limit, self._engine.dialect.name, tenants))
+        look = look_for(wanted)
+        parts = None if look is None else look.parts(await self._rows(look.query()))
+        return await self._rows(calls.page(wanted, cursor, limit, self._engine.dialect.name, parts))
 
     async def newest(self) -> int:
         """The ``seq`` of the call written last; 0 if there is none."""

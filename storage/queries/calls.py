@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import enum
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,6 +54,10 @@ class Order(enum.StrEnum):
     """Those that were recorded last, whenever they began."""
 
 
+Part = Mapping[str, str]
+"""Calls by columns and the value each has, as an index has them together in the order of time."""
+
+
 class CursorError(ValueError):
     """The cursor is not one of ours."""
 
@@ -99,22 +103,23 @@ def one(call_id: str) -> Select[Any] | None:
 
 
 def page(
-    wanted: CallFilter, cursor: str | None, limit: int, dialect: str, tenants: Sequence[str] | None = None
+    wanted: CallFilter, cursor: str | None, limit: int, dialect: str, parts: Sequence[Part] | None = None
 ) -> Select[Any]:
     """At most ``limit`` calls, newest first, older than ``cursor``. Raises :class:`CursorError`.
 
-    ``tenants``: where no one names one, those whose calls may fit, if that is known (:mod:`storage.queries.whose`).
+    ``parts``: all calls that fit are among these, if that is known (:mod:`storage.queries.whose`).
     """
-    if tenants is not None and len(tenants) == 1:
-        wanted = msgspec.structs.replace(wanted, tenant=tenants[0])
     conditions = list(conditions_of(wanted))
     if cursor is not None:
         before = read_cursor(cursor)
         conditions += [CALLS.c.id < before, CALLS.c.started_at <= as_datetime(started_ms(before))]
-    if tenants is not None and len(tenants) != 1:
-        return _merged(conditions, tenants, limit)
-    newest_first: Sequence[ColumnElement[Any]] = (CALLS.c.id.desc(),)
     values = {name for name, _ in named(wanted)}
+    if parts is not None:
+        if len(parts) != 1:
+            return _merged(conditions, parts, limit)
+        conditions += _of_part(parts[0])
+        values.update(parts[0])
+    newest_first: Sequence[ColumnElement[Any]] = (CALLS.c.id.desc(),)
     if "tenant_id" in values or "user_id" in values:
         newest_first = _BY_TIME
     if (
@@ -124,17 +129,17 @@ def page(
     return select(CALLS).where(*conditions).order_by(*newest_first).limit(limit)
 
 
-def _merged(conditions: Sequence[ColumnElement[bool]], tenants: Sequence[str], limit: int) -> Select[Any]:
-    """The newest of each of them, merged: of a list of tenants all that fit would be read and sorted."""
-    if not tenants:
+def _merged(conditions: Sequence[ColumnElement[bool]], parts: Sequence[Part], limit: int) -> Select[Any]:
+    """The newest of each part, merged: of a list of tenants all that fit would be read and sorted."""
+    if not parts:
         return select(CALLS).where(false())
     each = [
         select(CALLS.c.started_at, CALLS.c.id)
-        .where(CALLS.c.tenant_id == tenant, *conditions)
+        .where(*_of_part(part), *conditions)
         .order_by(*_BY_TIME)
         .limit(limit)
         .subquery()
-        for tenant in tenants
+        for part in parts
     ]
     every = union_all(*[select(one) for one in each]).subquery()
     newest = (
@@ -142,6 +147,10 @@ def _merged(conditions: Sequence[ColumnElement[bool]], tenants: Sequence[str], l
     )
     same = and_(CALLS.c.id == newest.c.id, CALLS.c.started_at == newest.c.started_at)
     return select(CALLS).join_from(newest, CALLS, same).order_by(*_BY_TIME)
+
+
+def _of_part(part: Part) -> list[ColumnElement[bool]]:
+    return [CALLS.c[name] == value for name, value in part.items()]
 
 
 def recorded_lately(wanted: CallFilter, limit: int, dialect: str) -> Select[Any]:

@@ -1,4 +1,4 @@
-"""Whose calls a value is among, for filters that name no tenant though their index begins with one.
+"""Whose calls have a value, for filters whose index begins with a tenant that nobody named.
 
 Tenants are few beside calls: each is gone to in its index (not one call is read), and asked whether it has the value.
 """
@@ -8,27 +8,71 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import Integer, Row, Select, func, literal, select
+import msgspec
+from sqlalchemy import CTE, ColumnElement, Integer, Row, Select, Text, func, literal, select
 
-from storage.queries.calls import CALLS, CallFilter, named
+from pricing.cost import CostStatus
+from storage.queries.calls import CALLS, CallFilter, Part, named
 
 MOST_TENANTS: Final = 1000
 """Of more, none is asked: two look-ups for each would take longer than a page is worth."""
-MOST_WITH: Final = 16
-"""Tenants with the value whose calls are merged. What more of them have is not rare, and soon found among all calls."""
+MOST_PARTS: Final = 16
+"""Parts that are merged. What more tenants have is not rare, and soon found among all calls."""
 
 
-def tenants_with(wanted: CallFilter) -> Select[Any] | None:
-    """All tenants, and whether each has a call with the session or team asked for; ``None`` where a page is found without.
+class Look(msgspec.Struct, frozen=True):
+    """What is asked of tenants: which of these values their calls have in a column."""
+
+    column: str
+    values: tuple[str, ...]
+    tenant: str | None
+    """The only one that matters, if one is named."""
+
+    def query(self) -> Select[Any]:
+        """One row for each tenant, with a column for each value."""
+        every = _all_tenants() if self.tenant is None else _one_tenant(self.tenant)
+        has: list[ColumnElement[Any]] = [
+            self._has(every, value).label(f"has_{number}") for number, value in enumerate(self.values)
+        ]
+        return select(every.c.tenant_id, *has).where(every.c.tenant_id.is_not(None))
+
+    def parts(self, rows: Sequence[Row[Any]]) -> list[Part] | None:
+        """What :meth:`query` found; ``None`` if that is too much."""
+        if len(rows) > MOST_TENANTS:
+            return None
+        found: list[Part] = [
+            {"tenant_id": row[0], self.column: value}
+            for row in rows
+            for value, has in zip(self.values, row[1:], strict=True)
+            if has
+        ]
+        return found if len(found) <= MOST_PARTS else None
+
+    def _has(self, tenants: CTE, value: str) -> ColumnElement[bool]:
+        theirs = CALLS.alias()
+        conditions = [theirs.c.tenant_id == tenants.c.tenant_id, theirs.c[self.column] == value]
+        if self.column == "cost_status":
+            conditions.append(theirs.c.cost_nano.is_(None))  # these are what the index holds
+        # Not EXISTS, of which PostgreSQL may make one look at all the calls of all tenants.
+        return select(theirs.c.tenant_id).where(*conditions).limit(1).scalar_subquery().is_not(None)
+
+
+def look_for(wanted: CallFilter) -> Look | None:
+    """What is to be asked before a page is; ``None`` where that finds its calls without.
 
     A user's calls have an index that begins with the user, and are fewer than those of a team.
     """
     values = dict(named(wanted))
-    if "tenant_id" in values or not values.keys() & {"session_id", "team"}:
-        return None
-    column = "session_id" if "session_id" in values else "team"
-    if column == "team" and "user_id" in values:
-        return None
+    tenant = values.get("tenant_id")
+    if "session_id" in values or ("team" in values and "user_id" not in values):
+        column = "session_id" if "session_id" in values else "team"
+        return Look(column, (str(values[column]),), None) if tenant is None else None
+    if wanted.unpriced and "user_id" not in values:
+        return Look("cost_status", tuple(CostStatus), None if tenant is None else str(tenant))
+    return None
+
+
+def _all_tenants() -> CTE:
     tenants = select(func.min(CALLS.c.tenant_id).label("tenant_id"), literal(1, Integer).label("number"))
     every = tenants.cte("tenants", recursive=True)
     after = CALLS.alias("after")
@@ -39,24 +83,9 @@ def tenants_with(wanted: CallFilter) -> Select[Any] | None:
         .limit(1)
         .scalar_subquery()
     )
-    every = every.union_all(
-        select(following, every.c.number + 1).where(
-            every.c.tenant_id.is_not(None), every.c.number <= MOST_TENANTS
-        )
-    )
-    theirs = CALLS.alias("theirs")
-    # Not EXISTS, of which PostgreSQL may make one look at all the calls of all tenants.
-    has = (
-        select(theirs.c.tenant_id)
-        .where(theirs.c.tenant_id == every.c.tenant_id, theirs.c[column] == values[column])
-        .limit(1)
-        .scalar_subquery()
-        .is_not(None)
-    )
-    return select(every.c.tenant_id, has.label("has")).where(every.c.tenant_id.is_not(None))
+    more = (every.c.tenant_id.is_not(None), every.c.number <= MOST_TENANTS)
+    return every.union_all(select(following, every.c.number + 1).where(*more))
 
 
-def whose(rows: Sequence[Row[Any]]) -> list[str] | None:
-    """The tenants that have it, of what :func:`tenants_with` found; ``None`` if there are too many."""
-    found = [row.tenant_id for row in rows if row.has]
-    return found if len(rows) <= MOST_TENANTS and len(found) <= MOST_WITH else None
+def _one_tenant(name: str) -> CTE:
+    return select(literal(name, Text).label("tenant_id")).cte("tenants")

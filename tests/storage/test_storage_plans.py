@@ -16,6 +16,7 @@ import pytest
 from rig.ledger import STARTED_MS, record, started
 from sqlalchemy import Engine, event, select
 
+from pricing.cost import UNPRICED
 from storage import repricing
 from storage.address import parse
 from storage.budgets.leases import KEPT_S, KEY_LIMIT, MINUTES_OVER, release
@@ -181,6 +182,24 @@ async def test_a_team_or_session_is_looked_up_where_no_tenant_is_named(
     by_index = [line for line in plan if line.startswith("SEARCH model_requests USING INDEX " + index)]
     assert len(by_index) == 2 * tenants, plan
     assert is_in_order(plan) or tenants > 1, "what is merged are a page's ids of each tenant"
+
+
+@pytest.mark.parametrize("tenant", [None, "acme"])
+async def test_what_has_no_price_is_looked_up(
+    store: Store, filled: str, tmp_path: Path, tenant: str | None
+) -> None:
+    ledger = await started(tmp_path / "more", url=filled)
+    ledger.closed(record(100, cost=UNPRICED))
+    assert await ledger.drained(20)
+    await ledger.stop(5)
+    with noted("model_requests") as plans:
+        page = await store.list_calls(CallFilter(unpriced=True, tenant=tenant), limit=3)
+    assert len(page.items) == 1
+    plan = plans(filled)
+    assert not [line for line in plan if line.startswith("SCAN model_requests")]
+    index = "SEARCH model_requests USING INDEX model_requests_cost_status (tenant_id=? AND cost_status=?)"
+    assert index in plan, plan
+    assert is_in_order(plan)
 
 
 async def test_what_is_of_the_last_minutes_is_looked_for_there(store: Store, filled: str) -> None:

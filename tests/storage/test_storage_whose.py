@@ -1,4 +1,4 @@
-"""Pages of a team's or a session's calls where no tenant is named: found in each tenant's index, and merged."""
+"""Pages whose calls are found in the index of each tenant, and merged: of a team, of a session, without a price."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from pathlib import Path
 import pytest
 from rig.ledger import STARTED_MS, record, started
 
+from pricing.cost import UNPRICED, Cost, CostSource, CostStatus
 from storage.queries import whose
 from storage.store import CallFilter, CursorError, Store
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
 DAY = 86_400_000
+INVALID = Cost(CostStatus.INVALID_USAGE, CostSource.NONE)
 Fits = Callable[[CallRecord], bool]
 
 
@@ -30,6 +32,7 @@ def calls() -> list[CallRecord]:
                 "session": f"s{number % 9}" if number % 2 else None,
                 "user": f"u{number % 3}",
             },
+            cost=(INVALID if number % 3 else UNPRICED) if number % 8 == 0 else {},
             outcome=Outcome.TIMEOUT if number % 4 == 0 else Outcome.COMPLETED,
         )
         for number in range(70)
@@ -84,6 +87,31 @@ ASKED: dict[str, tuple[CallFilter, Fits]] = {
         CallFilter(scope=(("tenant_id", "tenant1"),), session="s1"),
         lambda one: (one.who.tenant, one.who.session) == ("tenant1", "s1"),
     ),
+    "without a price": (CallFilter(unpriced=True), lambda one: one.cost.total is None),
+    "a tenant's without a price": (
+        CallFilter(tenant="tenant3", unpriced=True),
+        lambda one: one.who.tenant == "tenant3" and one.cost.total is None,
+    ),
+    "who reads a tenant's without a price": (
+        CallFilter(scope=(("tenant_id", "tenant3"),), unpriced=True),
+        lambda one: one.who.tenant == "tenant3" and one.cost.total is None,
+    ),
+    "a team's without a price": (
+        CallFilter(team="all", unpriced=True),
+        lambda one: one.who.team == "all" and one.cost.total is None,
+    ),
+    "a user's without a price": (
+        CallFilter(user="u1", unpriced=True),
+        lambda one: one.who.user == "u1" and one.cost.total is None,
+    ),
+    "with a price": (
+        CallFilter(team="some", unpriced=False),
+        lambda one: one.who.team == "some" and one.cost.total is not None,
+    ),
+    "another's than one may read": (
+        CallFilter(tenant="tenant2", scope=(("tenant_id", "tenant3"),), unpriced=True),
+        lambda _: False,
+    ),
     "nobody's": (CallFilter(team="none"), lambda _: False),
 }
 
@@ -93,10 +121,10 @@ async def test_pages_are_the_same_however_many_tenants_may_be_asked(
     store: Store, wanted: CallFilter, fits: Fits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = sorted((one.id for one in calls() if fits(one)), reverse=True)
-    assert bool(expected) is (wanted.team != "none")
-    for most_tenants, most_with in ((1000, 16), (7, 7), (6, 16), (1000, 6), (1000, 1)):
+    assert bool(expected) is (wanted.team != "none" and wanted.tenant != "tenant2")
+    for most_tenants, most_parts in ((1000, 16), (7, 7), (6, 16), (1000, 6), (1000, 1)):
         monkeypatch.setattr(whose, "MOST_TENANTS", most_tenants)
-        monkeypatch.setattr(whose, "MOST_WITH", most_with)
+        monkeypatch.setattr(whose, "MOST_PARTS", most_parts)
         for limit in (1, 3, 100):
             assert await all_pages(store, wanted, limit) == expected
 
@@ -106,12 +134,12 @@ async def test_no_more_tenants_are_asked_than_may_be(
     store: Store, monkeypatch: pytest.MonkeyPatch, most: int, known: int | None
 ) -> None:
     monkeypatch.setattr(whose, "MOST_TENANTS", most)
-    look = whose.tenants_with(CallFilter(team="all"))
+    look = whose.look_for(CallFilter(team="all"))
     assert look is not None
-    rows = await store._rows(look)
+    rows = await store._rows(look.query())
     assert len(rows) == min(7, most + 1)
-    tenants = whose.whose(rows)
-    assert (None if tenants is None else len(tenants)) == known
+    parts = look.parts(rows)
+    assert (None if parts is None else len(parts)) == known
 
 
 @pytest.mark.parametrize("wanted", [CallFilter(team="none"), CallFilter(team="some"), CallFilter(team="all")])
