@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import CTE, ColumnElement, Integer, Row, Select, Text, func, literal, select
+from sqlalchemy import CTE, ColumnElement, Integer, Select, Text, func, literal, select
 
 from pricing.cost import CostStatus
 from storage.queries.calls import CALLS, CallFilter, Part, named
@@ -36,7 +36,7 @@ class Look(msgspec.Struct, frozen=True):
         ]
         return select(every.c.tenant_id, *has).where(every.c.tenant_id.is_not(None))
 
-    def parts(self, rows: Sequence[Row[Any]]) -> list[Part] | None:
+    def parts(self, rows: Sequence[Sequence[Any]]) -> list[Part] | None:
         """What :meth:`query` found; ``None`` if that is too much."""
         if len(rows) > MOST_TENANTS:
             return None
