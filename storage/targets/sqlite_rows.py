@@ -46,9 +46,11 @@ class _Statements:
 
 
 def _insert_of(columns: Sequence[str], rows: int) -> str:
+    """``OR ROLLBACK``: a row that is refused takes the whole transaction with it, as it would anyway; a statement of many rows
+    that could be undone by itself would first put a copy of every page it changes into a file."""
     values = f"({', '.join('?' * len(columns))})"
     return (
-        f"INSERT INTO {TABLE} ({', '.join(columns)}) VALUES {', '.join([values] * rows)}"
+        f"INSERT OR ROLLBACK INTO {TABLE} ({', '.join(columns)}) VALUES {', '.join([values] * rows)}"
         " ON CONFLICT (id) DO NOTHING"
     )
 

@@ -13,7 +13,7 @@ from rig.ledger import call_id, record
 
 from pricing.usage import Usage
 from storage.address import parse
-from storage.rows import COLUMNS, COMMON_COLUMNS, SQLITE, row
+from storage.rows import COLUMNS, COMMON_COLUMNS, SQLITE, halves_of, row
 from storage.targets.contract import RowRefused
 from storage.targets.sqlite import SqliteTarget
 from storage.targets.sqlite_rows import MOST_PARAMETERS, PIECE
@@ -52,6 +52,23 @@ def test_every_row_of_a_batch_is_there_once(target: SqliteTarget, tmp_path: Path
     more = [record(number) for number in range(count // 2, count + AT_ONCE)]
     assert target.write([*more, *more]) == AT_ONCE, "old ones and doubles among new ones"
     assert kept(tmp_path) == sorted(call_id(number) for number in range(count + AT_ONCE))
+
+
+@pytest.mark.parametrize("place", [0, AT_ONCE + 3, 3 * AT_ONCE + 4])
+def test_a_row_the_database_refuses_takes_all_of_the_batch_with_it(
+    target: SqliteTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
+) -> None:
+    records = [record(number) for number in range(3 * AT_ONCE + 5)]
+    rows = halves_of(records, SQLITE)
+    common, rare = rows[place]
+    rows[place] = (*common[:3], None, *common[4:]), rare
+    assert COMMON_COLUMNS[3] == "outcome"
+    with monkeypatch.context() as patch:
+        patch.setattr("storage.targets.sqlite.halves_of", lambda *_: rows)
+        with pytest.raises(RowRefused):
+            target.write(records)
+    assert kept(tmp_path) == []
+    assert target.write(records) == len(records)
 
 
 @pytest.fixture(scope="module")
