@@ -51,7 +51,7 @@ _logger = logging.getLogger("gateway.leasing")
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What limits of keys have used and what was refused, on its way to the database."""
+    """What limits of keys have used, what was refused and what is given back, on its way to the database."""
 
     number: int
     at_s: int
@@ -156,6 +156,7 @@ class Leasing:
             self._untold |= touched
             self._unseen |= {purse for purse in touched if purse.tells and not purse.known}
             await self._undo()
+            await self._send()
             await self._retire()
             await self._borrow(touched)
             done, self._retry_s = True, RETRY_S
@@ -216,18 +217,22 @@ class Leasing:
             await leases.undo(self._db, self._owner, *self._unheard)
             self._unheard = None
 
-    async def _tell(self, purses: Collection[Purse]) -> None:
-        """Tell what limits of keys have used and what was refused, and give back what is not needed."""
+    async def _tell(self, purses: Collection[Purse], *, at_the_end: bool = False) -> None:
+        """Tell what limits of keys have used and what was refused, and give back what is not needed.
+
+        What is given back is nothing that calls may draw on from here on, whatever becomes of the answer: by then it may
+        be lent to others.
+        """
         await self._send()
-        told = [purse for purse in purses if purse.owing or purse.denied]
-        if told:
-            counts = [Told(purse.account, purse.owing, purse.denied) for purse in told]
-            self._report = Report(next(self._numbers), self._now_ms() // 1000, counts)
-            for purse in told:
+        now, told = self._clock(), []
+        for purse in purses:
+            returned = purse.give_back() if at_the_end or _is_spare(purse, now) else 0
+            if returned or purse.owing or purse.denied:
+                told.append(Told(purse.account, purse.owing, purse.denied, returned))
                 purse.owing = purse.denied = 0
+        if told:
+            self._report = Report(next(self._numbers), self._now_ms() // 1000, told)
             await self._send()
-        now = self._clock()
-        await self._give_back([purse for purse in purses if _is_spare(purse, now)])
 
     async def _send(self) -> None:
         """As it is and under its number until the database answers: it may have been heard already."""
@@ -235,22 +240,6 @@ class Leasing:
             report = self._report
             await leases.tell(self._db, self._owner, report.told, self._now_ms(), report.number)
             self._report = None
-
-    async def _give_back(self, purses: list[Purse]) -> None:
-        amounts = [(purse, purse.available) for purse in purses if purse.available > 0]
-        for purse, amount in amounts:  # before the database knows: meanwhile it must not be drawn on
-            purse.granted -= amount
-        try:
-            if amounts:
-                given = [(purse.account, amount) for purse, amount in amounts]
-                await leases.give_back(self._db, self._owner, given)
-        except ControlUnavailable:
-            for purse, amount in amounts:
-                purse.granted += amount
-            self._look_at = 0.0  # whether it was given back after all
-            raise
-        for purse, amount in amounts:
-            purse.left += amount
 
     async def _keep_up(self) -> None:
         now = self._clock()
@@ -277,7 +266,7 @@ class Leasing:
         lately.sort(key=lambda purse: -purse.touched_at)
         await self._miss_what_is_lost()
         await self._look_at_these(lately[:MOST_LOOKED_AT])
-        await self._give_back([purse for purse in purses.values() if _is_spare(purse, now)])
+        await self._tell(purses.values())
 
     async def _look_at_these(self, purses: Sequence[Purse]) -> None:
         accounts = [purse.account for purse in purses]
@@ -299,10 +288,22 @@ class Leasing:
         self._unseen.difference_update(gone)
         self._admission.touched.difference_update(gone)
         if self._report is not None and now_s - self._report.at_s > UNTOLD_S:
+            self._end({one.account.key for one in self._report.told if one.returned})
             self._report = None
 
+    def _end(self, keys: set[tuple[str, str, str]]) -> None:
+        """Hold nothing of these accounts: how much was returned will never be known.
+
+        Their leases expired long ago, but where no other worker has swept them this one would renew them.
+        """
+        admission = self._admission
+        admission.voided |= keys
+        for purse in (*admission.purses.values(), *admission.retired):
+            if purse.account.key in keys:
+                purse.granted = purse.used
+
     async def _miss_what_is_lost(self) -> None:
-        """Nothing more is drawn on leases that are gone: expired while this worker was cut off, or given back unheard.
+        """Nothing more is drawn on leases that are gone: expired while this worker was cut off.
 
         A lease is never less than what is not used up, as a call is settled here before its row takes from the lease.
         """
@@ -316,9 +317,7 @@ class Leasing:
     async def _return_all(self) -> None:
         try:
             await self._undo()
-            purses = list(self._admission.purses.values())
-            await self._tell(purses)
-            await self._give_back(purses)
+            await self._tell(self._admission.purses.values(), at_the_end=True)
         except ControlUnavailable as error:
             _logger.warning("what was lent is given back by time: %s", error)
 

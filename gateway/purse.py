@@ -114,6 +114,13 @@ class Purse:
         self.left = max(self.limit - got.spent - got.lent, 0)
         self.known = True
 
+    def give_back(self) -> int:
+        """What no call holds goes; returns how much that is."""
+        amount = max(self.available, 0)
+        self.granted -= amount
+        self.left += amount
+        return amount
+
     def look(self, standing: Standing) -> None:
         """How the account stands."""
         self.spent, self.local = standing.spent, 0

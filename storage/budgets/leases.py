@@ -64,6 +64,8 @@ class Told(msgspec.Struct, frozen=True):
     """Of its lease, where no row of a call counts on the account (limits of keys)."""
     denied: int = 0
     """Calls refused for want of money (or that would have been, in shadow)."""
+    returned: int = 0
+    """Of its lease, not needed."""
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -158,16 +160,9 @@ async def open_account(tx: Transaction, account: Account) -> None:
 
 
 @repeated
-async def give_back(db: ControlDatabase, owner: str, amounts: Collection[tuple[Account, int]]) -> None:
-    """Return what is not needed."""
-    async with db.transaction() as tx:
-        for account, amount in sorted(amounts, key=lambda one: one[0].key):
-            await shrink(tx, owner, account, amount)
-
-
-@repeated
 async def tell(db: ControlDatabase, owner: str, told: Collection[Told], now_ms: int, report: int) -> None:
-    """Add to accounts what a worker tells of them, once, however often this report of it arrives.
+    """Add to accounts what a worker tells of them, and take what it returns off its leases: once, however often this
+    report of it arrives.
 
     ``report`` is the worker's own number of it, another one each time. The last one is known here, and no other: a report
     whose answer was lost is sent again as it was, before the next.
@@ -180,11 +175,12 @@ async def tell(db: ControlDatabase, owner: str, told: Collection[Told], now_ms: 
             account = one.account
             if account.key in nobodys:
                 continue
-            await open_account(tx, account)
-            change = f"UPDATE budget_accounts SET spent = spent + ?, denied = denied + ? WHERE {_ACCOUNT}"
-            await tx.run(change, one.used, one.denied, *account.key)
-            if one.used:
-                await shrink(tx, owner, account, one.used)
+            if one.used or one.denied:
+                await open_account(tx, account)
+                change = f"UPDATE budget_accounts SET spent = spent + ?, denied = denied + ? WHERE {_ACCOUNT}"
+                await tx.run(change, one.used, one.denied, *account.key)
+            if one.used or one.returned:
+                await shrink(tx, owner, account, one.used + one.returned)
 
 
 async def _is_news(tx: Transaction, owner: str, now_ms: int, report: int) -> bool:

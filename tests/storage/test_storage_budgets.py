@@ -23,7 +23,7 @@ from storage.address import parse
 from storage.budgets import admin, forgetting, leases
 from storage.budgets.companion import BudgetCompanion
 from storage.budgets.forgetting import forget_accounts
-from storage.budgets.leases import Ask
+from storage.budgets.leases import Ask, Told
 from storage.budgets.model import EVERY, Account, Budget, Mode, Unit, Unpriced, Window, account_of
 from storage.budgets.scopes import Scopes
 from storage.budgets.windows import span_of
@@ -278,14 +278,14 @@ async def test_what_is_lent_and_spent_never_exceeds_the_limit(database: str, db:
     holding = Counter[str]()
 
     async def worker(name: str, own: ControlDatabase) -> None:
-        for _ in range(25):
+        for number in range(25):
             if chance.random() < 0.6:
                 (got,) = await leases.grant(own, name, [Ask(drawn_on, chance.randrange(60))], NOW * 1000, 1)
                 holding[name] += got.amount
                 assert got.spent + got.lent <= budget.limit
             else:
                 back = chance.randrange(holding[name] + 1)
-                await leases.give_back(own, name, [(drawn_on, back)])
+                await leases.tell(own, name, [Told(drawn_on, returned=back)], NOW * 1000, number)
                 holding[name] -= back
             found = (await leases.standings(own, [drawn_on], NOW * 1000))[drawn_on.key]
             assert found.spent + found.lent <= budget.limit
@@ -299,7 +299,7 @@ async def test_what_is_lent_and_spent_never_exceeds_the_limit(database: str, db:
     later = (NOW + leases.LEASE_S + 1) * 1000
     assert (await leases.standings(db, [drawn_on], later))[drawn_on.key].lent == 0
     await leases.release(db, [], later)
-    assert not await leases.owners(db)
+    assert not await leases.own(db, "w2")
     for own in others:
         await own.close()
 

@@ -134,7 +134,7 @@ async def test_no_account_of_a_budget_names_them(house: House, db: ControlDataba
     assert got == [Grant(60, 0, 0), Grant(60, 0, 60), Grant(60, 0, 0)], "her calls pass as ever"
     assert (await leases.grant(db, "worker", asks[:1], STARTED_MS, 1))[0].amount == 60
     await leases.tell(db, "worker", [Told(hers, 1, 1), Told(bobs, 2, 2)], STARTED_MS, 2)
-    await leases.give_back(db, "worker", [(hers, 1), (bobs, 2)])
+    await leases.tell(db, "worker", [Told(hers, returned=1), Told(bobs, returned=2)], STARTED_MS, 3)
     for table in ("budget_accounts", "budget_leases"):
         rows = await db.fetch(f"SELECT subject FROM {table} WHERE budget_id <> ''")
         assert [row[0] for row in rows] == [bobs.subject]
