@@ -17,7 +17,9 @@ from gateway.api.models import CallOut, CallsOut, ExplanationOut
 from gateway.cli.exits import Exit
 from gateway.cli.source import SourceError
 
-TIMEOUT_SECONDS: Final = 5.0
+PROBE_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 15.0
+"""More than the gateway gives its database, so that it can tell itself what took too long."""
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -43,7 +45,8 @@ class ServerSource:
     def answers(self) -> bool:
         """Does a gateway run there that lets us in?"""
         try:
-            return bool(self._get("/").get("name") == "weighbridge" and self._get("/api/calls?limit=1"))
+            named = self._get("/", wait_s=PROBE_SECONDS).get("name") == "weighbridge"
+            return bool(named and self._get("/api/calls?limit=1", wait_s=PROBE_SECONDS))
         except (SourceError, AttributeError):
             return False
 
@@ -71,19 +74,23 @@ class ServerSource:
                 message, "Is it a gateway, and of which version? Its address shows both"
             ) from None
 
-    def _get(self, path: str, *, missing: bool = False) -> Any:
+    def _get(self, path: str, *, missing: bool = False, wait_s: float | None = None) -> Any:
         guarded = self._token is not None and path.startswith("/api/")
         headers = {"Authorization": f"Bearer {self._token}"} if guarded else {}
+        wait_s = ANSWER_SECONDS if wait_s is None else wait_s
         try:
-            with self._opener.open(
-                Request(self._url + path, headers=headers), timeout=TIMEOUT_SECONDS
-            ) as answer:
+            with self._opener.open(Request(self._url + path, headers=headers), timeout=wait_s) as answer:
                 return json.load(answer)
         except HTTPError as error:
             if missing and error.code == 404:
                 return None
             code = Exit.USAGE if error.code == 400 else Exit.UNREACHABLE
             raise SourceError(_message(error), _HINTS.get(error.code, ""), code) from None
+        except TimeoutError as error:  # while it was waited for an answer; when connecting, it is a URLError
+            raise SourceError(
+                f"the gateway at {self._url} gave no answer in {wait_s:g} s",
+                "Ask for less, or look into its log",
+            ) from error
         except (URLError, OSError, HTTPException, ValueError) as error:
             raise SourceError(
                 f"no gateway answers at {self._url}", "Start it with 'weighbridge serve', or check --url"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sqlite3
 from pathlib import Path
 
@@ -108,3 +109,15 @@ def test_calls_that_take_too_long_to_find(weighbridge: Weighbridge, monkeypatch:
     assert result.exit_code == 3
     assert "the database takes too long: a statement was not done in 0 s" in result.output
     assert "Ask for a shorter period, with --since" in result.output
+
+
+def test_a_gateway_that_gives_no_answer_is_told_from_none(
+    weighbridge: Weighbridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.cli.server_source.ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        result = weighbridge("calls", "--url", url)
+    assert result.exit_code == 3
+    assert f"the gateway at {url} gave no answer in 0.2 s" in result.output
+    assert f"no gateway answers at {url}" in weighbridge("calls", "--url", url).output
