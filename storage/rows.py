@@ -316,12 +316,6 @@ def _mended(record: CallRecord, kinds: Kinds) -> Halves:
         return halves(mend(record), kinds)
 
 
-def row(record: CallRecord, kinds: Kinds) -> Row:
-    """The row of ``record`` in the order of :data:`COLUMNS`. Raises as :func:`halves`."""
-    common, rare = halves(record, kinds)
-    return common + rare
-
-
 def halves(record: CallRecord, kinds: Kinds) -> Halves:
     """The values of :data:`COMMON_COLUMNS` and those of :data:`RARE_COLUMNS`, which are :data:`NOTHING_RARE` itself where none
     is filled: for nearly all rows nobody needs to look. (``_value_`` of an enum takes a quarter of the time of ``value``.)

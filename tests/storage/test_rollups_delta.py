@@ -34,7 +34,7 @@ from storage.rollups.routes import ROUTE_MEASURES
 from storage.rollups.state import REBUILD_WANTED
 from storage.rollups.tables import DAYS, DELTAS, GROUPS, HOURS, ROUTES, STATE, USERS
 from storage.rollups.transactions import GENERATION
-from storage.rows import COLUMNS, SQLITE, row
+from storage.rows import COLUMNS, SQLITE, rows_of
 from storage.targets.contract import DeadLetter, RowRefused
 from telemetry.record import CallRecord
 
@@ -141,7 +141,7 @@ def test_calls_from_before_the_rollups_ask_for_a_rebuild(tmp_path: Path) -> None
     engine = create_engine(f"sqlite:///{address.dsn}")
     later = ("baseline_nano", "fees_unseen", "largest_input_tokens")
     columns = [name for name in COLUMNS if name not in later]
-    values = dict(zip(COLUMNS, row(record(1), SQLITE), strict=True))
+    values = dict(zip(COLUMNS, rows_of([record(1)], SQLITE)[0], strict=True))
     with engine.begin() as connection:
         settings_ = config()
         settings_.attributes["connection"] = connection

@@ -30,7 +30,7 @@ from storage.rows import (
     RowError,
     as_datetime,
     as_text,
-    row,
+    rows_of,
     started_ms,
 )
 from storage.schema import REVISIONS
@@ -94,18 +94,18 @@ def test_the_columns_are_those_of_the_table() -> None:
 
 def test_a_row_holds_every_value_of_a_full_record() -> None:
     full = full_record()
-    values = dict(zip(COLUMNS, row(full, SQLITE), strict=True))
+    values = dict(zip(COLUMNS, rows_of([full], SQLITE)[0], strict=True))
     assert not [name for name, value in values.items() if value is None]
     assert values["started_at"] == "2026-11-18 11:06:40.000000"
     assert values["cost_nano"] == full.cost.total
     assert values["trace_id"] == f"{2**127 + 1:032x}"
-    plain = [value for value in row(full, POSTGRES) if type(value) is int]
+    plain = [value for value in rows_of([full], POSTGRES)[0] if type(value) is int]
     assert len(set(plain)) == len(plain), "each number stands in one column"
 
 
 def test_both_databases_are_given_the_same_values() -> None:
     full = full_record()
-    lite, postgres = row(full, SQLITE), row(full, POSTGRES)
+    lite, postgres = rows_of([full], SQLITE)[0], rows_of([full], POSTGRES)[0]
     assert {type(value) for value in lite} == {str, int, bytearray}, "no value the driver has to ask"
     different = [name for name, one, other in zip(COLUMNS, lite, postgres, strict=True) if one != other]
     assert different == ["started_at"]

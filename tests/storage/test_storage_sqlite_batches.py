@@ -13,7 +13,7 @@ from rig.ledger import call_id, record
 
 from pricing.usage import Usage
 from storage.address import parse
-from storage.rows import COLUMNS, COMMON_COLUMNS, SQLITE, halves_of, row
+from storage.rows import COLUMNS, COMMON_COLUMNS, SQLITE, halves_of, rows_of
 from storage.targets.contract import RowRefused
 from storage.targets.sqlite import SqliteTarget
 from storage.targets.sqlite_rows import MOST_PARAMETERS, PIECE
@@ -85,7 +85,7 @@ def test_rows_of_every_shape_are_kept_as_they_are(shared: Path, parts: list[dict
     found = rows_in(shared)
     target._connected().execute("DELETE FROM model_requests")
     target.close()
-    assert found == [row(one, SQLITE) for one in records]
+    assert found == rows_of(records, SQLITE)
 
 
 def rows_in(folder: Path) -> list[tuple[object, ...]]:
@@ -123,7 +123,7 @@ def test_rows_keep_their_order_whatever_they_fill(
         target.close()
     before = records[::3] if doubles else []
     assert found == [one.id for one in (*before, *(one for one in records if one not in before))]
-    assert kept == sorted(row(one, SQLITE) for one in records)
+    assert kept == sorted(rows_of(records, SQLITE))
 
 
 def test_what_a_batch_fills_is_written_with_the_next(target: SqliteTarget, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ def test_what_a_batch_fills_is_written_with_the_next(target: SqliteTarget, tmp_p
     ]
     for batch in batches:
         assert target.write(batch) == 20
-    assert rows_in(tmp_path) == [row(one, SQLITE) for batch in batches for one in batch]
+    assert rows_in(tmp_path) == [row for batch in batches for row in rows_of(batch, SQLITE)]
 
 
 def test_a_row_that_is_refused_takes_its_batch_back(target: SqliteTarget, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rig.ledger import STARTED_MS, call_id, record, started
+from rig.pages import all_pages, stored
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -54,26 +55,8 @@ def calls() -> list[CallRecord]:
 
 @pytest.fixture
 async def store(tmp_path: Path, database: str) -> AsyncIterator[Store]:
-    ledger = await started(tmp_path, url=database)
-    for one in calls():
-        ledger.closed(one)
-    assert await ledger.drained(20)
-    await ledger.stop(5)
-    store = await Store.open(database, data_dir=tmp_path)
-    yield store
-    await store.close()
-
-
-async def all_pages(store: Store, wanted: CallFilter, limit: int) -> list[str]:
-    found: list[str] = []
-    cursor = None
-    while True:
-        page = await store.list_calls(wanted, cursor, limit)
-        assert len(page.items) <= limit
-        found += [item.id for item in page.items]
-        cursor = page.next_cursor
-        if cursor is None:
-            return found
+    async with stored(database, tmp_path, calls()) as store:
+        yield store
 
 
 async def test_pages_neither_skip_nor_repeat(store: Store) -> None:

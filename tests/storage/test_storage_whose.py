@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from rig.ledger import STARTED_MS, record, started
+from rig.ledger import STARTED_MS, record
+from rig.pages import all_pages, stored
 
 from pricing.cost import UNPRICED, Cost, CostSource, CostStatus
 from storage.queries import whose
@@ -41,25 +42,8 @@ def calls() -> list[CallRecord]:
 
 @pytest.fixture
 async def store(tmp_path: Path, database: str) -> AsyncIterator[Store]:
-    ledger = await started(tmp_path, url=database)
-    for one in calls():
-        ledger.closed(one)
-    assert await ledger.drained(20)
-    await ledger.stop(5)
-    store = await Store.open(database, data_dir=tmp_path)
-    yield store
-    await store.close()
-
-
-async def all_pages(store: Store, wanted: CallFilter, limit: int) -> list[str]:
-    found: list[str] = []
-    cursor = None
-    while True:
-        page = await store.list_calls(wanted, cursor, limit)
-        found += [item.id for item in page.items]
-        cursor = page.next_cursor
-        if cursor is None:
-            return found
+    async with stored(database, tmp_path, calls()) as store:
+        yield store
 
 
 ASKED: dict[str, tuple[CallFilter, Fits]] = {
