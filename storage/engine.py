@@ -38,20 +38,8 @@ def reading_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
         event.listen(engine.sync_engine, "connect", _read_only)
         _bound_statements(engine, timeout_s)
     else:
-        engine = create_async_engine(
-            address.sqlalchemy_url,
-            pool_size=pool_size,
-            pool_pre_ping=True,
-            pool_timeout=timeout_s,
-            connect_args={
-                "timeout": timeout_s,
-                "command_timeout": timeout_s,
-                "server_settings": {
-                    "default_transaction_read_only": "on",
-                    "application_name": "weighbridge-read",
-                },
-            },
-        )
+        session = {"default_transaction_read_only": "on", "application_name": "weighbridge-read"}
+        engine = _postgres(address, timeout_s, pool_size, session)
     _tell_what_took_too_long(engine, timeout_s)
     return engine
 
@@ -74,16 +62,16 @@ def writing_engine(address: Address, *, timeout_s: float = 10.0, pool_size: int 
         event.listen(engine.sync_engine, "begin", _begin_immediate)
         event.listen(engine.sync_engine, "connect", overwriting)
         return engine
+    return _postgres(address, timeout_s, pool_size, {"application_name": "weighbridge-api"})
+
+
+def _postgres(address: Address, timeout_s: float, pool_size: int, session: dict[str, str]) -> AsyncEngine:
     return create_async_engine(
         address.sqlalchemy_url,
         pool_size=pool_size,
         pool_pre_ping=True,
         pool_timeout=timeout_s,
-        connect_args={
-            "timeout": timeout_s,
-            "command_timeout": timeout_s,
-            "server_settings": {"application_name": "weighbridge-api"},
-        },
+        connect_args={"timeout": timeout_s, "command_timeout": timeout_s, "server_settings": session},
     )
 
 
