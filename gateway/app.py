@@ -80,7 +80,9 @@ class Gateway:
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         """Reads all that can be wrong in the settings; raises :class:`gateway.settings.SettingsError`."""
-        self.settings = self._began_with = self._wanted = settings
+        self.settings = self._began_with = settings
+        self.waits = Waiting()
+        """What of the settings that were read last only counts in a new process."""
         self.defects = Defects(clock)
         self.book = book_of(settings)
         self.table = ProviderTable.build(settings)
@@ -182,22 +184,18 @@ class Gateway:
         shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host
         return f"http://[{shown}]:{self.port}" if ":" in shown else f"http://{shown}:{self.port}"
 
-    @property
-    def waits(self) -> Waiting:
-        """What of the settings that were read last only counts in a new process."""
-        return waiting(self._began_with, self._wanted)
-
     def adopt(self, wanted: Settings) -> Gateway:
         """Take over new settings for the calls to come; running calls end under the old ones. Returns itself.
 
         Raises ``SettingsError`` and changes nothing when the new settings don't fit together.
         """
-        settings = holding(self._began_with, wanted, waiting(self._began_with, wanted).names)
+        waits = waiting(self._began_with, wanted)
+        settings = holding(self._began_with, wanted, waits.names)
         book, table, rules = book_of(settings), ProviderTable.build(settings), attribution_rules(settings)
         alerts, capture = plan_of(settings), capture_rules(settings)
         self.alerts, self.reports = alerts, report_plan(settings, alerts)
         self._change_telemetry(telemetry_config(settings, table))
-        self.settings, self._wanted = settings, wanted
+        self.settings, self.waits = settings, waits
         self.book, self.table = book, table
         self._scale.book = book
         self._admission.adopt_prices(book)

@@ -25,13 +25,12 @@ class Crew:
         self._settings = settings
         """Workers that start now get these."""
         self._made_with = [settings]
-        """What those that run were started with: several while they are replaced, and after that failed half-way."""
-        self._work = work
+        """What those that run go by: several settings while they are replaced, and after that failed half-way."""
         self._reloads = reloads
         server = settings.server
         host = f"[{server.host}]" if ":" in server.host else server.host
         self._supervisor = Supervisor(
-            lambda post: self._work(self._settings, post),
+            lambda post: work(self._settings, post),
             host=server.host,
             port=server.port,
             workers=server.workers,
@@ -52,25 +51,32 @@ class Crew:
             return Asked.NOTHING
         self._wanted = gateway.settings
         fresh = self._settings = holding(self._began_with, self._wanted, self._waits())
-        self._supervisor.drain_seconds = fresh.server.drain_seconds
         names = self._asking_for_workers()
+        drain = fresh.server.drain_seconds
         if names:
             self._made_with.append(fresh)
+            self._supervisor.drain_seconds = max(
+                self._supervisor.drain_seconds, drain
+            )  # the old ones have theirs
             self._reloads.replacing(names)
             return Asked.REPLACE
+        self._made_with = [fresh]
+        self._supervisor.drain_seconds = drain
         self._reloads.done(self._waits())
         return Asked.PASS_ON
 
     def _replaced(self) -> None:
         names = self._asking_for_workers()
         self._made_with = [self._settings]
+        self._supervisor.drain_seconds = self._settings.server.drain_seconds
         self._reloads.done(self._waits(), names)
 
     def _not_replaced(self, problem: str, replaced: int) -> None:
+        names = self._asking_for_workers()
         if not replaced:
             self._made_with.pop()
         self._settings = self._made_with[0]
-        self._reloads.failed(problem)
+        self._reloads.failed(problem, names)
 
     def _waits(self) -> tuple[str, ...]:
         return waiting(self._began_with, self._wanted).for_start

@@ -31,7 +31,7 @@ class Reloaded(msgspec.Struct, frozen=True):
     waits: tuple[str, ...] = ()
     """Settings whose changes take effect when the gateway is stopped and started."""
     workers: tuple[str, ...] = ()
-    """Settings for which the workers are replaced."""
+    """Settings for which the workers are replaced, or were to be."""
     ended: bool = True
     """Nothing more follows; workers that are replaced take a while."""
 

@@ -30,13 +30,14 @@ class Reloads:
     def read(self, use: Callable[[Settings], Gateway]) -> Gateway | None:
         """What ``use`` makes of the settings as they are now; ``None``, and told, where they can't be used."""
         try:
-            gateway = use(self._reread())
+            fresh = self._reread()
+            raise_limit(fresh.limits.connections)  # the gateway takes no more than fit
+            gateway = use(fresh)
         except SettingsError as error:
             _logger.error("reload refused, the old settings stay: %s", error)
             self._note(problems=tuple(str(problem) for problem in error.problems))
             return None
         self._redactor.register(*secrets_of(gateway))
-        raise_limit(gateway.settings.limits.connections)
         return gateway
 
     def done(self, waits: tuple[str, ...] = (), workers: tuple[str, ...] = ()) -> None:
@@ -51,10 +52,10 @@ class Reloads:
         _logger.info("replacing the workers for %s", ", ".join(workers))
         self._note(workers=workers, ended=False)
 
-    def failed(self, problem: str) -> None:
-        """The settings are good, and yet no worker starts with them."""
+    def failed(self, problem: str, workers: tuple[str, ...]) -> None:
+        """The settings are good, and yet no worker starts with them that was to have these."""
         _logger.error("reload failed: %s", problem)
-        self._note(problems=(problem,))
+        self._note(problems=(problem,), workers=workers)
 
     def _note(
         self,

@@ -48,6 +48,9 @@ def serve(settings: Settings, announce: Announce, reread: Reread, *, debug: bool
             settings.limits.connections,
         )
     folder = settings.storage.data_dir
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, (signal.SIGHUP,)
+    )  # who finds us may send it before we can take it
     presence = Presence.claim(folder)
     if presence is None:
         _logger.warning("another gateway runs on %s: 'weighbridge reload' reaches that one", folder)
@@ -122,10 +125,11 @@ class Worker:
         loop.add_signal_handler(signal.SIGINT, on_stop if self._post is None else _ignore)
         if self._post is not None:
             loop.add_signal_handler(RETIRE, on_retire)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, set(WATCHED) - {signal.SIGHUP})
         if self._post is not None:
             self._watch_parent(loop, self._post.lifeline, on_stop)
         await gateway.start(self._post.listener if self._post is not None else None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGHUP,))
         settle_memory()
         announce(gateway.url)
         await end.wait()

@@ -169,8 +169,7 @@ class Supervisor:
     def _fill_slots(self) -> None:
         now = time.monotonic()
         for slot in self._slots:
-            if not slot.pid and not slot.heir and slot.due <= now:
-                slot.outdated = False
+            if not (slot.pid or slot.heir or slot.outdated) and slot.due <= now:
                 slot.pid = self._start(slot)
 
     def _start(self, slot: Slot) -> int:
@@ -222,7 +221,9 @@ class Supervisor:
         if not self._replacing or any(slot.heir for slot in self._slots):
             return
         for slot in self._slots:
-            if slot.outdated and slot.pid:
+            if (
+                slot.outdated and slot.due <= time.monotonic()
+            ):  # one that crashed meanwhile has an heir all the same
                 slot.outdated = False
                 slot.heir = self._start(slot)
                 return

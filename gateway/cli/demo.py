@@ -78,20 +78,20 @@ async def _run(settings: Settings, reread: Callable[[], Settings], calls: int) -
 @asynccontextmanager
 async def _serve(settings: Settings, reread: Callable[[], Settings]) -> AsyncIterator[str]:
     """Reloads as ``weighbridge serve`` does; the demo's provider stays where it is."""
-    presence = Presence.claim(settings.storage.data_dir)
-    reloads = Reloads(lambda: with_demo_provider_of(reread(), settings), Redactor(), presence)
-    try:
-        async with running(settings) as gateway:
+    async with running(settings) as gateway:
 
-            def reload() -> None:
-                if reloads.read(gateway.adopt) is not None:
-                    reloads.done(gateway.waits.names)
+        def reload() -> None:
+            if reloads.read(gateway.adopt) is not None:
+                reloads.done(gateway.waits.names)
 
-            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+        presence = Presence.claim(settings.storage.data_dir)  # from here on it may be sent
+        reloads = Reloads(lambda: with_demo_provider_of(reread(), settings), Redactor(), presence)
+        try:
             yield gateway.url
-    finally:
-        if presence is not None:
-            presence.release()
+        finally:
+            if presence is not None:
+                presence.release()
 
 
 COMMAND: Final = demo

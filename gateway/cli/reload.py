@@ -58,8 +58,8 @@ def reload(config: Path | None, data_dir: Path | None) -> None:
     if report.problems:
         for problem in report.problems:
             click.echo(f"{click.style('error', fg='red', bold=True)}  {problem}", err=True)
-        fail("reload refused, the old settings stay")
-    replaced = ", workers replaced" if report.workers else ""
+        fail("reload failed" if report.workers else "reload refused, the old settings stay")
+    replaced = f", workers replaced for {', '.join(report.workers)}" if report.workers else ""
     click.echo(f"{click.style('ok', fg='green', bold=True)}  settings reloaded{replaced}")
     if report.waits:
         click.echo(f"    not taken over: {', '.join(report.waits)}; to have it, {RESTART}")
@@ -71,6 +71,8 @@ def _await_report(folder: Path, since_ns: int, seconds: float) -> Reloaded | Non
         report = last_reload(folder)
         if report is not None and report.at_ns >= since_ns:
             return report
+        if running_pid(folder) is None:  # it ended, and what it said went with it
+            return None
         time.sleep(_POLL_SECONDS)
     return None
 

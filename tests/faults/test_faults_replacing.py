@@ -139,8 +139,7 @@ def test_no_call_is_lost_or_refused_while_workers_are_replaced(house: House, tmp
                 asked = reload(gateway, "--data-dir", str(gateway.data))
                 assert (asked.returncode, asked.stderr) == (0, "")
                 assert "not taken over: storage.data_dir; to have it, stop the gateway" in asked.stdout
-                assert "replacing the workers for storage.batch_ms ..." in asked.stdout
-                assert "settings reloaded, workers replaced" in asked.stdout
+                assert "settings reloaded, workers replaced for storage.batch_ms\n" in asked.stdout
                 assert len(set(gateway.workers()) - before) == 2
                 at = [app.answered for app in apps]
                 eventually(
@@ -205,19 +204,53 @@ def test_a_call_that_outlasts_the_drain_time_is_recorded_when_its_worker_goes(
         assert gateway.wait() == 0
 
 
+def told(port: int) -> int | None:
+    """How a body of 1,025 bytes is answered; nothing while nobody listens."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
+    with contextlib.closing(connection), contextlib.suppress(ConnectionRefusedError):
+        connection.request("POST", "/openai/v1/chat/completions", b"x" * 1025)
+        return connection.getresponse().status
+    return None
+
+
+def of_tomorrow(folder: Path) -> str:
+    """A database that no worker of ours starts with, as a line of settings."""
+    newer = folder / "newer.db"
+    with contextlib.closing(sqlite3.connect(newer)) as db:
+        db.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        db.execute("INSERT INTO alembic_version VALUES ('9999')")
+        db.commit()
+    return f'[storage]\nurl = "sqlite:///{newer}"\n'
+
+
+def test_a_worker_that_crashes_after_a_failed_replacement_has_the_settings_of_the_others(
+    house: House, tmp_path: Path
+) -> None:
+    base = house.upstream.base
+    with serving(tmp_path, base, TWO) as gateway:
+        port = gateway.started()
+        eventually(lambda: len(gateway.workers()) == 2, "two workers")
+        stricter = toml_for(base, port) + "\n[limits]\nbody_bytes = 1024\nhold_body_bytes = 1024\n"
+        gateway.settings(stricter)
+        assert "settings reloaded\n" in reload(gateway).stdout
+        gateway.settings(stricter.replace("[storage]\n", of_tomorrow(tmp_path)))
+        assert "reload failed" in reload(gateway).stderr
+        before = gateway.workers()
+        for pid in before:
+            psutil.Process(pid).kill()
+        eventually(lambda: len(set(gateway.workers()) - set(before)) == 2, "two that start again")
+        eventually(lambda: told(port) is not None, "a worker that listens")
+        assert {told(port) for _ in range(8)} == {413}
+
+
 def test_a_worker_that_cannot_start_leaves_the_others_as_they_are(house: House, tmp_path: Path) -> None:
     base = house.upstream.base
-    newer = tmp_path / "newer.db"
     with serving(tmp_path, base, TWO) as gateway:
         port = gateway.started()
         eventually(lambda: len(gateway.workers()) == 2, "two workers")
         before = gateway.workers()
-        with contextlib.closing(sqlite3.connect(newer)) as db:
-            db.execute("CREATE TABLE alembic_version (version_num TEXT)")
-            db.execute("INSERT INTO alembic_version VALUES ('9999')")
-            db.commit()
         text = toml_for(base, port)
-        gateway.settings(text.replace("[storage]\n", f'[storage]\nurl = "sqlite:///{newer}"\n'))
+        gateway.settings(text.replace("[storage]\n", of_tomorrow(tmp_path)))
         with calling(port) as apps:
             eventually(lambda: all(app.answered for app in apps), "calls")
             asked = reload(gateway)
