@@ -221,9 +221,8 @@ class Leasing:
         """Tell what limits of keys have used and what was refused, and give back what is not needed.
 
         What is given back is nothing that calls may draw on from here on, whatever becomes of the answer: by then it may
-        be lent to others.
+        be lent to others. The report before must have been heard of.
         """
-        await self._send()
         now, told = self._clock(), []
         for purse in purses:
             returned = purse.give_back() if at_the_end or _is_spare(purse, now) else 0
@@ -317,6 +316,7 @@ class Leasing:
     async def _return_all(self) -> None:
         try:
             await self._undo()
+            await self._send()
             await self._tell(self._admission.purses.values(), at_the_end=True)
         except ControlUnavailable as error:
             _logger.warning("what was lent is given back by time: %s", error)

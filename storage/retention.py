@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from storage.address import Address, Engine
-from storage.rows import first_id
+from storage.rows import first_id, ms_of
 from storage.schema import TABLE
 from storage.sqlite_file import connect
 
@@ -45,4 +45,4 @@ async def _in_sqlite(path: Path, before: datetime) -> int:
 
 def _slice(path: Path, before: datetime) -> int:
     with contextlib.closing(connect(path, 30.0)) as db:
-        return db.execute(DELETE, (first_id(int(before.timestamp() * 1000)), SLICE)).rowcount
+        return db.execute(DELETE, (first_id(ms_of(before)), SLICE)).rowcount

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain
 from typing import Any, Final
@@ -216,6 +216,7 @@ _rare_usage = _taking(Usage, _rare(USAGE_COLUMNS))
 _cost = _taking(Cost, COST_COLUMNS)
 _LAST_MS = 2**48 - 1
 """Of a UUIDv7."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_USAGE = (None,) * len(Usage.__struct_fields__)
 _NO_TRACE = (None,) * len(TRACE_COLUMNS)
 _NO_RARE_WHO = (None,) * len(_rare(WHO_COLUMNS))
@@ -260,6 +261,11 @@ def _ms_of(beginning: str) -> int | None:
     except ValueError:
         pass
     return None
+
+
+def ms_of(moment: datetime) -> int:
+    """The millisecond since 1970 (UTC) an aware time is in."""
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def first_id(ms: int) -> str:

@@ -70,6 +70,8 @@ def _use_wal(db: sqlite3.Connection, until: float) -> None:
 
 
 PAGES_AT_ONCE = 1000
+REWRITE_TIMEOUT_S = 60.0
+"""How long others may hold a file that is to be written anew."""
 
 
 def copy_database(source: Path, target: Path, told: Callable[[int, int], None]) -> None:
@@ -101,11 +103,14 @@ def write_anew(path: Path, timeout_s: float) -> None:
     moved, and take what was overwritten out of the log too.
 
     Others read meanwhile, and wait to write. Needs room for the file twice: beside it and where SQLite keeps temporary
-    files. Raises ``OSError`` and ``sqlite3.Error``; then copies may stay, be it in the log.
+    files. Raises ``OSError`` and ``sqlite3.Error``; then copies may stay, be it in the log, which is emptied also
+    where there is no room.
     """
     with contextlib.closing(connect(path, timeout_s)) as db:
-        db.execute("VACUUM")
-        _empty_log(db, time.monotonic() + timeout_s)
+        try:
+            db.execute("VACUUM")
+        finally:
+            _empty_log(db, time.monotonic() + timeout_s)
 
 
 def empty_log(path: Path, timeout_s: float) -> None:

@@ -16,6 +16,11 @@ def budget_notes(budget: BudgetOut, unheard: Sequence[Unheard]) -> list[Problem]
     return [*map(_of_value, unheard), *_of_unpriced(budget)]
 
 
+def with_notes(budget: BudgetOut, notes: Sequence[Problem]) -> BudgetOut:
+    """The budget as it is told, notes in words."""
+    return budget.model_copy(update={"notes": [str(note) for note in notes]})
+
+
 def _of_value(one: Unheard) -> Problem:
     if one.dimension == "model":
         what = f"no call asks for {one.value}, of the latest {one.calls:,}"

@@ -17,7 +17,7 @@ from gateway.api.budget_models import (
     BudgetsOut,
     said_of,
 )
-from gateway.api.budget_notes import budget_notes
+from gateway.api.budget_notes import budget_notes, with_notes
 from gateway.api.budget_views import account_out, budget_out, seen_by
 from gateway.api.control import ControlDeps, id_in, not_there, place_in, to_cursor
 from gateway.api.page import PageQuery, query_of
@@ -211,8 +211,7 @@ class Budgets:
     async def _noted(self, budget: Budget) -> BudgetOut:
         """For whoever may change it: notes tell what calls of others say."""
         shown = await self._out(budget)
-        notes = budget_notes(shown, await unheard(self._deps.db, budget))
-        return shown.model_copy(update={"notes": [str(note) for note in notes]})
+        return with_notes(shown, budget_notes(shown, await unheard(self._deps.db, budget)))
 
     async def _out(self, budget: Budget, seen: tuple[tuple[str, str], ...] = ()) -> BudgetOut:
         deps, now_s = self._deps, self._deps.now_s

@@ -110,7 +110,7 @@ class Kept(msgspec.Struct, frozen=True):
     trouble: str | None = None
 
 
-async def kept_in(store: CallReader) -> Kept:
+async def _kept_in(store: CallReader) -> Kept:
     """What is wrong with the database is part of the account: that of the workers is wanted most of all then."""
     try:
         return Kept(await store.honesty(datetime.now(UTC) - LOOKED_BACK), await store.rollup_audit())
@@ -120,7 +120,7 @@ async def kept_in(store: CallReader) -> Kept:
 
 async def integrity_of(spool: Path, store: CallReader) -> IntegrityOut:
     """Adds up what the workers under ``spool`` say of themselves. Reads a small file for each."""
-    kept = await kept_in(store)
+    kept = await _kept_in(store)
     honesty, audit = kept.honesty, kept.audit
     spools = read(spool)
     total, budgets, contents = added_up(spools), budgets_added_up(spools), contents_added_up(spools)

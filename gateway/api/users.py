@@ -66,8 +66,8 @@ class ErasedOut(BaseModel):
     exports: int = Field(description="Files in DATA_DIR/exports on the gateway's machine: all were deleted.")
     left: list[str] = Field(description="What operators named after the person: change or delete it.")
     copies_may_stay: bool = Field(
-        description="SQLite's file was too large to be written anew at once (1 GiB): copies may stay in unused parts of "
-        "it until 'weighbridge db rewrite'."
+        description="SQLite's file was too large to be written anew at once (1 GiB), there was no room for it, or "
+        "somebody held the file: copies may stay in unused parts of it and in its log until 'weighbridge db rewrite'."
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from gateway.api.budget_models import BudgetIn, BudgetOut, said_of
-from gateway.api.budget_notes import budget_notes
+from gateway.api.budget_notes import budget_notes, with_notes
 from gateway.api.budget_views import budget_out
 from gateway.api.fit import Known, Unfit, fit
 from gateway.cli.budget_table import amount, limit, print_budget, print_budgets, whose, window
@@ -119,7 +119,7 @@ def show(budget: str, accounts: int, config: Path | None, as_json: bool) -> None
 
     found, notes = work(settings_from(config), read)
     if as_json:
-        click.echo(_json(found, notes))
+        click.echo(with_notes(found, notes).model_dump_json())
         return
     print_budget(console(), found)
     for note in notes:
@@ -238,14 +238,10 @@ async def _noted(db: ControlDatabase, budget: Budget, most: int = MOST_SPENT) ->
     return shown, budget_notes(shown, await unheard(db, budget))
 
 
-def _json(budget: BudgetOut, notes: Sequence[Problem]) -> str:
-    return budget.model_copy(update={"notes": [str(note) for note in notes]}).model_dump_json()
-
-
 def _made(noted: Noted, what: str, as_json: bool) -> None:
     budget, notes = noted
     if as_json:
-        click.echo(_json(budget, notes))
+        click.echo(with_notes(budget, notes).model_dump_json())
         return
     span = "in all" if budget.window is Window.TOTAL else f"per {window(budget)}"
     click.echo(

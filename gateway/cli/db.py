@@ -24,7 +24,7 @@ from storage.address import Address, Engine, parse
 from storage.budgets.companion import BudgetCompanion
 from storage.deadletters import retry
 from storage.schema import HEAD, Fit, Migrate
-from storage.sqlite_file import copy_database, damage_of, write_anew
+from storage.sqlite_file import REWRITE_TIMEOUT_S, copy_database, damage_of, write_anew
 from storage.store import Store, StoreUnavailable
 from storage.tables import DeadLetterRow
 from storage.targets import open_target
@@ -37,8 +37,6 @@ _FITS: Final = {
     Fit.BEHIND: "the schema is behind this version",
     Fit.TOO_NEW: "the schema is newer than this version",
 }
-REWRITE_TIMEOUT_S: Final = 60.0
-"""How long others may hold the file."""
 _CURES: Final = {
     Fit.BEHIND: "Run 'weighbridge db migrate'; with storage.migrate = \"auto\" a start does it",
     Fit.TOO_NEW: "Start the version of weighbridge that made it, or a newer one",

@@ -108,7 +108,7 @@ def _show(report: Report, exports: Path) -> None:
     for one in out.left:
         click.echo(f"left  {one} names the person: change or delete it", err=True)
     if out.copies_may_stay:
-        click.echo("left  copies may stay in unused parts of the database's file", err=True)
+        click.echo("left  copies may stay in unused parts of the database's file and in its log", err=True)
         click.echo("      'weighbridge db rewrite' takes them out; choose a quiet hour for it", err=True)
 
 

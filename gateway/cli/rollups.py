@@ -27,8 +27,7 @@ from storage.rollups.rebuild import Rebuilt, rebuild
 from storage.rollups.transactions import Stale, changing_engine
 from storage.rollups.verify import FOREVER, Difference, Verified, verify
 from storage.schema import Fit
-from storage.store import Store, StoreUnavailable
-from storage.trouble import trouble_of
+from storage.store import Store, StoreUnavailable, unavailable
 
 T = TypeVar("T")
 Told = Callable[[date, int], None]
@@ -123,7 +122,7 @@ async def _opened(address: Address, work: Callable[[AsyncEngine], Coroutine[obje
             raise StoreUnavailable("the database's schema is not that of this version")
         return await work(engine)
     except (SQLAlchemyError, OSError, TimeoutError) as error:
-        raise StoreUnavailable(f"the database cannot be used: {trouble_of(error)}") from error
+        raise unavailable(error) from error
     finally:
         await engine.dispose()
 

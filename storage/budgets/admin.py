@@ -62,8 +62,9 @@ async def change(
 ) -> Budget:
     """Replace a definition by what ``edit`` makes of it, with nobody else in between; what it is now.
 
-    Raises :class:`BudgetError`, and whatever ``edit`` raises, which may be called twice. Where the new definition takes something else from calls,
-    the current window is counted anew, the accounts of others are gone, and nothing is lent any more.
+    Raises :class:`BudgetError`, and whatever ``edit`` raises, which may be called twice. Where the new definition takes
+    something else from calls, the current window is counted anew, the accounts of others are gone, and nothing is lent
+    any more.
     """
     known = await budget_of(db, budget_id)
     meant = None if known is None else edit(known)

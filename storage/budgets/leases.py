@@ -180,7 +180,7 @@ async def tell(db: ControlDatabase, owner: str, told: Collection[Told], now_ms: 
                 change = f"UPDATE budget_accounts SET spent = spent + ?, denied = denied + ? WHERE {_ACCOUNT}"
                 await tx.run(change, one.used, one.denied, *account.key)
             if one.used or one.returned:
-                await shrink(tx, owner, account, one.used + one.returned)
+                await _shrink(tx, owner, account, one.used + one.returned)
 
 
 async def _is_news(tx: Transaction, owner: str, now_ms: int, report: int) -> bool:
@@ -193,7 +193,7 @@ async def _is_news(tx: Transaction, owner: str, now_ms: int, report: int) -> boo
     return await tx.run(keep, owner, *_REPORTS, now_ms + REPORT_S * 1000, report) > 0
 
 
-async def shrink(tx: Transaction, owner: str, account: Account, amount: int) -> None:
+async def _shrink(tx: Transaction, owner: str, account: Account, amount: int) -> None:
     """Take off a worker's lease; it may go below zero. What is lost is not made anew."""
     where = f"WHERE owner = ? AND {_ACCOUNT}"
     change = f"UPDATE budget_leases SET amount = amount - ?, {_HEARD} {where}"

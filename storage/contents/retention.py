@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.address import Address
 from storage.contents.tables import CONTENTS
 from storage.forgetting import in_slices
+from storage.rows import ms_of
 
 SLICE = 100
 """Contents of one transaction: each may be half a megabyte."""
@@ -23,7 +24,7 @@ async def forget_contents(address: Address, before: datetime) -> int:
 async def _contents(db: AsyncConnection, before: datetime) -> tuple[int, int]:
     key = (CONTENTS.c.tenant_id, CONTENTS.c.call_id)
     begin = CONTENTS.c.started_ms
-    query = select(*key).where(begin < int(before.timestamp() * 1000)).order_by(begin).limit(SLICE)
+    query = select(*key).where(begin < ms_of(before)).order_by(begin).limit(SLICE)
     old = [tuple(row) for row in await db.execute(query)]
     if old:
         await db.execute(delete(CONTENTS).where(tuple_(*key).in_(old)))

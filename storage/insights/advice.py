@@ -26,6 +26,7 @@ from storage.rollups.measures import OutcomeClass
 from storage.rollups.question import Bucket, Question, Sum
 from storage.rollups.read import Reader
 from storage.rollups.selects import is_one_of
+from storage.rows import ms_of
 from telemetry.insights.recommend import IDLE_DAYS, Facts, ModelUse, Unused
 from telemetry.outcome import Outcome
 from telemetry.quality import Measures
@@ -187,7 +188,7 @@ def _sampled(period: Question) -> Select[Any]:
     tenant = conditions.pop(Dimension.TENANT, None)
     order = CALLS.c.id if tenant is None else CALLS.c.started_at
     assert period.until is not None
-    stretch = between(*(int(moment.timestamp() * 1000) for moment in (period.since, period.until)))
+    stretch = between(ms_of(period.since), ms_of(period.until))
     looked_at = (
         select(
             CALLS.c.feature,

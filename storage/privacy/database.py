@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
@@ -19,16 +18,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from storage.address import Address, Engine
 from storage.budgets.model import short
 from storage.engine import reading_engine, writing_engine
-from storage.sqlite_file import empty_log, write_anew
+from storage.sqlite_file import REWRITE_TIMEOUT_S, empty_log, write_anew
 from storage.store import unavailable
+from storage.trouble import trouble_of
 
 TIMEOUT_S = 600.0
 """A look at every call may take its time."""
 AT_ONCE = 500
 REWRITTEN = 1 << 30
 """Bytes of the largest SQLite file that is written anew after an erasure: some five seconds, in which writers wait."""
-REWRITE_TIMEOUT_S = 60.0
-"""How long others may hold the file."""
 _TROUBLE = (SQLAlchemyError, OSError, TimeoutError)
 
 _logger = logging.getLogger("weighbridge.storage")
@@ -112,7 +110,7 @@ class PrivateDatabase:
         """Write SQLite's file anew, up to :data:`REWRITTEN`, and take what was overwritten out of its log too.
 
         What is deleted is overwritten, but copies stay in unused parts of pages whose rows had moved. Writers wait
-        meanwhile, and calls do not. Returns whether it was; in PostgreSQL nothing is to be done.
+        meanwhile, and calls do not. Returns whether both were done; in PostgreSQL nothing is to do.
         """
         if self.address.engine is not Engine.SQLITE:
             return True
@@ -133,13 +131,11 @@ def _beyond(keys: Sequence[Column[Any]], after: Sequence[Any]) -> ColumnElement[
 
 
 def _written_anew(path: Path) -> bool:
-    if path.stat().st_size <= REWRITTEN:
-        try:
-            write_anew(path, REWRITE_TIMEOUT_S)
-        except (OSError, sqlite3.Error):  # no room on the disk, or somebody never lets go
-            _logger.warning("%s was not written anew; 'weighbridge db rewrite' does it", path)
-        else:
-            return True
-    with contextlib.suppress(OSError, sqlite3.Error):
-        empty_log(path, REWRITE_TIMEOUT_S)
-    return False
+    try:
+        is_small = path.stat().st_size <= REWRITTEN
+        (write_anew if is_small else empty_log)(path, REWRITE_TIMEOUT_S)
+    except (OSError, sqlite3.Error) as error:  # no room on the disk, or somebody never lets go
+        stays = "copies of what was deleted may stay in %s and its log (%s); 'weighbridge db rewrite' takes them out"
+        _logger.warning(stays, path, trouble_of(error))
+        return False
+    return is_small

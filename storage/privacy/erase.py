@@ -74,7 +74,7 @@ class Report(msgspec.Struct, frozen=True):
     left: list[str]
     """What operators named after the person: theirs to change."""
     copies_may_stay: bool = False
-    """In unused parts of SQLite's file, which was not written anew: it is large, or there was no room."""
+    """In unused parts of SQLite's file or in its log: it is large, there was no room, or somebody held it."""
 
 
 Told = Callable[[str], None]

@@ -22,6 +22,7 @@ from storage.privacy.lookup import among, look
 from storage.quality.facts import Facts
 from storage.quality.tables import DAILY, DIMENSIONS, FEEDBACK, JUDGED, OUTCOMES
 from storage.rollups import state
+from storage.rows import ms_of
 from storage.store import unavailable
 from storage.upsert import insert_into
 from telemetry.quality import Measures, Opinion, Result, Scale, Source, measures_of
@@ -179,7 +180,7 @@ def _as_outcome(call: Facts, outcome: Outcome) -> _Saying:
 
 async def _is_forgotten(db: AsyncConnection, call: Facts) -> bool:
     """Said of once more, it would count twice: a partition of calls may outlive what was said of them by weeks."""
-    return call.started_at.timestamp() * 1000 < (await state.numbers(db)).get(state.FORGOTTEN_MS, 0)
+    return ms_of(call.started_at) < (await state.numbers(db)).get(state.FORGOTTEN_MS, 0)
 
 
 async def _spared(db: AsyncConnection, call: Facts, said: Said) -> tuple[Facts, Said]:

@@ -11,7 +11,7 @@ from storage.address import Address
 from storage.events import EVENTS
 from storage.forgetting import in_slices
 from storage.quality.tables import FEEDBACK, JUDGED, OUTCOMES
-from storage.rows import first_id
+from storage.rows import first_id, ms_of
 
 SLICE = 500
 """Calls, or events, of one transaction."""
@@ -29,7 +29,7 @@ async def forget_events(address: Address, before: datetime) -> int:
 
 async def _judged(db: AsyncConnection, before: datetime) -> tuple[int, int]:
     """One slice: calls and rows."""
-    first = first_id(int(before.timestamp() * 1000))
+    first = first_id(ms_of(before))
     query = select(JUDGED.c.call_id).where(JUDGED.c.call_id < first).order_by(JUDGED.c.call_id)
     old = list((await db.execute(query.limit(SLICE))).scalars())
     rows = 0

@@ -5,13 +5,12 @@ The id of a call begins with its time, so a stretch of time is a range of the pr
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, or_, select
 
 from storage.queries.calls import CALLS
-from storage.rows import first_id
+from storage.rows import first_id, ms_of
 from telemetry.alerts.facts import Asked, Measure
 from telemetry.alerts.labels import DIMENSIONS
 from telemetry.outcome import Outcome
@@ -38,7 +37,6 @@ _MEASURES: Final = {
     Measure.FIRST_CHUNK: case((_C.stream, _C.first_chunk_us)),
 }
 _MILLION: Final = 1_000_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def sums(asked: Asked) -> Select[Any]:
@@ -99,8 +97,8 @@ def _conditions(asked: Asked) -> list[ColumnElement[bool]]:
     found = [
         _C.started_at >= asked.since,
         _C.started_at < asked.until,
-        _C.id >= first_id(_ms(asked.since)),
-        _C.id < first_id(_ms(asked.until)),
+        _C.id >= first_id(ms_of(asked.since)),
+        _C.id < first_id(ms_of(asked.until)),
     ]
     for name, value in asked.scope:
         plain = name != "model" and value
@@ -110,7 +108,3 @@ def _conditions(asked: Asked) -> list[ColumnElement[bool]]:
 
 def _number(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-
-
-def _ms(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(milliseconds=1)

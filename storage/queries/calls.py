@@ -6,7 +6,7 @@ import base64
 import binascii
 import enum
 from collections.abc import Collection, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.sql.operators import custom_op
 from sqlalchemy.sql.visitors import replacement_traverse
 
-from storage.rows import RowError, as_datetime, first_id, started_ms
+from storage.rows import RowError, as_datetime, first_id, ms_of, started_ms
 from storage.tables import DeadLetterRow, ModelRequest
 
 CALLS = ModelRequest.__table__  # type: ignore[attr-defined]
@@ -34,7 +34,6 @@ MAX_LIMIT = 1000
 SQLITE = "sqlite"
 """Its dialect."""
 _CURSOR_MARK = "1:"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _ALL = frozenset(CALLS.c.keys())
 _MANY = frozenset({"tenant_id", "team"})
 _BY_TIME = (CALLS.c.started_at.desc(), CALLS.c.id.desc())
@@ -231,14 +230,10 @@ def by_value(
 def _of_ids(wanted: CallFilter) -> list[ColumnElement[bool]]:
     found = []
     if wanted.since is not None:
-        found.append(CALLS.c.id >= first_id(_ms(wanted.since)))
+        found.append(CALLS.c.id >= first_id(ms_of(wanted.since)))
     if wanted.until is not None:
-        found.append(CALLS.c.id < first_id(_ms(wanted.until) + 1))
+        found.append(CALLS.c.id < first_id(ms_of(wanted.until) + 1))
     return found
-
-
-def _ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _of_values(wanted: CallFilter) -> list[ColumnElement[bool]]:

@@ -14,6 +14,7 @@ from storage.rollups.measures import MEASURES, USER_MEASURES
 from storage.rollups.plan import FOREVER_MS, Plan, plan, plan_of_days
 from storage.rollups.question import Bucket, HistogramName, Question, QuestionError, Source
 from storage.rollups.zones import DAY_MS, HOUR_MS, Offsets, midnight, midnights, zone_of
+from storage.rows import ms_of
 
 MOST_DIMENSIONS: Final = 4
 Values = tuple[str | None, ...]
@@ -101,12 +102,12 @@ def prepare(question: Question, now: datetime) -> Asked:
         raise QuestionError(f"calls are grouped by at most {MOST_DIMENSIONS} different dimensions")
     if question.since.tzinfo is None or (question.until is not None and question.until.tzinfo is None):
         raise QuestionError("times need a time zone")
-    since_ms = _ms(question.since)
-    until_ms = FOREVER_MS if question.until is None else _ms(question.until)
+    since_ms = ms_of(question.since)
+    until_ms = FOREVER_MS if question.until is None else ms_of(question.until)
     if until_ms <= since_ms:
         raise QuestionError("the period ends before it begins")
     zone = zone_of(question.zone)
-    seen_ms = min(until_ms, max(since_ms, _ms(now)) + _AHEAD_MS)
+    seen_ms = min(until_ms, max(since_ms, ms_of(now)) + _AHEAD_MS)
     return Asked(
         question.group_by,
         question.conditions,
@@ -144,7 +145,3 @@ def planned(asked: Asked, source: Source, known: Mapping[str, int]) -> Plan:
         held_ms=held_ms,
         day_of=asked.offsets.day,
     )
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)

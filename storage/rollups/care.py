@@ -15,6 +15,7 @@ from storage.rollups.compaction import Compacted, compact
 from storage.rollups.held import day_of
 from storage.rollups.transactions import change, changing_engine, snapshot
 from storage.rollups.verify import Verified, verify
+from storage.rows import ms_of
 from storage.schema import Fit
 from storage.store import Store
 
@@ -50,7 +51,7 @@ async def note_forgotten(address: Address, before: datetime) -> bool:
     async with _opened(address) as engine:
         if engine is None:
             return False
-        moment = int(before.timestamp() * 1000)
+        moment = ms_of(before)
         async with snapshot(engine) as connection:
             known = (await state.numbers(connection)).get(state.FORGOTTEN_MS, 0)
         if known < moment:

@@ -299,6 +299,21 @@ async def test_too_many_are_not_read_and_that_is_said(database: str, monkeypatch
             assert told(narrowed["total"]["repriced"]) == changed(2, 2, unpriced=2)
 
 
+async def test_too_many_in_the_period_before_are_not_said_of_this_one(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = {call(days, UNPRICED): cost(1) for days in (1, 8, 8, 8)}
+    await written(database, list(calls))
+    await priced_again(database, calls)
+    monkeypatch.setattr(repriced, "MOST_READ", 2)
+    async with analytics(database) as ask:
+        for path in ("/costs", ""):
+            found = await ask(path, period="7d")
+            assert told(found["total"]["repriced"]) == changed(1, 1, unpriced=1)
+            assert found["previous"]["repriced"] is None
+            assert found["repriced_missing"] is None
+
+
 async def test_every_month_has_its_index_in_postgres(postgres: str) -> None:
     db = await asyncpg.connect(postgres)
     await ensure(db, NOW)

@@ -146,7 +146,7 @@ async def costs_of(asking: Asking[CostsQuery]) -> CostsOut:
         group_by=[name.value for name in query.group_by],
         groups=_groups(asking, now, before, repriced[0]),
         other=_other(now, repriced[0]),
-        repriced_missing=missing_of(later),
+        repriced_missing=missing_of(later[0]),
         bucket=bucket.value,
         series=_series(now, grouped=bool(by)),
         forecast=None if days is None else forecast_out(asking, days),

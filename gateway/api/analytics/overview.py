@@ -190,7 +190,7 @@ class Overview:
                     for key, tally in groups.groups
                 ],
                 other=_other(groups, repriced),
-                repriced_missing=missing_of(later),
+                repriced_missing=missing_of(later[0]),
                 quality=await quality_of(asking),
                 bucket=bucket.value,
                 series=[point_out(stamp(begin), tally) for begin, tally in found.series],

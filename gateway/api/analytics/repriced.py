@@ -33,9 +33,15 @@ class RepricedSumOut(BaseModel):
 
 Beside = Annotated[
     RepricedSumOut | None,
-    Field(description="What later prices change; null: nothing that was recorded otherwise."),
+    Field(
+        description="What later prices change. null: nothing, of the calls that are kept; or those that changed are too"
+        " many to be read, which repriced_missing says of the period, and nothing of the one before."
+    ),
 ]
-Missing = Annotated[str | None, Field(description="Why repriced is null although calls were priced again.")]
+Missing = Annotated[
+    str | None,
+    Field(description="Why repriced is null throughout the period although calls were priced again."),
+]
 
 
 class RepricedSums:
@@ -73,6 +79,6 @@ class RepricedSums:
         )
 
 
-def missing_of(answers: Iterable[Later]) -> str | None:
-    """Why one of them tells nothing."""
-    return TOO_MUCH if any(later.is_too_much for later in answers) else None
+def missing_of(later: Later) -> str | None:
+    """Why it tells nothing, of the period itself."""
+    return TOO_MUCH if later.is_too_much else None

@@ -47,7 +47,7 @@ class Figures:
     async def repriced(self, questions: Sequence[Question]) -> list[Later]:
         """What later prices change of such sums. Raises as :meth:`totals`."""
         async with self.connection() as connection:
-            return [await repriced(connection, question, self._now()) for question in questions]
+            return await repriced(connection, questions, self._now())
 
     async def people(self, question: Question) -> list[People]:
         """How many users and sessions there were. Raises as :meth:`totals`."""

@@ -24,6 +24,7 @@ from storage.rollups.from_calls import (
 from storage.rollups.histogram import Histogram
 from storage.rollups.plan import FOREVER_MS
 from storage.rollups.question import HistogramName
+from storage.rows import ms_of
 
 
 class Minute(msgspec.Struct, frozen=True):
@@ -52,7 +53,7 @@ async def minutes(
     values = [*(HISTOGRAM_VALUES[name] for name in HistogramName), CALLS.c.overhead_us]
     query = (
         select(*keys, *sums, *[joined(value, dialect) for value in values])
-        .where(*between(int(since.timestamp() * 1000), FOREVER_MS), *of_calls(conditions))
+        .where(*between(ms_of(since), FOREVER_MS), *of_calls(conditions))
         .group_by(*keys)
     )
     own, found = 2 + len(sums), []

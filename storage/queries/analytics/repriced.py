@@ -6,7 +6,7 @@ right when calls are priced again, erased or deleted.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -59,13 +59,16 @@ class Later(msgspec.Struct, frozen=True):
     """There are more than :data:`MOST_READ` calls: no lines."""
 
 
-async def repriced(connection: AsyncConnection, question: Question, now: datetime) -> Later:
+async def repriced(connection: AsyncConnection, questions: Sequence[Question], now: datetime) -> list[Later]:
     """By group; measures, buckets and histograms do not matter.
 
     Raises :class:`storage.rollups.question.QuestionError`.
     """
-    asked = prepare(question, now)
     known = await state.numbers(connection)
+    return [await _answered(connection, prepare(question, now), known) for question in questions]
+
+
+async def _answered(connection: AsyncConnection, asked: Asked, known: Mapping[str, int]) -> Later:
     covered = planned(asked, asked.source, known)  # as what was recorded is told of
     since_ms = max(covered.since_ms, known.get(state.FORGOTTEN_MS, 0))
     query = _by_group(asked, (since_ms, covered.until_ms), connection.dialect.name)
