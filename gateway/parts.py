@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from gateway.call import Call
-from gateway.wire.contract import Reading
+from collections.abc import Iterable
+
+import msgspec
+
 from pricing.book import PriceQuery
-from pricing.usage import Part
+from pricing.usage import Part, Usage
 
 
-def part_query(call: Call, reading: Reading, part: Part) -> PriceQuery:
-    """A part is priced by its own model and tier."""
-    return PriceQuery(
-        call.target.provider.price_as,
-        part.model,
-        call.ask.model if part.within and part.model == reading.model else None,
-        part.usage,
-        call.started_ns,
-        part.service_tier or reading.service_tier,
-        reading.speed,
-        reading.geo,
-        call.target.region,
+def part_query(main: PriceQuery, part: Part) -> PriceQuery:
+    """A part is priced by its own model and tier, and otherwise like the call (``main``). What the call asked for may
+    stand for its model only where the part is of the call's own usage."""
+    return msgspec.structs.replace(
+        main,
+        model=part.model,
+        asked=main.asked if part.within and part.model == main.model else None,
+        usage=part.usage,
+        service_tier=part.service_tier or main.service_tier,
+        charge=None,
     )
+
+
+def undivided(usage: Usage, also: Iterable[Part]) -> Usage:
+    """The usage of a call as it is paid for where one price holds for all of it."""
+    if any(part.within for part in also):
+        return msgspec.structs.replace(usage, billed_input=None, billed_output=None)
+    return usage

@@ -45,32 +45,31 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
         return NOT_BILLABLE
     if reading.invalid:
         return INVALID_USAGE
+    query = PriceQuery(
+        call.target.provider.price_as,
+        reading.model,
+        call.ask.model,
+        reading.usage,
+        call.started_ns,
+        reading.service_tier,
+        reading.speed,
+        reading.geo,
+        call.target.region,
+        reading.charge,
+        not whole or reading.estimated,
+    )
     said = call.price_said
     if said is not None:
-        told = told_cost(book, call, reading, said, estimated=not whole or reading.estimated)
+        told = told_cost(book, query, call.target.wire, reading, said)
         if told is not None:
             return told
     if reading.usage is None and reading.charge is None:
         if call.target.wire is None and call.method in FREE_METHODS:
             return NOT_BILLABLE
         return UNPRICED
-    cost = book.price(
-        PriceQuery(
-            call.target.provider.price_as,
-            reading.model,
-            call.ask.model,
-            reading.usage,
-            call.started_ns,
-            reading.service_tier,
-            reading.speed,
-            reading.geo,
-            call.target.region,
-            reading.charge,
-            not whole or reading.estimated,
-        )
-    )
+    cost = book.price(query)
     if reading.also:
-        cost = added((cost, *[book.price(part_query(call, reading, part)) for part in reading.also]))
+        cost = added((cost, *[book.price(part_query(query, part)) for part in reading.also]))
     return at_least(cost) if reading.fees_unseen else cost
 
 

@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from gateway.api.views import usage_of
+from gateway.parts import part_query
 from gateway.price_headers import RULES
 from gateway.targets import region_of
 from pricing.book import PriceBook, PriceQuery
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, Cost, CostSource, CostStatus, added, at_least
-from pricing.usage import NOTHING, Usage
+from pricing.usage import NOTHING, Part, Usage
 from storage.rows import COST_COLUMNS
 from storage.tables import CallRow
 
@@ -39,19 +40,13 @@ def queries_of(row: CallRow, price_as: Callable[[str], str]) -> list[PriceQuery]
         row.cost_status == CostStatus.ESTIMATED or row.usage_source == "estimated",
         batch,
     )
-    return [main, *[_part(main, part) for part in row.usage_also or []]]
+    return [main, *[part_query(main, _part(stored)) for stored in row.usage_also or []]]
 
 
-def _part(main: PriceQuery, part: Mapping[str, object]) -> PriceQuery:
-    model = _text(part.get("model"))
-    return msgspec.structs.replace(
-        main,
-        model=model,
-        asked=main.asked if part.get("within") and model == main.model else None,
-        usage=msgspec.convert([part.get(name) for name in Usage.__struct_fields__], Usage),
-        service_tier=_text(part.get("service_tier")) or main.service_tier,
-        charge=None,
-    )
+def _part(stored: Mapping[str, object]) -> Part:
+    usage = msgspec.convert([stored.get(name) for name in Usage.__struct_fields__], Usage)
+    tier = _text(stored.get("service_tier"))
+    return Part(_text(stored.get("model")) or "", usage, tier, bool(stored.get("within")))
 
 
 def price_again(row: CallRow, book: PriceBook, price_as: Callable[[str], str]) -> Cost:
@@ -66,8 +61,8 @@ def price_again(row: CallRow, book: PriceBook, price_as: Callable[[str], str]) -
 
 
 def is_told(row: CallRow) -> bool:
-    """Did the app tell the price?"""
-    return (row.price_rule or "").startswith(RULES)
+    """Did the app tell the price? Where it told to price by a model that nobody knew, it told none."""
+    return row.cost_nano is not None and (row.price_rule or "").startswith(RULES)
 
 
 def recorded(row: CallRow) -> Cost:

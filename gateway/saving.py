@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from gateway.call import Call
+from gateway.parts import undivided
 from pricing.book import PriceBook, PriceQuery
 from pricing.cost import Cost, CostStatus
 from pricing.names import canonical_provider
@@ -25,11 +24,8 @@ def baseline_nano(
     name = call.route.baseline_model
     if name is None:
         return None
-    if usage is not None and any(
-        part.within for part in also
-    ):  # one model would have been paid for all of it
-        usage = msgspec.structs.replace(usage, billed_input=None, billed_output=None)
-    return nano_on(book, name, call.target.provider.price_as, usage, cost, call.started_ns)
+    whole = None if usage is None else undivided(usage, also)
+    return nano_on(book, name, call.target.provider.price_as, whole, cost, call.started_ns)
 
 
 def nano_on(

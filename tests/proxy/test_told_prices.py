@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rig.weighing import call_to, weigh
 
 from gateway.price_headers import RATES_TOLD, PriceSaid
-from gateway.wire.contract import Reading
+from gateway.wire.contract import AskFields, Reading
 from pricing.book import PriceBook
 from pricing.cost import Cost, CostSource, CostStatus
 from pricing.usage import Part, Usage
@@ -114,6 +115,28 @@ def test_a_model_is_priced_in_the_place_of_the_one_that_was_called() -> None:
     assert unknown.total == told(Usage(100, 0), said=PriceSaid("gpt-4o")).total, (
         "the model asked for is known"
     )
+
+
+@pytest.mark.parametrize("name", ["gpt-4o-mini", "nobody-knows-this-either"])
+def test_what_is_paid_by_its_parts_is_paid_as_the_model_told_throughout(name: str) -> None:
+    whole = Usage(100, 10, billed_input=0, billed_output=0)
+    parts = [Part(MODEL, Usage(60, 4), None, True), Part("gpt-4o", Usage(40, 6), "priority", True)]
+    cost = told(whole, parts, said=PriceSaid(name))
+    known = told(whole, parts, said=PriceSaid(name if name == "gpt-4o-mini" else "gpt-4o"))
+    alone = told(Usage(60, 4), said=PriceSaid(name))
+    assert (cost.status, cost.total) == (CostStatus.PRICED, known.total)
+    assert (cost.total or 0) > (alone.total or 0) > 0
+
+
+def test_a_model_that_nobody_knows_tells_nothing() -> None:
+    reading = Reading(Usage(100, 10), model=MODEL, also=(Part("gpt-4o-mini", Usage(5, 0)),))
+    ask = AskFields("a-name-of-ours")
+    said = PriceSaid("nobody-knows-this")
+    unsaid, cost = (
+        weigh(BOOK, msgspec.structs.replace(call_to(said=one), ask=ask), reading).cost for one in (None, said)
+    )
+    assert unsaid.status is CostStatus.PRICED
+    assert cost == unsaid
 
 
 @given(USAGES, PARTS, st.booleans(), st.integers(0, 10**16), st.integers(0, 10**16))

@@ -15,9 +15,9 @@ from rig.ledger import STARTED_MS, record, started
 from rig.weighing import PROVIDERS, call_to, weigh
 
 from gateway.api.explanation import explanation_of
-from gateway.price_headers import PriceSaid
+from gateway.price_headers import MODEL_TOLD, RULES, PriceSaid
 from gateway.repricing import price_again
-from gateway.wire.contract import Reading
+from gateway.wire.contract import AskFields, Reading
 from pricing.book import PriceBook
 from pricing.cost import UNPRICED, CostStatus
 from pricing.usage import Part, Usage
@@ -113,7 +113,9 @@ def test_by_the_same_prices_a_call_costs_the_same_again(reading: Reading, said: 
         record.cost.status.value,
         record.cost.total,
     )
-    assert said is None or any("app told" in note for note in explained.notes)
+    told = (record.cost.rule or "").startswith(RULES)
+    assert told is any("app told" in note for note in explained.notes)
+    assert told or said is None or said.total is None
 
 
 @pytest.mark.parametrize("recording", all_recordings(), ids=lambda recording: recording.id)
@@ -148,6 +150,18 @@ def test_what_was_partial_for_want_of_a_rate_is_priced_once_there_is_one() -> No
     rates = '[[price]]\nprovider = "openai"\nmodels = ["own"]\nrates = { input = 1.0, output = 1.0 }'
     again = price_again(pending_row(record), PriceBook.load(rates), lambda name: name)
     assert (again.status, again.total) == (CostStatus.PRICED, (record.cost.total or 0) + 10 * 1_000)
+
+
+@pytest.mark.parametrize("rule", [None, f"{MODEL_TOLD}: no price for openai/nobody-knows-this"])
+def test_a_call_whose_told_model_nobody_knew_is_priced_once_its_own_is_known(rule: str | None) -> None:
+    called = msgspec.structs.replace(call_to(said=PriceSaid("nobody-knows-this")), ask=AskFields("own"))
+    record = weigh(BOOK, called, Reading(Usage(100, 10), model="own"))
+    assert record.cost.status is CostStatus.UNPRICED
+    row = pending_row(record)
+    row.price_rule = rule or row.price_rule
+    rates = '[[price]]\nprovider = "openai"\nmodels = ["own"]\nrates = { input = 1.0, output = 1.0 }'
+    again = price_again(row, PriceBook.load(rates), lambda name: name)
+    assert (again.status, again.total) == (CostStatus.PRICED, 110 * 1_000)
 
 
 def test_a_call_that_had_no_price_gets_no_better_one_than_is_known() -> None:
