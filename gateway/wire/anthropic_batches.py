@@ -10,16 +10,14 @@ import re
 
 import msgspec
 
-from gateway.wire.answer import AnswerReader
-from gateway.wire.contract import AskFields, Exchanged, Reading, Wire
-from gateway.wire.counts import Counts
+from gateway.wire.contract import AskFields, Wire
 from gateway.wire.errors import anthropic_error
+from gateway.wire.openai_batches import BatchReader
 from gateway.wire.paths import plain
 from gateway.wire.shapes import Shape
-from pricing.usage import Usage
 
 
-class _Counts(msgspec.Struct):
+class _Requests(msgspec.Struct):
     succeeded: object = None
 
 
@@ -27,7 +25,7 @@ class _Batch(msgspec.Struct):
     id: object = None
     type: object = None
     processing_status: object = None
-    request_counts: _Counts | None = None
+    request_counts: _Requests | None = None
     created_at: object = None
 
 
@@ -35,13 +33,8 @@ _BATCH = Shape(_Batch)
 _BATCHES = re.compile(r"/messages/batches(?:/[^/]+(?:/cancel)?)?$")
 
 
-class BatchReader(AnswerReader):
-    __slots__ = ("_idle",)
-
-    def __init__(self, call: Exchanged) -> None:
-        super().__init__(call)
-        self._idle = False
-        """It ended before anything was done."""
+class MessageBatchReader(BatchReader):
+    __slots__ = ()
 
     def take(self, name: bytes, data: bytes) -> None:
         del name
@@ -54,19 +47,7 @@ class BatchReader(AnswerReader):
         seen.created_at(batch.created_at)
         if batch.processing_status == "ended":
             seen.finished_with("ended")
-            self._idle = batch.request_counts is not None and batch.request_counts.succeeded == 0
-
-    def usage(self, counts: Counts) -> Usage | None:
-        return None
-
-    def reading(self) -> Reading:
-        counts = Counts()
-        begins = self.call.method == "POST" and plain(self.call.path).endswith("/batches")
-        if self._idle:
-            read = self.seen.with_usage(self.call, None, counts, billable=False)
-        else:
-            read = self.seen.with_job(self.call, self.seen.response_id, None, counts, begins=begins)
-        return msgspec.structs.replace(read, service_tier="batch")
+            self.idle = batch.request_counts is not None and batch.request_counts.succeeded == 0
 
 
 def read_ask(path: str, query: str, body: bytes) -> AskFields:
@@ -79,4 +60,4 @@ def matches(method: str, path: str) -> bool:
     return method in ("GET", "POST") and "/batches" in path and _BATCHES.search(plain(path)) is not None
 
 
-WIRE = Wire("anthropic_batches", "batch", matches, read_ask, BatchReader, anthropic_error)
+WIRE = Wire("anthropic_batches", "batch", matches, read_ask, MessageBatchReader, anthropic_error)

@@ -64,7 +64,7 @@ def apart(found: Mapping[str, object], model: str | None, counts: Counts) -> tup
         named = other or model
         if usage is not None and named is not None and (usage.input or usage.output):
             extra.append(Part(named, usage))
-    return tuple(extra[:16])
+    return tuple(extra)
 
 
 def answered_by(found: Mapping[str, object]) -> str | None:

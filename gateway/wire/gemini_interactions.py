@@ -124,7 +124,7 @@ class InteractionReader(AnswerReader):
         usage = self.usage(counts)
         self.seen.fees_unseen = _has_fees(self.seen.usage)
         if self._background:
-            return self.seen.with_job(self.call, self.seen.response_id, usage, counts, begins=True)
+            return self.seen.with_job(self.call, usage, counts, begins=True)
         if self.call.method != "POST" or plain(self.call.path).endswith("/cancel"):
             return self.seen.with_usage(self.call, None, counts, billable=False)
         read = self.seen.with_usage(self.call, usage, counts)

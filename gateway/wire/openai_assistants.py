@@ -42,8 +42,6 @@ _BEGINS = re.compile(r"/threads(?:/[^/]+)?/runs$")
 class RunReader(AnswerReader):
     __slots__ = ()
 
-    billable = False
-
     def take(self, name: bytes, data: bytes) -> None:
         seen = self.seen
         if self.text is None:
@@ -75,7 +73,7 @@ class RunReader(AnswerReader):
         counts = Counts()
         usage = self.usage(counts)
         begins = self.call.method == "POST" and _BEGINS.search(plain(self.call.path)) is not None
-        return self.seen.with_job(self.call, self.seen.response_id, usage, counts, begins=begins)
+        return self.seen.with_job(self.call, usage, counts, begins=begins)
 
 
 def matches(method: str, path: str) -> bool:

@@ -20,7 +20,7 @@ from gateway.wire.shapes import Shape
 from pricing.usage import Usage
 
 
-class _Counts(msgspec.Struct):
+class _Requests(msgspec.Struct):
     completed: object = None
 
 
@@ -31,7 +31,7 @@ class _Batch(msgspec.Struct):
     status: object = None
     usage: msgspec.Raw = msgspec.Raw(b"")
     created_at: object = None
-    request_counts: _Counts | None = None
+    request_counts: _Requests | None = None
 
 
 _BATCH = Shape(_Batch)
@@ -40,11 +40,11 @@ _BATCHES = re.compile(r"(?<!/messages)/batches(?:/[^/]+(?:/cancel)?)?$")
 
 
 class BatchReader(AnswerReader):
-    __slots__ = ("_idle",)
+    __slots__ = ("idle",)
 
     def __init__(self, call: Exchanged) -> None:
         super().__init__(call)
-        self._idle = False
+        self.idle = False
         """It ended before anything was done."""
 
     def take(self, name: bytes, data: bytes) -> None:
@@ -59,7 +59,7 @@ class BatchReader(AnswerReader):
         if batch.status in _ENDED:
             self.seen.finished_with(batch.status)
             done = batch.request_counts.completed if batch.request_counts is not None else None
-            self._idle = done == 0 or (done is None and batch.status == "failed")
+            self.idle = done == 0 or (done is None and batch.status == "failed")
 
     def usage(self, counts: Counts) -> Usage | None:
         return (
@@ -72,10 +72,10 @@ class BatchReader(AnswerReader):
         if usage is not None and not usage.input and not usage.output:
             usage = None  # not told: batches of before it was have zeros there
         begins = self.call.method == "POST" and plain(self.call.path).endswith("/batches")
-        if self._idle and usage is None:
+        if self.idle and usage is None:
             read = self.seen.with_usage(self.call, None, counts, billable=False)
         else:
-            read = self.seen.with_job(self.call, self.seen.response_id, usage, counts, begins=begins)
+            read = self.seen.with_job(self.call, usage, counts, begins=begins)
         return msgspec.structs.replace(read, service_tier="batch")
 
 

@@ -87,7 +87,6 @@ _WORDS = Shape(_Words)
 _TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b"error")
 _SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b"error")
 """An error may be named by its event alone, without the quotes of a member."""
-MOST_PARTS = 16
 _ODD_SPACE = re.compile(rb'"\s+:|:\s\s|:[\t\r\n]')
 
 
@@ -207,7 +206,7 @@ class ChatReader:
             name, found = text(part.model), exact_object(part.usage)
             if name is not None and found is not None:
                 apart.append(Part(name, openai_usage(self._call.provider, found, counts), within=True))
-        return tuple(apart[:MOST_PARTS])
+        return tuple(apart)
 
 
 def _is_less(parts: tuple[Part, ...], whole: Usage) -> bool:

@@ -151,7 +151,7 @@ class ResponsesReader:
                 file_searches=self._files or None,
             )
         if self._background:
-            return seen.with_job(self._call, seen.response_id, usage, counts, begins=True, charge=charge)
+            return seen.with_job(self._call, usage, counts, begins=True, charge=charge)
         if self._call.method != "POST" or plain(self._call.path).endswith("/cancel"):
             return seen.with_usage(self._call, None, counts, billable=False)
         return seen.with_usage(self._call, usage, counts, charge=charge)

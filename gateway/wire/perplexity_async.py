@@ -71,9 +71,7 @@ class AsyncReader(AnswerReader):
         counts = Counts()
         usage = self.usage(counts)
         begins = self.call.method == "POST"
-        return self.seen.with_job(
-            self.call, self.seen.response_id, usage, counts, begins=begins, charge=self.charge()
-        )
+        return self.seen.with_job(self.call, usage, counts, begins=begins, charge=self.charge())
 
 
 def read_ask(path: str, query: str, body: bytes) -> AskFields:

@@ -63,7 +63,7 @@ class PredictionReader(AnswerReader):
     def reading(self) -> Reading:
         counts = Counts()
         begins = self.call.method == "POST" and plain(self.call.path).endswith("/predictions")
-        return self.seen.with_job(self.call, self.seen.response_id, self.usage(counts), counts, begins=begins)
+        return self.seen.with_job(self.call, self.usage(counts), counts, begins=begins)
 
 
 def read_ask(path: str, query: str, body: bytes) -> AskFields:

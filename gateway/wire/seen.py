@@ -12,6 +12,8 @@ from gateway.wire.shapes import exact_object, text
 from pricing.usage import Part, Usage
 
 MOST_RAW = 4096
+MOST_PARTS = 16
+"""Parts of a usage that are kept. Where there are more, what is told is a lower bound."""
 MOST_FINISHES = 16
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
@@ -140,24 +142,30 @@ class Seen(msgspec.Struct, gc=False):
             charge if billable and not counts.invalid else None,
             self.error_code,
             self.failed,
-            also if billable and not counts.invalid else (),
+            self._kept(also) if also and billable and not counts.invalid else (),
             self.fees_unseen,
         )
+
+    def _kept(self, also: tuple[Part, ...]) -> tuple[Part, ...]:
+        if len(also) > MOST_PARTS:
+            self.fees_unseen = True
+        return also[:MOST_PARTS]
 
     def with_job(
         self,
         call: Exchanged,
-        job: str | None,
         usage: Usage | None,
         counts: Counts,
         *,
         begins: bool,
         charge: int | None = None,
     ) -> Reading:
-        """What is told of a background job. Its usage is not this call's, which costs nothing itself.
+        """What is told of the background job that the answer is about. Its usage is not this call's, which costs
+        nothing itself.
 
         ``begins``: the call begins one. What it costs is not known where the answer names none.
         """
+        job = self.response_id
         of_job = counts.accept(usage) if usage is not None and job is not None else None
         read = self.with_usage(call, None, counts, billable=begins and job is None)
         if job is None:

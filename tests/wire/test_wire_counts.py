@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.wire.anthropic_messages import WIRE as ANTHROPIC
 from gateway.wire.anthropic_usage import anthropic_usage
+from gateway.wire.bedrock_invoke import WIRE as BEDROCK
 from gateway.wire.bedrock_usage import bedrock_usage
 from gateway.wire.cohere_chat import cohere_usage
+from gateway.wire.contract import AskFields, Exchanged, Wire
 from gateway.wire.counts import Counts, exceeds
 from gateway.wire.gemini_usage import gemini_usage
 from gateway.wire.money import nano_usd
+from gateway.wire.openai_chat import WIRE as CHAT
 from gateway.wire.openai_usage import openai_usage, usual_usage
-from gateway.wire.seen import Seen
+from gateway.wire.seen import MOST_PARTS, Seen
 from gateway.wire.shapes import exact_object
 from pricing.usage import Usage
 
@@ -179,6 +185,35 @@ def test_raw_usage_stays_within_4_kib() -> None:
     seen.usage_adds(msgspec.json.encode({"input_tokens": 5, "iterations": [{"input_tokens": 1}] * 1000}))
     assert seen.raw_usage() == b'{"input_tokens":5}'
     assert Seen().raw_usage() is None
+
+
+def passes(number: int) -> tuple[Wire, dict[str, Any]]:
+    one = {"type": "compaction", "input_tokens": 1, "output_tokens": 1}
+    usage = {"input_tokens": 5, "output_tokens": 1, "iterations": [one] * number}
+    return ANTHROPIC, {"type": "message", "model": "m", "usage": usage}
+
+
+def shares(number: int) -> tuple[Wire, dict[str, Any]]:
+    one = {"model": "m", "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
+    usage = {"prompt_tokens": number, "completion_tokens": number}
+    return CHAT, {"model": "m", "usage": usage, "usage_breakdown": {"models": [one] * number}}
+
+
+def iterations(number: int) -> tuple[Wire, dict[str, Any]]:
+    return BEDROCK, passes(number)[1]
+
+
+@pytest.mark.parametrize("answer", [passes, shares, iterations])
+@pytest.mark.parametrize("more", [0, 1])
+def test_more_parts_than_are_kept_make_a_lower_bound(
+    answer: Callable[[int], tuple[Wire, dict[str, Any]]], more: int
+) -> None:
+    wire, body = answer(MOST_PARTS + more)
+    reader = wire.reader(Exchanged("POST", "/x", "", AskFields("m"), 200, ()))
+    reader.document(json.dumps(body).encode())
+    reading = reader.reading()
+    assert (len(reading.also), reading.fees_unseen) == (MOST_PARTS, bool(more))
+    assert reader.reading() == reading
 
 
 @pytest.mark.parametrize("number", ["1e1000000000000000000", "-1e1000000000000000000", "1" * 5_000])
