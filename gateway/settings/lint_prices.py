@@ -17,9 +17,10 @@ from pricing.rates import Rates
 from pricing.snapshot import MAX_MOVE, moved_too_far
 from pricing.suggest import suggest
 from pricing.table import PriceTable, convert_rates
-from pricing.units import ATTO_PER_USD, table_size
+from pricing.units import ATTO_PER_USD, CHARACTER_UNIT, TOKEN_UNITS, table_size
 
 _PER: Final = {1_000_000: "million", 1_000: "thousand", 1: "hour"}
+_OF: Final = {**dict.fromkeys(TOKEN_UNITS, " tokens"), CHARACTER_UNIT: " characters"}
 
 
 def doubtful_prices(
@@ -80,11 +81,16 @@ def _far(key: str, model: str, units: Sequence[str], written: Rates, known: Sequ
         f"{unit} {_usd(getattr(written, unit), unit)} where {model} is listed at {_usd(rate, unit)}"
         for unit, rate in zip(units, known, strict=True)
     ]
-    per = f"Rates are USD per {_PER[table_size(units[0])]}"
-    how = (
-        f"{per}{' tokens' if table_size(units[0]) == 1_000_000 else ''}; where that is the contract, leave it"
-    )
+    how = f"Rates are USD {_measures(units)}; where that is the contract, leave it"
     return Problem(key, f"more than {MAX_MOVE} times off: {listed(told)}", how, Severity.WARNING)
+
+
+def _measures(units: Sequence[str]) -> str:
+    """What rates are for; where the units differ in that, which one is for what."""
+    of: dict[str, list[str]] = {}
+    for unit in units:
+        of.setdefault(f"per {_PER[table_size(unit)]}{_OF.get(unit, '')}", []).append(unit)
+    return listed([f"{per} ({listed(alike)})" for per, alike in of.items()] if len(of) > 1 else of)
 
 
 def _usd(rate: int, unit: str) -> str:
