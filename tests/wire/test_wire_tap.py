@@ -20,9 +20,7 @@ from gateway.wire.openai_chat import WIRE as CHAT
 from gateway.wire.openai_completions import WIRE as COMPLETIONS
 from gateway.wire.openai_images import WIRE as IMAGES
 from gateway.wire.openai_responses import WIRE as RESPONSES
-from gateway.wire.openai_responses_socket import WIRE as SOCKET
 from gateway.wire.tap import Blind, Tap, TapLimits
-from gateway.wire.turns import MOST_OTHERS
 from pricing.usage import Usage
 
 SSE = "text/event-stream; charset=utf-8"
@@ -76,25 +74,6 @@ def test_a_sample_knows_whether_it_is_the_whole_answer(more: int) -> None:
         tap = tapped(CHAT, "application/json", pieces, limits=limits)
         assert tap.sample_is_whole is not bool(more)
         assert (tap.sample.size, tap.sample.room < 0) == (100, bool(more))
-
-
-def test_turns_of_more_models_than_are_kept_apart_make_a_lower_bound() -> None:
-    def turn(model: str) -> bytes:
-        usage = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
-        said = {"type": "response.completed", "response": {"id": "r", "model": model, "usage": usage}}
-        return json.dumps(said).encode() + b"\n"
-
-    names = ["own", *(f"m{number}" for number in range(MOST_OTHERS)), "m3", "m15"]
-    read = tapped(SOCKET, "application/x-ndjson", [turn(name) for name in names]).reading()
-    assert not read.fees_unseen
-    read = tapped(
-        SOCKET, "application/x-ndjson", [turn(name) for name in [*names, "one too many", "m3"]]
-    ).reading()
-    assert read.fees_unseen
-    assert (read.model, read.usage) == ("own", Usage(1, 1))
-    also = {part.model: part.usage for part in read.also}
-    assert len(also) == MOST_OTHERS
-    assert (also["m2"].input, also["m3"].input, also["m15"].input) == (1, 3, 2)
 
 
 def test_members_without_number_cost_no_more_than_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
