@@ -40,6 +40,11 @@ class Reloads:
         self._redactor.register(*secrets_of(gateway))
         return gateway
 
+    def into(self, gateway: Gateway, *, tells_waits: bool = True) -> None:
+        """Give a running gateway the settings as they are now. ``tells_waits``: nobody else tells what is not taken over."""
+        if self.read(gateway.adopt) is not None:
+            self.done(gateway.waits.names if tells_waits else ())
+
     def done(self, waits: tuple[str, ...] = (), workers: tuple[str, ...] = ()) -> None:
         """The settings are taken over, but for ``waits``; for ``workers`` the workers were replaced."""
         _logger.info("settings reloaded%s", ", workers replaced" if workers else "")

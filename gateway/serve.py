@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from gateway.app import Gateway
@@ -119,7 +120,9 @@ class Worker:
             running, seconds = len(gateway.live), gateway.settings.server.drain_seconds
             _logger.info("%s: %d running calls have %g s to finish", what, running, seconds)
 
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._reload(gateway))
+        # Under a supervisor, the parent tells what is not taken over, and replaces workers.
+        reload = partial(self._reloads.into, gateway, tells_waits=self._post is None)
+        loop.add_signal_handler(signal.SIGHUP, reload)
         loop.add_signal_handler(signal.SIGTERM, on_stop)
         # A terminal's Ctrl-C reaches every process of the group: under a supervisor, the parent decides.
         loop.add_signal_handler(signal.SIGINT, on_stop if self._post is None else _ignore)
@@ -148,11 +151,6 @@ class Worker:
             stop()
 
         loop.add_reader(lifeline, orphaned)
-
-    def _reload(self, gateway: Gateway) -> None:
-        if self._reloads.read(gateway.adopt) is not None:
-            # Under a supervisor, the parent tells what is not taken over, and replaces workers.
-            self._reloads.done(gateway.waits.names if self._post is None else ())
 
 
 def _ignore() -> None:

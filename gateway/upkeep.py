@@ -74,8 +74,10 @@ def _forgetting(address: Address, keeping: Callable[[], Keeping], now: Callable[
 
     async def calls() -> str | None:
         days = keeping().calls
+        if not days:
+            return None
         before = now() - timedelta(days=days)
-        if not days or not await before_forgetting(address, before):
+        if not await before_forgetting(address, before):
             return None
         from storage.quality.retention import forget_said
 

@@ -139,7 +139,11 @@ async def _follow(
     table = CallTable(screen.width, datetime.now().astimezone())
     if not as_json:
         screen.print(table.heading())
-    wanted = {**query, "limit": str(FOLLOW_PAGE), "order": "recorded"}
+    wanted = {
+        **query,
+        "limit": str(FOLLOW_PAGE + 1),
+        "order": "recorded",
+    }  # one more tells that there are more
     known = (await source.calls(wanted)).items[::-1]
     fresh = (await source.calls({**query, "limit": str(limit)})).items[::-1]
     seen = dict.fromkeys(call.id for call in (*fresh, *known))
@@ -152,10 +156,11 @@ async def _follow(
         for old in list(seen)[: max(0, len(seen) - REMEMBERED)]:
             del seen[old]
         await asyncio.sleep(POLL_SECONDS)
-        fresh = [call for call in (await source.calls(wanted)).items[::-1] if call.id not in seen]
-        if len(fresh) == FOLLOW_PAGE:
+        came = [call for call in (await source.calls(wanted)).items[::-1] if call.id not in seen]
+        fresh = came[-FOLLOW_PAGE:]
+        if len(came) > FOLLOW_PAGE:
             click.echo(f"... more than {FOLLOW_PAGE} calls at once: some are not shown", err=True)
-        seen.update(dict.fromkeys(call.id for call in fresh))
+        seen.update(dict.fromkeys(call.id for call in came))
 
 
 COMMAND: Final = calls

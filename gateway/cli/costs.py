@@ -29,6 +29,7 @@ from gateway.cli.options import config_option, fail, settings_from
 from gateway.cli.plain_table import Column, print_table
 from gateway.cli.reading import reading
 from gateway.cli.screen import console
+from gateway.cli.wording import call_count
 from gateway.settings import Settings
 from storage.quality.summary import QualityReader
 from storage.queries.analytics.figures import Figures
@@ -222,15 +223,15 @@ def _percent(ppm: int | None) -> str:
 def _notes(found: CostsOut, *, changes: bool) -> Iterator[str]:
     total: TotalOut = found.total
     if total.estimated_calls:
-        yield f"~ {wording.money(total.estimated_cost.nano_usd or 0)} of it estimated ({_calls(total.estimated_calls)})"
+        yield f"~ {wording.money(total.estimated_cost.nano_usd or 0)} of it estimated ({call_count(total.estimated_calls)})"
     if total.partial_calls:
-        yield f"~ {wording.money(total.partial_cost.nano_usd or 0)} of it a lower bound ({_calls(total.partial_calls)})"
+        yield f"~ {wording.money(total.partial_cost.nano_usd or 0)} of it a lower bound ({call_count(total.partial_calls)})"
     if total.unpriced_calls:
         yield f"Not in it: {_unpriced(total.unpriced_calls, found.total.repriced)}"
     yield from _later_notes(found)
     saved = found.total.savings
     if saved.compared_calls:
-        yield f"Routing saved {wording.money(saved.saved.nano_usd or 0)} over {_calls(saved.compared_calls)}"
+        yield f"Routing saved {wording.money(saved.saved.nano_usd or 0)} over {call_count(saved.compared_calls)}"
     if changes and found.change is not None:
         yield "CHANGE: against the period before, as long"
     if found.forecast is not None:
@@ -245,10 +246,10 @@ def _notes(found: CostsOut, *, changes: bool) -> Iterator[str]:
 def _unpriced(number: int, later: RepricedSumOut | None) -> str:
     known = 0 if later is None else later.unpriced_calls
     if not known:
-        return f"{_calls(number)} whose cost is not known ('weighbridge prices unpriced')"
+        return f"{call_count(number)} whose cost is not known ('weighbridge prices unpriced')"
     others = " (for the others: 'weighbridge prices unpriced')" if known < number else ""
     has = f"{known:,} {'has' if known == 1 else 'have'} one by later prices"
-    return f"{_calls(number)} recorded without a known cost, of which {has}{others}"
+    return f"{call_count(number)} recorded without a known cost, of which {has}{others}"
 
 
 def _later_notes(found: CostsOut) -> Iterator[str]:
@@ -257,18 +258,14 @@ def _later_notes(found: CostsOut) -> Iterator[str]:
         if found.repriced_missing is not None:
             yield f"By later prices: {found.repriced_missing}"
         return
-    what = f"what later prices add to the cost of {_calls(of.calls)}"
+    what = f"what later prices add to the cost of {call_count(of.calls)}"
     yield f"LATER: {what} ('weighbridge prices reprice'); budgets go on without it"
     if of.estimated_calls:
-        yield f"~ LATER: an estimate of {_calls(of.estimated_calls)}"
+        yield f"~ LATER: an estimate of {call_count(of.estimated_calls)}"
     if of.partial_calls:
-        yield f"~ LATER: a lower bound of {_calls(of.partial_calls)}"
+        yield f"~ LATER: a lower bound of {call_count(of.partial_calls)}"
     if of.since is not None:
         yield f"LATER: only of calls since {_when(of.since)}; earlier ones are deleted"
-
-
-def _calls(number: int) -> str:
-    return f"{number:,} call{'' if number == 1 else 's'}"
 
 
 def _when(told: str) -> str:

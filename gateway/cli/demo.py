@@ -81,8 +81,7 @@ async def _serve(settings: Settings, reread: Callable[[], Settings]) -> AsyncIte
     async with running(settings) as gateway:
 
         def reload() -> None:
-            if reloads.read(gateway.adopt) is not None:
-                reloads.done(gateway.waits.names)
+            reloads.into(gateway)
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
         presence = Presence.claim(settings.storage.data_dir)  # from here on it may be sent

@@ -22,6 +22,7 @@ from gateway.cli.calls import filter_options
 from gateway.cli.exits import Exit
 from gateway.cli.options import config_option, fail, settings_from
 from gateway.cli.trouble import needs_database, no_database
+from gateway.cli.wording import call_count
 from gateway.settings import Settings
 from storage.address import parse
 from storage.engine import reading_engine
@@ -147,7 +148,7 @@ def _progress(extent: Extent) -> Iterator[Callable[[int], None]]:
 
 def _tell(extent: Extent, shape: Shape, target: Path | None) -> None:
     size = "" if target is None else f"{target}: {target.stat().st_size:,} bytes, "
-    click.echo(f"{size}{extent.calls:,} call{'' if extent.calls == 1 else 's'}", err=True)
+    click.echo(f"{size}{call_count(extent.calls)}", err=True)
     if extent.unpriced and shape.leaves_out_unpriced:
         click.echo(
             f"{extent.unpriced:,} of them left out: their cost is not known ('weighbridge prices unpriced')",

@@ -19,7 +19,7 @@ from gateway.cli.options import config_option, fail, fail_with, settings_from
 from gateway.cli.plain_table import Column, print_table
 from gateway.cli.screen import console
 from gateway.cli.trouble import needs_database, no_database
-from gateway.cli.wording import NOTHING, usd
+from gateway.cli.wording import NOTHING, call_count, usd
 from gateway.prices import book_of
 from gateway.providers.table import ProviderTable
 from gateway.repricing import price_again
@@ -113,11 +113,7 @@ def unpriced(since: datetime | None, config: Path | None) -> None:
     else:
         _print_unpriced(screen, settings, book, found)
     if calls:
-        screen.print(f"Priced only later: {_calls(calls)}, {usd(nano)} together. {BESIDE}", style="dim")
-
-
-def _calls(number: int) -> str:
-    return f"{number:,} call{'s' * (number != 1)}"
+        screen.print(f"Priced only later: {call_count(calls)}, {usd(nano)} together. {BESIDE}", style="dim")
 
 
 def _print_unpriced(screen: Console, settings: Settings, book: PriceBook, found: Sequence[Unpriced]) -> None:

@@ -58,6 +58,11 @@ def count(number: int | None) -> str:
     return NOTHING if number is None else f"{number:,}"
 
 
+def call_count(number: int) -> str:
+    """``1 call``, ``12,345 calls``."""
+    return f"{number:,} call{'' if number == 1 else 's'}"
+
+
 def duration(us: int | None) -> str:
     """``0.9 ms``, ``850 ms``, ``1.24 s``, ``2m 05s``."""
     if us is None:
@@ -113,7 +118,7 @@ def totals(calls: list[CallOut]) -> str:
     total = sum(cost.total.nano_usd or 0 for cost in known)
     guessed = [cost for cost in known if cost.status in (CostStatus.ESTIMATED, CostStatus.PARTIAL)]
     unpriced = sum(call.cost.total.nano_usd is None for call in calls)
-    text = f"{len(calls)} call{'' if len(calls) == 1 else 's'}, {usd(total)}"
+    text = f"{call_count(len(calls))}, {usd(total)}"
     if guessed:
         text += f", of which ~{usd(sum(cost.total.nano_usd or 0 for cost in guessed))} estimated"
     return f"{text}, {unpriced} unpriced" if unpriced else text

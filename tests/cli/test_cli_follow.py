@@ -87,7 +87,17 @@ async def test_a_call_that_began_before_all_others_is_shown_when_it_ends(
     assert said == ""
 
 
+async def test_a_page_full_of_calls_is_all_there_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown, said = await followed(
+        tmp_path, capsys, lambda ledger: write(ledger, 4, 5, 6), lambda ledger: write(ledger, 7, 8, 9)
+    )
+    assert shown == ids(*range(1, 10))
+    assert said == ""
+
+
 async def test_what_is_not_shown_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    shown, said = await followed(tmp_path, capsys, lambda ledger: write(ledger, 4, 5, 6, 7))
+    shown, said = await followed(tmp_path, capsys, lambda ledger: write(ledger, 4, 5, 6, 7), write)
     assert shown == ids(1, 2, 3, 5, 6, 7)
     assert "more than 3 calls at once: some are not shown" in said

@@ -95,8 +95,8 @@ class App:
 
 
 @contextlib.contextmanager
-def calling(port: int) -> Iterator[list[App]]:
-    apps = [App(port, keeps=number % 2 == 0) for number in range(6)]
+def calling(port: int, count: int = 6) -> Iterator[list[App]]:
+    apps = [App(port, keeps=number % 2 == 0) for number in range(count)]
     try:
         yield apps
     finally:
@@ -120,19 +120,24 @@ def listeners(pid: int) -> int:
     return sum(one.status == psutil.CONN_LISTEN for one in psutil.Process(pid).net_connections(kind="tcp"))
 
 
-def test_no_call_is_lost_or_refused_while_workers_are_replaced(house: House, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("workers", "rounds", "callers"), [(2, 2, 6), pytest.param(3, 6, 12, marks=pytest.mark.soak)]
+)
+def test_no_call_is_lost_or_refused_while_workers_are_replaced(
+    house: House, tmp_path: Path, workers: int, rounds: int, callers: int
+) -> None:
     base = house.upstream.base
-    with serving(tmp_path, base, TWO) as gateway:
+    with serving(tmp_path, base, f"--workers={workers}") as gateway:
         port = gateway.started()
-        eventually(lambda: len(gateway.workers()) == 2, "two workers")
+        eventually(lambda: len(gateway.workers()) == workers, "all workers")
         first = set(gateway.workers())
         stream = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE)
         ask = json.dumps(STREAMED)
         stream.request("POST", f"/openai{STREAM}", ask, {"Content-Type": "application/json"})
         begun = stream.getresponse()
-        with calling(port) as apps:
+        with calling(port, callers) as apps:
             eventually(lambda: all(app.answered > 5 for app in apps), "calls")
-            for size in (20, 30):
+            for size in range(20, 20 + rounds):
                 before = set(gateway.workers())
                 held = f'batch_ms = {size}\ndata_dir = "elsewhere"'
                 gateway.settings(toml_for(base, port).replace("batch_ms = 10", held))
@@ -140,7 +145,7 @@ def test_no_call_is_lost_or_refused_while_workers_are_replaced(house: House, tmp
                 assert (asked.returncode, asked.stderr) == (0, "")
                 assert "not taken over: storage.data_dir; to have it, stop the gateway" in asked.stdout
                 assert "settings reloaded, workers replaced for storage.batch_ms\n" in asked.stdout
-                assert len(set(gateway.workers()) - before) == 2
+                assert len(set(gateway.workers()) - before) == workers
                 at = [app.answered for app in apps]
                 eventually(
                     lambda at=at: all(app.answered > 5 + was for app, was in zip(apps, at, strict=True)),  # type: ignore[misc]
@@ -151,8 +156,8 @@ def test_no_call_is_lost_or_refused_while_workers_are_replaced(house: House, tmp
         eventually(lambda: len(set(gateway.workers()) & first) <= 1, "the end of those without a call")
         house.finish_streams()
         assert b"".join(EVENTS) == begun.read(), "the old worker lives as long as its stream"
-        eventually(lambda: len(gateway.workers()) == 2, "the end of all old workers")
-        assert [listeners(pid) for pid in gateway.workers()] == [1, 1]
+        eventually(lambda: len(gateway.workers()) == workers, "the end of all old workers")
+        assert [listeners(pid) for pid in gateway.workers()] == [1] * workers
         gateway.signal(signal.SIGTERM)
         assert gateway.wait() == 0
         assert len(gateway.rows()) == sum(app.answered for app in apps) + 1

@@ -16,10 +16,11 @@ from pathlib import Path
 import psutil
 import pytest
 from rig.background import background
-from rig.process import DEADLINE, ROOT, ServeProcess, eventually, serving, toml_for
+from rig.process import DEADLINE, ROOT, ServeProcess, eventually, free_port, serving, toml_for
 from rig.script import reply
 from rig.upstream import ScriptedUpstream
 
+from gateway.keyring import FILE
 from gateway.presence import running_pid
 
 TWO = "--workers=2"
@@ -125,6 +126,44 @@ def test_one_worker_reloads_too(tmp_path: Path, upstream: ScriptedUpstream, othe
         gateway.signal(signal.SIGTERM)
         assert gateway.wait() == 0
         assert running_pid(gateway.data) is None
+
+
+def writer_to(fifo: Path) -> int:
+    """Waits until somebody reads it; what they wait for then."""
+    opened: list[int] = []
+
+    def is_read() -> bool:
+        with contextlib.suppress(OSError):
+            opened.append(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+        return bool(opened)
+
+    eventually(is_read, f"somebody who reads {fifo.name}")
+    return opened[0]
+
+
+@pytest.mark.parametrize("is_early", [True, False], ids=["as soon as it is found", "in the middle"])
+@pytest.mark.parametrize("options", [(), (TWO,)], ids=["one", "two"])
+def test_a_reload_during_the_start_comes_after_it(
+    tmp_path: Path, upstream: ScriptedUpstream, other: ScriptedUpstream, options: tuple[str], is_early: bool
+) -> None:
+    port, slow = free_port(), tmp_path / "weighbridge-data" / FILE
+    slow.parent.mkdir()
+    os.mkfifo(slow)  # read at the start, which goes no further before somebody writes
+    with serving(tmp_path, upstream.base, *options, port=port) as gateway:
+        eventually(lambda: running_pid(gateway.data) == gateway.pid, "its mark on the folder", pause_s=0.001)
+        held = None if is_early else writer_to(slow)
+        gateway.settings(toml_for(other.base, port))
+        gateway.signal(signal.SIGHUP)
+        held = held or writer_to(slow)
+        assert gateway.output == "", "it has not started"
+        slow.unlink()
+        os.close(held)
+        gateway.started()
+        eventually(lambda: gateway.log.count("settings reloaded") == 1 + 2 * len(options), "all processes")
+        assert {ask(port) for _ in range(6)} == {'{"from": "second"}'}
+        assert "Traceback" not in gateway.log
+        gateway.signal(signal.SIGTERM)
+        assert gateway.wait() == 0
 
 
 def test_workers_end_with_their_supervisor(gateway: ServeProcess) -> None:

@@ -34,12 +34,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def eventually(met: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
+def eventually(met: Callable[[], bool], what: str, seconds: float = DEADLINE, pause_s: float = 0.02) -> None:
     """Looks again and again until ``met()``."""
     end = time.monotonic() + seconds
     while not met():
         assert time.monotonic() < end, f"never came: {what}"
-        time.sleep(0.02)
+        time.sleep(pause_s)
 
 
 class ServeProcess:
