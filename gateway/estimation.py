@@ -19,7 +19,7 @@ import msgspec
 from gateway.call import Call, Progress
 from gateway.wire.contract import Reading
 from gateway.wire.shapes import anything
-from gateway.wire.tap import Sample, Tap, text_of
+from gateway.wire.tap import Sample, Witness, text_of
 from gateway.wire.words import SAID, words
 from pricing.tokens import Ratios, TokenCounter
 from pricing.usage import Usage
@@ -82,12 +82,12 @@ class Estimator:
         return True
 
     def estimate(
-        self, call: Call, progress: Progress, outcome: Outcome, reading: Reading, tap: Tap | None
+        self, call: Call, progress: Progress, outcome: Outcome, reading: Reading, witness: Witness | None
     ) -> asyncio.Future[Reading]:
         """The reading with counts of ours where the provider's are missing; the future never fails."""
         self.estimated += 1
         found: asyncio.Future[Reading] = self._loop.create_future()
-        sample = tap.sample if tap is not None else None
+        sample = witness.sample if witness is not None else None
         received = progress.response_bytes
         counting = self._loop.run_in_executor(self._worker(), self._count, call, reading, sample, received)
         hurry = self._loop.call_later(PATIENCE_S, self._hurry, found, call, reading, received)
@@ -121,16 +121,16 @@ class Estimator:
         except TimeoutError:
             return len(call.body)
 
-    def watch(self, call: Call, reading: Reading, tap: Tap) -> None:
+    def watch(self, call: Call, reading: Reading, witness: Witness) -> None:
         """A call whose usage was reported: now and then one is counted to learn from.
 
         Not before the first estimate was needed: a vocabulary takes some 70 MB that most gateways never need.
         """
         if not self.estimated or next(self._turns) % LEARN_EVERY:  # nothing to learn for, or not its turn
             return
-        if reading.usage is None or not tap.sample_is_whole:
+        if reading.usage is None or not witness.sample_is_whole:
             return
-        learning = self._loop.run_in_executor(self._worker(), self._learn, call, reading, tap.sample)
+        learning = self._loop.run_in_executor(self._worker(), self._learn, call, reading, witness.sample)
         learning.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def idle(self) -> None:

@@ -26,7 +26,8 @@ from gateway.relay import Framing, chunk, framed, own_response, response_head
 from gateway.ticket import Ticket
 from gateway.turns import Steps
 from gateway.upstream import Connection
-from gateway.wire.tap import Tap
+from gateway.whole import Whole, is_plain
+from gateway.wire.tap import Tap, Witness
 from gateway.wire.usage_injection import UsageFilter
 from telemetry.outcome import Outcome
 
@@ -60,6 +61,7 @@ class Exchange:
         "progress",
         "tap",
         "ticket",
+        "witness",
     )
 
     def __init__(
@@ -75,6 +77,9 @@ class Exchange:
         self.connection: Connection | None = None
         self.connecting: asyncio.Task[None] | None = None
         self.tap: Tap | None = None
+        """Sees the answer piece by piece."""
+        self.witness: Witness | None = None
+        """Knows what the answer said: the tap, if there is one."""
         self.filter: UsageFilter | None = None
         self.framing = _RAW
         self.head_sent = False
@@ -260,7 +265,11 @@ class Exchange:
         if wire is None:
             return
         head = connection.head
-        self.tap = tap_of(wire, call, connection, self.gear)
+        if connection.complete and is_plain(wire, call, connection.status, head):
+            body = b"".join(connection.pieces)
+            self.witness = Whole(self.gear, wire, call, connection.status, head, body)
+            return
+        self.tap = self.witness = tap_of(self.gear, wire, call, connection.status, head)
         if call.hides_usage and hides_usage(head):
             self.filter = UsageFilter()
             if not self.client.http10:
@@ -308,7 +317,7 @@ class Exchange:
     def _last_steps(self, connection: Connection, body: bytes) -> Steps:
         ticket, waiter = self.ticket, None
         if not ticket.issued:
-            ticket.read(ended(connection), self.tap, with_cost=not self.head_sent)
+            ticket.read(ended(connection), self.witness, with_cost=not self.head_sent)
             yield
             ticket.weigh()
             yield
@@ -337,7 +346,7 @@ class Exchange:
     def _break_off(self) -> None:
         """A defect of ours kept the end of a whole answer from being written."""
         self.progress.read_whole = True
-        self.ticket.salvage(Outcome.GATEWAY_ERROR, self.tap)
+        self.ticket.salvage(Outcome.GATEWAY_ERROR, self.witness)
         self.cut(Outcome.GATEWAY_ERROR)
 
     def _release_held(self) -> None:
@@ -482,7 +491,7 @@ class Exchange:
         self._unhold()
         self.over = True
         self.gear.live.discard(self)
-        waiter = self.ticket.issue(outcome, self.tap, with_cost=not self.head_sent)
+        waiter = self.ticket.issue(outcome, self.witness, with_cost=not self.head_sent)
         if self.connecting is not None:
             self.connecting.cancel()
             self.connecting = None

@@ -12,7 +12,7 @@ from gateway.call import Call, Progress
 from gateway.turns import Turns
 from gateway.upstream import Pool
 from gateway.wire.contract import Reading
-from gateway.wire.tap import Tap, TapLimits
+from gateway.wire.tap import TapLimits, Witness
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
@@ -77,10 +77,10 @@ class Counter(Protocol):
     def wants(self, call: Call, progress: Progress, outcome: Outcome, reading: Reading) -> bool: ...
 
     def estimate(
-        self, call: Call, progress: Progress, outcome: Outcome, reading: Reading, tap: Tap | None
+        self, call: Call, progress: Progress, outcome: Outcome, reading: Reading, witness: Witness | None
     ) -> asyncio.Future[Reading]: ...
 
-    def watch(self, call: Call, reading: Reading, tap: Tap) -> None: ...
+    def watch(self, call: Call, reading: Reading, witness: Witness) -> None: ...
 
 
 class Gear(msgspec.Struct, frozen=True):
@@ -102,7 +102,7 @@ class Gear(msgspec.Struct, frozen=True):
     tap_limits: TapLimits = TapLimits()
     capture_limits: TapLimits = TapLimits()
     """The same for calls of which content is kept."""
-    keep: Callable[[Call, Progress, Tap | None], None] | None = None
+    keep: Callable[[Call, Progress, Witness | None], None] | None = None
     """Takes what is to be kept of prompt and answer (:class:`gateway.capturing.keeper.Keeper`); never raises."""
     counter: Counter | None = None
     job_ended: Callable[[Call, Reading], CallRecord | None] | None = None

@@ -24,9 +24,9 @@ _COMPLETED: Final = Outcome.COMPLETED
 _PROVIDER_ERROR: Final = Outcome.PROVIDER_ERROR
 
 
-def tap_of(wire: Wire, call: Call, connection: Connection, gear: Gear) -> Tap:
+def tap_of(gear: Gear, wire: Wire, call: Call, status: int, head: AnswerHead) -> Tap:
     """A tap for the answer whose head has come; it holds more of one that is to be kept."""
-    head, target = connection.head, call.target
+    target = call.target
     return Tap(
         wire,
         Exchanged(
@@ -34,7 +34,7 @@ def tap_of(wire: Wire, call: Call, connection: Connection, gear: Gear) -> Tap:
             target.path,
             target.query,
             call.ask,
-            connection.status,
+            status,
             head,
             call.body,
             target.provider.canonical,

@@ -10,7 +10,7 @@ from gateway.call import Call, Progress
 from gateway.gear import Gear
 from gateway.recording import NO_READING, broken_record, cost_headers
 from gateway.wire.contract import Reading
-from gateway.wire.tap import Tap
+from gateway.wire.tap import Witness
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord
 
@@ -32,8 +32,8 @@ class Ticket:
         "_reading",
         "_record",
         "_settled",
-        "_tap",
         "_with_cost",
+        "_witness",
         "cost_lines",
         "issued",
         "left",
@@ -46,7 +46,7 @@ class Ticket:
         self._gear = gear
         self._call = call
         self._progress = progress
-        self._tap: Tap | None = None
+        self._witness: Witness | None = None
         self._reading = NO_READING
         self._record: CallRecord | None = None
         self._counts = False
@@ -59,7 +59,9 @@ class Ticket:
         self.cost_lines = b""
         """Header lines with the cost, once it is known and if they were wanted."""
 
-    def issue(self, outcome: Outcome, tap: Tap | None, *, with_cost: bool) -> asyncio.Future[None] | None:
+    def issue(
+        self, outcome: Outcome, witness: Witness | None, *, with_cost: bool
+    ) -> asyncio.Future[None] | None:
         """Make the record and append it to the spool, once.
 
         ``with_cost``: the response head is still to come and tells the cost. The last byte must wait for the
@@ -68,16 +70,16 @@ class Ticket:
         if self.issued:
             return None
         try:
-            self.read(outcome, tap, with_cost=with_cost)
+            self.read(outcome, witness, with_cost=with_cost)
             self.weigh()
             return self.publish()
         except Exception as error:  # how the call ends must not depend on what we make of it
             self._gear.defect(error)
-            return self.salvage(outcome, tap)
+            return self.salvage(outcome, witness)
 
     # ---- the stages of it
 
-    def read(self, outcome: Outcome, tap: Tap | None, *, with_cost: bool) -> None:
+    def read(self, outcome: Outcome, witness: Witness | None, *, with_cost: bool) -> None:
         """What the answer said of itself."""
         gear, call, progress = self._gear, self._call, self._progress
         self.issued = True
@@ -86,21 +88,20 @@ class Ticket:
             progress.read_whole = outcome is _COMPLETED or outcome is _PROVIDER_ERROR
             outcome = _CANCELLED
         reading = NO_READING
-        if tap is not None:
-            tap.end()
-            reading = tap.reading()
+        if witness is not None:
+            reading = witness.conclude()
             if reading.failed and outcome is _COMPLETED:
                 outcome = _PROVIDER_ERROR
         progress.finished_at = gear.clock()
         if call.capture is not None and gear.keep is not None:
-            gear.keep(call, progress, tap)
+            gear.keep(call, progress, witness)
         counter = gear.counter
         if counter is not None:
             if reading.usage is None or outcome is not _COMPLETED:
                 self._counts = counter.wants(call, progress, outcome, reading)
-            if tap is not None and not self._counts:
-                counter.watch(call, reading, tap)
-        self._outcome, self._reading, self._tap = outcome, reading, tap
+            if witness is not None and not self._counts:
+                counter.watch(call, reading, witness)
+        self._outcome, self._reading, self._witness = outcome, reading, witness
 
     def weigh(self) -> None:
         """Its price, unless tokens are to be counted first."""
@@ -136,20 +137,20 @@ class Ticket:
                 waiter = self.publish()
             except Exception as error:  # as in issue()
                 self._gear.defect(error)
-                waiter = self.salvage(self._outcome, self._tap)
+                waiter = self.salvage(self._outcome, self._witness)
             if waiter is None:
                 published.set_result(None)
             else:
                 waiter.add_done_callback(lambda _: published.set_result(None))
 
-        estimated = counter.estimate(self._call, self._progress, self._outcome, self._reading, self._tap)
+        estimated = counter.estimate(self._call, self._progress, self._outcome, self._reading, self._witness)
         estimated.add_done_callback(counted)
         self._settled = True
         return published
 
     # ---- a stage has broken off
 
-    def salvage(self, outcome: Outcome, tap: Tap | None) -> asyncio.Future[None] | None:
+    def salvage(self, outcome: Outcome, witness: Witness | None) -> asyncio.Future[None] | None:
         """Publish what is known by now, unless the record is out already; like :meth:`publish` it is for once.
 
         What was reported of usage is priced; where nothing is known, or nothing can be made of it, the call is unpriced.
@@ -163,16 +164,11 @@ class Ticket:
             progress.read_whole |= outcome is _COMPLETED or outcome is _PROVIDER_ERROR
             outcome = _CANCELLED
         reading = self._reading
-        if reading is NO_READING and tap is not None:
-            reading = read_off(gear, lambda: _said_to(tap))
+        if reading is NO_READING and witness is not None:
+            reading = read_off(gear, witness.conclude)
         if reading.failed and outcome is _COMPLETED:
             outcome = _PROVIDER_ERROR
         return gear.sink.closed(weighed(gear, call, progress, outcome, reading))
-
-
-def _said_to(tap: Tap) -> Reading:
-    tap.end()
-    return tap.reading()
 
 
 def read_off(gear: Gear, read: Callable[[], Reading]) -> Reading:

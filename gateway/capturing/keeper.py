@@ -21,7 +21,7 @@ from typing import Final
 
 from gateway.call import Call, Progress
 from gateway.capturing.content import Captured, ContentMaker
-from gateway.wire.tap import Tap
+from gateway.wire.tap import Witness
 from storage.contents.keep import keep
 from storage.contents.model import Content
 from storage.control.contract import ControlDatabase, ControlUnavailable
@@ -83,18 +83,18 @@ class Keeper:
         """Figures of this moment."""
         return ContentStats(self._kept, self._dropped, self._failed, self._waiting)
 
-    def under(self, recipe: Recipe) -> Callable[[Call, Progress, Tap | None], None]:
+    def under(self, recipe: Recipe) -> Callable[[Call, Progress, Witness | None], None]:
         """Takes a call that has ended and is to be kept. For the event loop; raises nothing."""
         return partial(self._put, recipe)
 
-    def _put(self, recipe: Recipe, call: Call, progress: Progress, tap: Tap | None) -> None:
+    def _put(self, recipe: Recipe, call: Call, progress: Progress, witness: Witness | None) -> None:
         try:
-            self._take(recipe, call, progress, tap)
+            self._take(recipe, call, progress, witness)
         except Exception as error:  # a sink
             self._failed += 1
             self._defect(error)
 
-    def _take(self, recipe: Recipe, call: Call, progress: Progress, tap: Tap | None) -> None:
+    def _take(self, recipe: Recipe, call: Call, progress: Progress, witness: Witness | None) -> None:
         wanted, who = call.capture, call.who
         if wanted is None or self._stop.is_set():
             return
@@ -112,7 +112,7 @@ class Keeper:
             wanted,
             call.body[: recipe.request_bytes],
             max(progress.request_bytes, len(call.body)),
-            tap.sample if tap is not None else None,
+            witness.sample if witness is not None else None,
             progress.response_bytes,
             reads,
         )

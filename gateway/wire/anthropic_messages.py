@@ -6,17 +6,20 @@ and correct the input: of each field the last value counts, and nothing is ever 
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from gateway.wire.anthropic_usage import answered_by, anthropic_usage, apart, refused
+from gateway.wire.anthropic_usage import usual as usual_usage
 from gateway.wire.asking import read_body
 from gateway.wire.contract import Exchanged, Kept, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import anthropic_error, body_code
 from gateway.wire.openai_usage import openai_charge
 from gateway.wire.paths import ends
-from gateway.wire.seen import Seen
-from gateway.wire.shapes import Shape, text
+from gateway.wire.seen import Seen, usual_reading
+from gateway.wire.shapes import NOT_AS_EXPECTED, Name, Shape, text
 from pricing.usage import Part
 
 
@@ -54,7 +57,18 @@ class _Content(msgspec.Struct):
     content: list[_Block] | None = None
 
 
+class _Usual(msgspec.Struct):
+    """A whole answer as nearly all are."""
+
+    type: Literal["message"]
+    usage: msgspec.Raw
+    stop_reason: Literal["end_turn", "max_tokens", "stop_sequence", "tool_use"]
+    id: Name = ""
+    model: Name = ""
+
+
 _EVENT = Shape(_Event)
+_USUAL = msgspec.json.Decoder(_Usual)
 _CONTENT = Shape(_Content)
 _MARKS = (b"message_", b'"error"')
 
@@ -148,10 +162,26 @@ class MessagesReader:
         return seen.with_usage(self._call, usage, counts, charge=charge, also=also)
 
 
+def usual(path: str, body: bytes) -> Reading | None:
+    """What :class:`MessagesReader` reads off a whole answer, if that is as nearly all are."""
+    del path
+    try:
+        told = _USUAL.decode(body)
+    except NOT_AS_EXPECTED:
+        return None
+    raw = bytes(told.usage)
+    found = usual_usage(raw)
+    if found is None:
+        return None
+    said, usage = found
+    finish: list[str] = [told.stop_reason]
+    return usual_reading(usage, raw, told.model, told.id, finish, said.service_tier, said.speed, said.geo)
+
+
 def matches(method: str, path: str) -> bool:
     return method == "POST" and (
         ends(path, "/v1/messages") or ("/presets/" in path and ends(path, "/messages"))
     )
 
 
-WIRE = Wire("anthropic_messages", "chat", matches, read_body, MessagesReader, anthropic_error)
+WIRE = Wire("anthropic_messages", "chat", matches, read_body, MessagesReader, anthropic_error, usual=usual)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.wire.counts import Counts, plus
-from gateway.wire.shapes import text
+from gateway.wire.counts import Count, Counts, plus
+from gateway.wire.shapes import NOT_AS_EXPECTED, Short, text
 from pricing.usage import Part, Usage
 
 _INSIDE = ("message", None)
@@ -47,6 +47,48 @@ def anthropic_usage(found: Mapping[str, object], counts: Counts) -> Usage:
         counts.take(output_details, "thinking_tokens", "reasoning_tokens"),
         web_searches=counts.take(tools, "web_search_requests") or None,
     )
+
+
+class _Written(msgspec.Struct):
+    short: Count = msgspec.field(name="ephemeral_5m_input_tokens", default=None)
+    long: Count = msgspec.field(name="ephemeral_1h_input_tokens", default=None)
+
+
+class Usual(msgspec.Struct):
+    """A usage object that says nothing beyond the usual, with what it tells of the answer."""
+
+    uncached: Count = msgspec.field(name="input_tokens", default=None)
+    output: Count = msgspec.field(name="output_tokens", default=None)
+    read: Count = msgspec.field(name="cache_read_input_tokens", default=None)
+    written: Count = msgspec.field(name="cache_creation_input_tokens", default=None)
+    cache: _Written | None = msgspec.field(name="cache_creation", default=None)
+    service_tier: Short | None = None
+    speed: Short | None = None
+    geo: Short | None = msgspec.field(name="inference_geo", default=None)
+    tools: None = msgspec.field(name="server_tool_use", default=None)
+    details: None = msgspec.field(name="output_tokens_details", default=None)
+    iterations: None = None
+    cost: None = None
+
+
+_USUAL = msgspec.json.Decoder(Usual)
+
+
+def usual(raw: bytes) -> tuple[Usual, Usage] | None:
+    """A usage object, and its normal form, if it is as nearly all are; ``None`` for every other."""
+    try:
+        told = _USUAL.decode(raw)
+    except NOT_AS_EXPECTED:
+        return None
+    uncached, read, written, cache = told.uncached, told.read, told.written, told.cache
+    if uncached is None or told.output is None:
+        return None
+    short, long = written, None
+    if cache is not None:
+        short, long = cache.short, cache.long
+        if short is None or long is None or written != short + long:
+            return None
+    return told, Usage(uncached + (read or 0) + (written or 0), told.output, read, short, long)
 
 
 def apart(found: Mapping[str, object], model: str | None, counts: Counts) -> tuple[Part, ...]:

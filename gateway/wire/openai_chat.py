@@ -7,6 +7,7 @@ Usage may sit on a chunk without choices, on one with choices, on every chunk (P
 from __future__ import annotations
 
 import re
+from typing import Annotated
 
 import msgspec
 
@@ -16,8 +17,8 @@ from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_usage import openai_charge, openai_usage, usual_usage
 from gateway.wire.paths import ends
-from gateway.wire.seen import Seen
-from gateway.wire.shapes import Shape, exact_object, text
+from gateway.wire.seen import MOST_FINISHES, Seen, usual_reading
+from gateway.wire.shapes import NOT_AS_EXPECTED, Name, Shape, Short, exact_object, text
 from gateway.wire.usage_injection import inject_usage
 from pricing.usage import Part, Usage
 
@@ -81,7 +82,26 @@ class _Words(msgspec.Struct):
     choices: list[_Spoken] | None = None
 
 
+class _UsualChoice(msgspec.Struct):
+    finish_reason: Short | None = None
+    usage: None = None
+
+
+class _Usual(msgspec.Struct):
+    """A whole answer; where what is ``None`` here is anything else, it is not a usual one."""
+
+    usage: msgspec.Raw
+    choices: Annotated[list[_UsualChoice], msgspec.Meta(max_length=MOST_FINISHES)] = []
+    id: Name = ""
+    model: Name = ""
+    service_tier: Short | None = None
+    x_groq: None = None
+    error: None = None
+    usage_breakdown: None = None
+
+
 _CHUNK = Shape(_Chunk)
+_USUAL = msgspec.json.Decoder(_Usual)
 _PARTS = Shape(_Parts)
 _WORDS = Shape(_Words)
 _TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b"error")
@@ -209,6 +229,20 @@ class ChatReader:
         return tuple(apart)
 
 
+def usual(path: str, body: bytes) -> Reading | None:
+    """What :class:`ChatReader` reads off a whole answer, if that is as nearly all are."""
+    del path
+    try:
+        told = _USUAL.decode(body)
+    except NOT_AS_EXPECTED:
+        return None
+    finish = [choice.finish_reason for choice in told.choices if choice.finish_reason]
+    if "error" in finish:
+        return None
+    raw = bytes(told.usage)
+    return usual_reading(usual_usage(raw), raw, told.model, told.id, finish, told.service_tier)
+
+
 def _is_less(parts: tuple[Part, ...], whole: Usage) -> bool:
     """Did models that are not among the parts use some of the whole?"""
     asked = sum(part.usage.input or 0 for part in parts)
@@ -225,4 +259,4 @@ def matches(method: str, path: str) -> bool:
     return method == "POST" and ends(path, "/chat/completions") and not ends(path, "/async/chat/completions")
 
 
-WIRE = Wire("openai_chat", "chat", matches, read_body, ChatReader, openai_error, inject_usage)
+WIRE = Wire("openai_chat", "chat", matches, read_body, ChatReader, openai_error, inject_usage, usual=usual)

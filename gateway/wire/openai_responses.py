@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 import msgspec
 
@@ -18,8 +19,8 @@ from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_chat import provider_of
 from gateway.wire.openai_usage import openai_charge, openai_usage, usual_usage
 from gateway.wire.paths import plain
-from gateway.wire.seen import Seen
-from gateway.wire.shapes import Shape, anything, text
+from gateway.wire.seen import Seen, usual_reading
+from gateway.wire.shapes import NOT_AS_EXPECTED, Name, Shape, Short, anything, text
 
 
 class Item(msgspec.Struct):
@@ -51,7 +52,26 @@ class Event(msgspec.Struct):
     delta: object = None
 
 
+class _UsualItem(msgspec.Struct):
+    type: Literal["message", "reasoning", "function_call", "custom_tool_call"]
+
+
+class _Usual(msgspec.Struct):
+    """A whole answer; where what is ``None`` here is anything else, it is not a usual one."""
+
+    usage: msgspec.Raw
+    status: Literal["completed"]
+    output: list[_UsualItem]
+    id: Name = ""
+    model: Name = ""
+    service_tier: Short | None = None
+    background: bool | None = None
+    incomplete_details: None = None
+    error: None = None
+
+
 EVENT = Shape(Event)
+_USUAL = msgspec.json.Decoder(_Usual)
 _RESPONSE = Shape(Response)
 TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _RUNNING = ("queued", "in_progress")
@@ -157,6 +177,18 @@ class ResponsesReader:
         return seen.with_usage(self._call, usage, counts, charge=charge)
 
 
+def usual(path: str, body: bytes) -> Reading | None:
+    """What :class:`ResponsesReader` reads off a whole answer, if that is as nearly all are."""
+    try:
+        told = _USUAL.decode(body)
+    except NOT_AS_EXPECTED:
+        return None
+    if told.background or path.endswith("/cancel"):
+        return None
+    raw = bytes(told.usage)
+    return usual_reading(usual_usage(raw), raw, told.model, told.id, [told.status], told.service_tier)
+
+
 def searches_in(items: Iterable[Item]) -> tuple[int, int]:
     """Searches of the web, and of the provider's file store, among the items of an answer."""
     web = sum(1 for item in items if item.type == "web_search_call" and _is_search(item.action))
@@ -196,4 +228,4 @@ def matches(method: str, path: str) -> bool:
     return method == "GET" and _ONE.search(short) is not None
 
 
-WIRE = Wire("openai_responses", "chat", matches, read_body, ResponsesReader, openai_error)
+WIRE = Wire("openai_responses", "chat", matches, read_body, ResponsesReader, openai_error, usual=usual)

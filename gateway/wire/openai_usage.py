@@ -7,49 +7,46 @@ the provider's name prove.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
 
 import msgspec
 
-from gateway.wire.counts import Counts, milliseconds, plus
+from gateway.wire.counts import Count, Counts, milliseconds, plus
 from gateway.wire.money import nano_usd
-from pricing.usage import MAX_COUNT, Usage
+from pricing.usage import Usage
 
 TICKS_PER_USD = 10_000_000_000
 """xAI's ``cost_in_usd_ticks``, of chats, responses, images and videos. Grok at another seller costs what that charges."""
 
-_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
-
 
 class _OfInput(msgspec.Struct, forbid_unknown_fields=True):
-    cached_tokens: _Count = None
-    cache_write_tokens: _Count = None
-    audio_tokens: _Count = None
-    image_tokens: _Count = None
-    text_tokens: _Count = None
+    cached_tokens: Count = None
+    cache_write_tokens: Count = None
+    audio_tokens: Count = None
+    image_tokens: Count = None
+    text_tokens: Count = None
 
 
 class _OfOutput(msgspec.Struct, forbid_unknown_fields=True):
-    reasoning_tokens: _Count = None
-    audio_tokens: _Count = None
-    image_tokens: _Count = None
-    text_tokens: _Count = None
-    accepted_prediction_tokens: _Count = None
-    rejected_prediction_tokens: _Count = None
+    reasoning_tokens: Count = None
+    audio_tokens: Count = None
+    image_tokens: Count = None
+    text_tokens: Count = None
+    accepted_prediction_tokens: Count = None
+    rejected_prediction_tokens: Count = None
 
 
 class _Chat(msgspec.Struct, forbid_unknown_fields=True):
-    prompt: _Count = msgspec.field(name="prompt_tokens", default=None)
-    completion: _Count = msgspec.field(name="completion_tokens", default=None)
-    total: _Count = msgspec.field(name="total_tokens", default=None)
+    prompt: Count = msgspec.field(name="prompt_tokens", default=None)
+    completion: Count = msgspec.field(name="completion_tokens", default=None)
+    total: Count = msgspec.field(name="total_tokens", default=None)
     of_input: _OfInput | None = msgspec.field(name="prompt_tokens_details", default=None)
     of_output: _OfOutput | None = msgspec.field(name="completion_tokens_details", default=None)
 
 
 class _Responses(msgspec.Struct, forbid_unknown_fields=True):
-    prompt: _Count = msgspec.field(name="input_tokens", default=None)
-    completion: _Count = msgspec.field(name="output_tokens", default=None)
-    total: _Count = msgspec.field(name="total_tokens", default=None)
+    prompt: Count = msgspec.field(name="input_tokens", default=None)
+    completion: Count = msgspec.field(name="output_tokens", default=None)
+    total: Count = msgspec.field(name="total_tokens", default=None)
     of_input: _OfInput | None = msgspec.field(name="input_tokens_details", default=None)
     of_output: _OfOutput | None = msgspec.field(name="output_tokens_details", default=None)
 

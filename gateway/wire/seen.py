@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from gateway.wire.contract import Exchanged, Reading
-from gateway.wire.counts import Counts
+from gateway.wire.counts import Counts, exceeds
 from gateway.wire.shapes import exact_object, text
 from pricing.usage import Part, Usage
 
@@ -177,6 +177,37 @@ class Seen(msgspec.Struct, gc=False):
             job_usage=of_job,
             job_at_s=self.created,
         )
+
+
+def usual_reading(
+    usage: Usage | None,
+    raw: bytes,
+    model: str,
+    response_id: str,
+    finish: list[str],
+    service_tier: str | None = None,
+    speed: str | None = None,
+    geo: str | None = None,
+) -> Reading | None:
+    """The reading of a whole answer that says nothing unusual, of texts that are short enough (``Name``, ``Short``);
+    ``None`` where they or the counts need a closer look."""
+    if usage is None or len(raw) > MOST_RAW or exceeds(usage):
+        return None
+    said = (model, response_id, service_tier or "", speed or "", geo or "", *finish)
+    if not "".join(said).isprintable():
+        return None
+    return Reading(
+        usage,
+        raw,
+        False,
+        True,
+        model or None,
+        response_id or None,
+        tuple(finish),
+        service_tier or None,
+        speed or None,
+        geo or None,
+    )
 
 
 def _seconds(told: str) -> int | None:

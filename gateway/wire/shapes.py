@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
 T = TypeVar("T", bound=msgspec.Struct)
-_BAD = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
+NOT_AS_EXPECTED = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
 """The third: of a number with more of an exponent than a ``Decimal`` takes."""
 _ANY = msgspec.json.Decoder()
 _EXACT = msgspec.json.Decoder(float_hook=Decimal)
+Name = Annotated[str, msgspec.Meta(max_length=256)]
+Short = Annotated[str, msgspec.Meta(max_length=64)]
 MOST_RAW = 65_536
 """A usage object larger than this is not one."""
 
@@ -25,11 +27,11 @@ def anything(data: bytes | memoryview) -> object:
     """The JSON value, or ``None`` where there is none to be had."""
     try:
         return _ANY.decode(data)
-    except _BAD:
+    except NOT_AS_EXPECTED:
         pass
     try:
         return json.loads(bytes(data))
-    except _BAD:
+    except NOT_AS_EXPECTED:
         return None
 
 
@@ -39,10 +41,10 @@ def exact_object(raw: msgspec.Raw | bytes) -> dict[str, object] | None:
         return None
     try:
         value = _EXACT.decode(raw)
-    except _BAD:
+    except NOT_AS_EXPECTED:
         try:
             value = json.loads(bytes(raw), parse_float=Decimal)
-        except _BAD:
+        except NOT_AS_EXPECTED:
             return None
     return value if isinstance(value, dict) else None
 
@@ -61,7 +63,7 @@ class Shape(Generic[T]):
         """``None`` where ``data`` is not a JSON object. Raises nothing."""
         try:
             return self._decoder.decode(data)
-        except _BAD:
+        except NOT_AS_EXPECTED:
             return self._lenient(data)
 
     def _lenient(self, data: bytes | msgspec.Raw) -> T | None:
@@ -77,7 +79,7 @@ class Shape(Generic[T]):
                     found[field.name] = msgspec.Raw(msgspec.json.encode(value[field.encode_name]))
                 else:
                     found[field.name] = msgspec.convert(value[field.encode_name], field.type)
-            except _BAD:
+            except NOT_AS_EXPECTED:
                 continue
         return self._kind(**found)
 

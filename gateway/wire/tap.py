@@ -52,6 +52,21 @@ class Sample(msgspec.Struct, gc=False):
     size: int = 0
 
 
+class Witness(Protocol):
+    """Who saw an answer pass, and is asked about it when it is over. Raises nothing."""
+
+    def conclude(self) -> Reading:
+        """The body is over, complete or not: what it said. May be called again."""
+
+    @property
+    def sample(self) -> Sample:
+        """The answer's first bytes."""
+
+    @property
+    def sample_is_whole(self) -> bool:
+        """Was the whole answer small enough to be kept?"""
+
+
 class Blind(enum.StrEnum):
     """Why a tap stopped looking."""
 
@@ -214,7 +229,7 @@ class Tap:
         """All of a body at once. Raises nothing."""
         limits = self._limits
         if (
-            self._content_type not in _JSON
+            self._content_type not in JSON
             or self._content_encoding
             or self._wire.json_stream
             or len(body) > limits.document
@@ -249,6 +264,11 @@ class Tap:
         # Frames and tap hold each other; letting go here frees the answer now and not at some collection later.
         self._dropped = frames.dropped
         self._frames = _UNREAD
+
+    def conclude(self) -> Reading:
+        """What the answer said, now that it is over. Raises nothing."""
+        self.end()
+        return self.reading()
 
     def reading(self) -> Reading:
         """What is known so far. Raises nothing."""
@@ -367,7 +387,7 @@ def text_of(sample: Sample, most: int) -> tuple[str, bool]:
 
 _BEFORE = b" \t\r\n" + BOM
 _ENOUGH = 6
-_JSON = frozenset(("application/json", "application/json; charset=utf-8"))
+JSON = frozenset(("application/json", "application/json; charset=utf-8"))
 """What nearly every answer that is no stream calls itself."""
 _LINES = frozenset(
     f"application/{name}"

@@ -50,7 +50,7 @@ Defect = tuple[tuple[str, ...], Any, CostStatus]
 """Where, what stands there instead, and what is known all the same of the cost of a call whose usage was reported."""
 DEFECTS: dict[str, Defect] = {
     "read, at once": (("gateway.ticket.Ticket.read",), breaks, PRICED),
-    "read, the tap": (("gateway.wire.tap.Tap.end",), breaks, UNPRICED),
+    "read, the answer": (("gateway.whole.Whole.conclude", "gateway.wire.tap.Tap.conclude"), breaks, UNPRICED),
     "read, the counter": (
         ("gateway.estimation.Estimator.wants", "gateway.estimation.Estimator.watch"),
         breaks,
@@ -121,6 +121,16 @@ async def test_a_whole_answer_is_cut(
     upstream.play(reply(json=openai_chat()))
     await cut_off(core)
     await only_record(core, GATEWAY_ERROR, status)
+
+
+async def test_a_whole_answer_whose_quick_reading_breaks_is_read_thoroughly(
+    core: Core, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.wire.openai_chat.usual_reading", breaks)
+    upstream.play(reply(json=openai_chat()))
+    answer = await call(core.port, "POST", CHAT, json=ASK)
+    assert answer.status == 200
+    await only_record(core, COMPLETED, PRICED)
 
 
 def spoken(events: list[bytes], until: asyncio.Event, gate: asyncio.Semaphore | None = None) -> Script:

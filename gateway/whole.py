@@ -1,0 +1,70 @@
+"""An answer that came in one piece: nearly all of them are alike, and what they say is read at the end without a tap.
+
+One that says anything unusual, or of which a sample is wanted, is given to a tap after all.
+"""
+
+from __future__ import annotations
+
+from gateway.call import Call
+from gateway.gear import Gear
+from gateway.headers import AnswerHead
+from gateway.looking_on import tap_of
+from gateway.wire.contract import Reading, Wire
+from gateway.wire.tap import JSON, Sample, Tap
+
+
+class Whole:
+    """The :class:`gateway.wire.tap.Witness` of such an answer."""
+
+    __slots__ = ("_body", "_call", "_gear", "_head", "_status", "_tap", "_wire")
+
+    def __init__(
+        self, gear: Gear, wire: Wire, call: Call, status: int, head: AnswerHead, body: bytes
+    ) -> None:
+        self._gear = gear
+        self._wire = wire
+        self._call = call
+        self._status = status
+        self._head = head
+        self._body = body
+        self._tap: Tap | None = None
+
+    def conclude(self) -> Reading:
+        usual = self._wire.usual
+        if usual is not None and self._tap is None:
+            try:
+                reading = usual(self._call.target.path, self._body)
+            except Exception as error:  # noqa: BLE001 (the tap may still tell what it said)
+                self._gear.defect(error)
+            else:
+                if reading is not None:
+                    return reading
+        return self._tapped().reading()
+
+    @property
+    def sample(self) -> Sample:
+        return self._tapped().sample
+
+    @property
+    def sample_is_whole(self) -> bool:
+        return self._tapped().sample_is_whole
+
+    def _tapped(self) -> Tap:
+        tap = self._tap
+        if tap is None:
+            tap = self._tap = tap_of(self._gear, self._wire, self._call, self._status, self._head)
+            tap.whole(self._body)
+            tap.end()
+        return tap
+
+
+def is_plain(wire: Wire, call: Call, status: int, head: AnswerHead) -> bool:
+    """May it be an answer like most?"""
+    return (
+        wire.usual is not None
+        and status == 200
+        and head.content_type in JSON
+        and not head.content_encoding
+        and call.capture is None
+        and call.method == "POST"
+    )

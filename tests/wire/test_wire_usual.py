@@ -1,0 +1,191 @@
+"""The quick way to read a whole answer says what the reader says, or nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.wire.contract import AskFields, Exchanged, Reading, Wire
+from gateway.wire.registry import WIRES
+from gateway.wire.tap import Tap
+from tests.wire.recordings import Recording, all_recordings
+
+PATHS = {
+    "openai_chat": "/v1/chat/completions",
+    "openai_responses": "/v1/responses",
+    "anthropic_messages": "/v1/messages",
+}
+QUICK = [wire.name for wire in WIRES if wire.usual is not None]
+
+ODD: st.SearchStrategy[Any] = st.sampled_from(
+    (
+        None,
+        True,
+        False,
+        0,
+        -1,
+        3,
+        2**53,
+        2**53 + 1,
+        1.5,
+        7.0,
+        "",
+        "x",
+        "tab\there",
+        "nul\x00",
+        "é",
+        "𝄞",
+        "y" * 65,
+    )
+) | st.sampled_from(("z" * 257, [], {}, [1], {"a": 1}, [{}], [None], "error", "completed", "failed", "flex"))
+COUNT = st.integers(0, 60)
+PART = st.integers(0, 12)
+
+
+def some(
+    rare: dict[str, st.SearchStrategy[Any]] | None = None, **fields: st.SearchStrategy[Any]
+) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects with all of the fields, or some; mostly nothing of what is rare, and mostly as they should be."""
+    whole = st.fixed_dictionaries(fields)
+    odd = st.fixed_dictionaries({}, optional={**fields, **(rare or {})})
+    swapped = st.tuples(whole, st.sampled_from(sorted({**fields, **(rare or {})})), ODD)
+    return st.one_of(whole, whole, whole, odd, swapped.map(lambda one: {**one[0], one[1]: one[2]}))
+
+
+def totalled(usage: dict[str, Any], *names: str) -> dict[str, Any]:
+    told = [usage.get(name) for name in names]
+    return {**usage, "total_tokens": sum(told)} if all(type(one) is int for one in told) else usage
+
+
+OPENAI_USAGE = some(
+    prompt_tokens=COUNT, completion_tokens=COUNT,
+    prompt_tokens_details=some(cached_tokens=PART, audio_tokens=st.sampled_from((0, 0, 4))),
+    completion_tokens_details=some(reasoning_tokens=PART, audio_tokens=st.just(0), rejected_prediction_tokens=PART),
+    rare={"cost": ODD, "service_tier": ODD},
+).map(lambda usage: totalled(usage, "prompt_tokens", "completion_tokens"))  # fmt: skip
+RESPONSE_USAGE = some(
+    input_tokens=COUNT, output_tokens=COUNT,
+    input_tokens_details=some(cached_tokens=PART), output_tokens_details=some(reasoning_tokens=PART),
+).map(lambda usage: totalled(usage, "input_tokens", "output_tokens"))  # fmt: skip
+CLAUDE_USAGE = some(
+    input_tokens=COUNT, output_tokens=COUNT, cache_read_input_tokens=COUNT, cache_creation_input_tokens=COUNT,
+    cache_creation=some(ephemeral_5m_input_tokens=COUNT, ephemeral_1h_input_tokens=COUNT),
+    service_tier=st.sampled_from(("standard", "priority")), speed=st.just("fast"), inference_geo=st.just("us"),
+    rare={"server_tool_use": some(web_search_requests=COUNT), "iterations": ODD, "output_tokens_details": some(thinking_tokens=COUNT)},
+)  # fmt: skip
+TEXT = st.text(max_size=12)
+ANSWERS = {
+    "openai_chat": some(
+        id=TEXT, model=st.just("gpt-4o"), usage=OPENAI_USAGE, service_tier=st.sampled_from(("default", "flex")),
+        choices=st.lists(some(finish_reason=st.sampled_from(("stop", "length")), index=COUNT, rare={"usage": OPENAI_USAGE}), max_size=2)
+        | st.lists(some(finish_reason=st.sampled_from(("stop", "error"))), min_size=14, max_size=18),
+        rare={"error": ODD, "x_groq": some(usage=OPENAI_USAGE), "usage_breakdown": ODD},
+    ),
+    "openai_responses": some(
+        id=TEXT, model=st.just("gpt-5"), usage=RESPONSE_USAGE, status=st.sampled_from(("completed", "completed", "failed")),
+        output=st.lists(some(type=st.sampled_from(("message", "message", "reasoning", "web_search_call", "code_interpreter_call"))), max_size=2),
+        background=st.sampled_from((False, False, True)), created_at=COUNT,
+        rare={"error": ODD, "incomplete_details": some(reason=TEXT)},
+    ),
+    "anthropic_messages": some(
+        id=TEXT, type=st.sampled_from(("message", "message", "error")), model=st.just("claude-haiku-4-5"), usage=CLAUDE_USAGE,
+        stop_reason=st.sampled_from(("end_turn", "tool_use", "refusal")), content=st.just([]), rare={"error": ODD},
+    ),
+}  # fmt: skip
+USUAL: dict[str, dict[str, Any]] = {
+    "openai_chat": {
+        "id": "c-1", "model": "gpt-4o", "service_tier": "default", "choices": [{"index": 0, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13, "prompt_tokens_details": {"cached_tokens": 3, "audio_tokens": 0}},
+    },
+    "openai_responses": {
+        "id": "r-1", "model": "gpt-5", "status": "completed", "error": None, "background": False, "output": [{"type": "reasoning"}, {"type": "message"}],
+        "usage": {"input_tokens": 9, "output_tokens": 4, "total_tokens": 13, "output_tokens_details": {"reasoning_tokens": 2}},
+    },
+    "anthropic_messages": {
+        "id": "m-1", "type": "message", "model": "claude-haiku-4-5", "stop_reason": "end_turn",
+        "usage": {"input_tokens": 9, "output_tokens": 4, "cache_read_input_tokens": 5, "cache_creation_input_tokens": 2,
+                  "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 2}, "service_tier": "standard", "inference_geo": "us"},
+    },
+}  # fmt: skip
+
+
+def thoroughly(wire: Wire, path: str, body: bytes) -> Reading:
+    tap = Tap(wire, Exchanged("POST", path, "", AskFields(), 200, ()), "application/json")
+    tap.whole(body)
+    return tap.conclude()
+
+
+def quickly(wire: Wire, path: str, body: bytes) -> Reading | None:
+    assert wire.usual is not None
+    return wire.usual(path, body)
+
+
+def test_every_quick_way_is_tried() -> None:
+    assert sorted(QUICK) == sorted(ANSWERS) == sorted(USUAL) == sorted(PATHS)
+
+
+@pytest.mark.parametrize("name", sorted(ANSWERS))
+@given(data=st.data())
+def test_it_says_what_the_reader_says(name: str, data: st.DataObject) -> None:
+    body = json.dumps(data.draw(ANSWERS[name])).encode()
+    quick = quickly(WIRES.get(name), PATHS[name], body)
+    assert quick in (None, thoroughly(WIRES.get(name), PATHS[name], body))
+
+
+@pytest.mark.parametrize("name", sorted(ANSWERS))
+@given(data=st.data())
+def test_one_odd_thing_in_a_usual_answer(name: str, data: st.DataObject) -> None:
+    answer = json.loads(json.dumps(USUAL[name]))
+    place: Any = answer
+    while True:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else range(len(place))))
+        if not isinstance(place[key], dict | list) or data.draw(st.booleans()):
+            place[key] = data.draw(ODD)
+            break
+        place = place[key]
+    body = json.dumps(answer).encode()
+    assert quickly(WIRES.get(name), PATHS[name], body) in (
+        None,
+        thoroughly(WIRES.get(name), PATHS[name], body),
+    )
+
+
+@pytest.mark.parametrize("name", sorted(USUAL))
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")], ids=["tight", "spaced"])
+def test_a_usual_answer_is_read_the_quick_way(name: str, separators: tuple[str, str]) -> None:
+    body = json.dumps(USUAL[name], separators=separators).encode()
+    quick = quickly(WIRES.get(name), PATHS[name], body)
+    assert quick is not None
+    assert quick == thoroughly(WIRES.get(name), PATHS[name], body)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b'data: {"usage":{}}\n\n', b"\xff", b'{"usage":null}']
+)
+@pytest.mark.parametrize("name", sorted(USUAL))
+def test_what_is_no_such_answer_is_left_alone(name: str, body: bytes) -> None:
+    assert quickly(WIRES.get(name), PATHS[name], body) is None
+
+
+@pytest.mark.parametrize(
+    "recording",
+    [
+        one
+        for one in all_recordings()
+        if one.wire.usual is not None and one.status == 200 and one.method == "POST"
+    ],
+    ids=lambda one: one.id,
+)
+def test_recordings(recording: Recording) -> None:
+    quick = quickly(recording.wire, recording.path, recording.body)
+    assert quick is None or msgspec.structs.replace(quick, usage_raw=None) == recording.expected()
+
+
+def test_a_cancellation_is_no_answer_to_be_paid() -> None:
+    body = json.dumps(USUAL["openai_responses"]).encode()
+    assert quickly(WIRES.get("openai_responses"), "/v1/responses/r-1/cancel", body) is None
