@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from rig.analytics import Asker, analytics
+from rig.analytics import Asker, analytics, soon
 from rig.ledger import record
 from rig.rollups import written
 
@@ -59,7 +59,7 @@ async def listen(ask: Asker, token: str = "", last: str | None = None, **params:
 @pytest.fixture
 async def feed(database: str) -> AsyncIterator[Feed]:
     store = await Store.open(database, data_dir=Path())
-    yield Feed(store, most_listeners=3)
+    yield Feed(store, most_listeners=3, pause=soon)
     await store.close()
 
 

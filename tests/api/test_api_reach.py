@@ -282,7 +282,13 @@ def values_for(parameter: dict[str, Any]) -> list[str]:
         return [*DIMENSIONS, "tenant,team"]
     if re.search(r"since|until|from|to$|start|end|at$", parameter["name"]):
         return ["1d", "2020-01-01"]
-    return [*ROWS[-1].who.values(), f"{parameter['name']}-of-rival-ads-bob"]
+    name = parameter["name"].removesuffix("_id").rpartition("_")[2]
+    if name in ROWS[-1].who:
+        return [ROWS[-1].who[name]]
+    if name == "model":  # the one that was asked for, and the one that answered
+        return ["model-of-rival-ads-bob", "answer-of-rival-ads-bob"]
+    theirs = f"{name}-of-rival-ads-bob"
+    return [theirs] if theirs in ROWS[-1].marks else [*ROWS[-1].who.values(), theirs]
 
 
 async def read(

@@ -80,7 +80,7 @@ async def _suffer(
 ) -> None:
     port = await asyncio.to_thread(gateway.started)
     calls = Calls(port)
-    usual = await calls.for_a_while(1.0)
+    usual = await calls.for_a_while(1.0 if exact else 0.2)
     await begin()
     during = await calls.for_a_while(seconds)
     ready = await asyncio.to_thread(_ready, port)
@@ -156,11 +156,11 @@ TROUBLES = [Trouble.REFUSED, Trouble.SILENT, Trouble.SLOW]
 async def test_no_call_notices_a_database_in_trouble(
     tmp_path: Path, empty_postgres: str, trouble: Trouble
 ) -> None:
-    await _with_postgres(tmp_path, empty_postgres, trouble, seconds=2, exact=False)
+    await _with_postgres(tmp_path, empty_postgres, trouble, seconds=1, exact=False)
 
 
 async def test_no_call_notices_a_locked_file(tmp_path: Path) -> None:
-    await _with_locked_file(tmp_path, seconds=2, exact=False)
+    await _with_locked_file(tmp_path, seconds=1, exact=False)
 
 
 async def test_a_database_that_is_down_at_the_start_gets_every_row_later(

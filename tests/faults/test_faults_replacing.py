@@ -156,6 +156,7 @@ def test_no_call_is_lost_or_refused_while_workers_are_replaced(
         eventually(lambda: len(set(gateway.workers()) & first) <= 1, "the end of those without a call")
         house.finish_streams()
         assert b"".join(EVENTS) == begun.read(), "the old worker lives as long as its stream"
+        stream.close()
         eventually(lambda: len(gateway.workers()) == workers, "the end of all old workers")
         assert [listeners(pid) for pid in gateway.workers()] == [1] * workers
         gateway.signal(signal.SIGTERM)

@@ -6,6 +6,7 @@ import gzip
 import json
 import tracemalloc
 import zlib
+from collections.abc import Callable
 
 import brotli
 import msgspec
@@ -116,15 +117,18 @@ def test_cut_compressed_stream_is_read_as_far_as_it_came() -> None:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "bomb"),
+    ("encoding", "pack"),
     [
-        ("gzip", gzip.compress(b" " * 40_000_000)),
-        ("deflate", zlib.compress(b" " * 40_000_000)),
-        ("br", brotli.compress(b" " * 40_000_000)),
-        ("zstd", zstandard.ZstdCompressor().compress(b" " * 40_000_000)),
+        ("gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("br", brotli.compress),
+        ("zstd", zstandard.compress),
     ],
 )
-def test_a_body_that_inflates_without_end_is_left_alone(encoding: str, bomb: bytes) -> None:
+def test_a_body_that_inflates_without_end_is_left_alone(
+    encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    bomb = pack(b" " * 40_000_000)
     tracemalloc.start()
     tap = Tap(CHAT, call(), "application/json", encoding)
     tap.feed(bomb)
