@@ -22,11 +22,11 @@ from gateway.mishap import attended, stumbled
 from gateway.passing import Passing
 from gateway.reaching import reached
 from gateway.recording import opening_record
-from gateway.relay import Framing, chunk, framed, own_response, response_head
+from gateway.relay import Framing, chunk, framed, own_lines, own_response, response_head
 from gateway.ticket import Ticket
 from gateway.turns import Steps
 from gateway.upstream import Connection
-from gateway.whole import Whole, is_plain
+from gateway.whole import whole
 from gateway.wire.tap import Tap, Witness
 from gateway.wire.usage_injection import UsageFilter
 from telemetry.outcome import Outcome
@@ -77,7 +77,7 @@ class Exchange:
         self.connection: Connection | None = None
         self.connecting: asyncio.Task[None] | None = None
         self.tap: Tap | None = None
-        """Sees the answer piece by piece."""
+        """Sees an answer that comes in pieces."""
         self.witness: Witness | None = None
         """Knows what the answer said: the tap, if there is one."""
         self.filter: UsageFilter | None = None
@@ -214,7 +214,7 @@ class Exchange:
     def upstream_read(self, connection: Connection, data: bytes) -> None:
         if self.over:
             return
-        progress, tap, pieces = self.progress, self.tap, connection.pieces
+        progress, pieces, said = self.progress, connection.pieces, False
         progress.last_read_at = self.gear.clock()
         rest = data
         if not progress.first_byte_at:
@@ -226,15 +226,17 @@ class Exchange:
             self._start_answer(connection)
             if self.over:
                 return
-            tap = self.tap
-        said = bool(pieces) and look(pieces, connection.complete, progress, tap)
+        if pieces and connection.complete and not progress.first_chunk_at:
+            self.tap, self.witness = None, whole(self.gear, self.call, progress, connection)
+        elif pieces:
+            said = look(pieces, progress, self.tap)
         body = (
             rest if self.framing is _RAW else framed(self.framing, pieces, connection.complete, self.filter)
         )
         if connection.complete:
             self._finish(connection, body)
-        elif said and tap is not None:
-            waiter = self.ticket.issue(ended(connection), tap, with_cost=not self.head_sent)
+        elif said:
+            waiter = self.ticket.issue(ended(connection), self.tap, with_cost=not self.head_sent)
             if waiter is not None and not waiter.done():
                 connection.pause()
                 waiter.add_done_callback(lambda _: self._deliver(connection, body))
@@ -265,17 +267,13 @@ class Exchange:
         if wire is None:
             return
         head = connection.head
-        if connection.complete and is_plain(wire, call, connection.status, head):
-            body = b"".join(connection.pieces)
-            self.witness = Whole(self.gear, wire, call, connection.status, head, body)
-            return
-        self.tap = self.witness = tap_of(self.gear, wire, call, connection.status, head)
         if call.hides_usage and hides_usage(head):
             self.filter = UsageFilter()
             if not self.client.http10:
                 self.framing = Framing.CHUNKED
-        if connection.complete:
+        if connection.complete and connection.pieces:
             return
+        self.tap = self.witness = tap_of(self.gear, wire, call, connection.status, head)
         if not is_streamed(call, head):
             self._hold = Hold(self.gear.loop, self._release_held)
         elif head.chunked and not self.client.http10:
@@ -299,7 +297,7 @@ class Exchange:
 
     def _write(self, connection: Connection, body: bytes) -> None:
         if not self.head_sent:
-            extra = self._extra_headers()
+            extra = own_lines(self.call.id, self.notes, self.ticket.cost_lines)
             head = response_head(connection.head, self.framing, extra, close=self.close_client)
             self.head_sent = True
             self.client.write(head + body)
@@ -476,7 +474,8 @@ class Exchange:
         waiter = self._fail(outcome)
         body = error_body(self.call.target.wire, status, code, message)
         close = self.close_client or not self.call.whole
-        answer = own_response(status, body, self._extra_headers(), close=close)
+        lines = own_lines(self.call.id, self.notes, self.ticket.cost_lines)
+        answer = own_response(status, body, lines, close=close)
         if waiter is not None:
             waiter.add_done_callback(lambda _: self._answer(answer, close))
         else:
@@ -499,7 +498,3 @@ class Exchange:
             self.connection.abort()
             self.connection = None
         return waiter
-
-    def _extra_headers(self) -> bytes:
-        call_id = self.call.id.encode("ascii")
-        return b"x-weighbridge-request-id: %b\r\n%b%b" % (call_id, self.notes, self.ticket.cost_lines)

@@ -45,19 +45,13 @@ def tap_of(gear: Gear, wire: Wire, call: Call, status: int, head: AnswerHead) ->
     )
 
 
-def look(pieces: list[bytes], complete: bool, progress: Progress, tap: Tap | None) -> bool:
+def look(pieces: list[bytes], progress: Progress, tap: Tap | None) -> bool:
     """Count a part of the answer and let the tap see it; whether the answer's own terminal event has been seen."""
     data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
     progress.response_bytes += len(data)
-    first = not progress.first_chunk_at
-    if first:
+    if not progress.first_chunk_at:
         progress.first_chunk_at = progress.last_read_at
-    if tap is None:
-        return False
-    if first and complete:
-        tap.whole(data)
-        return False
-    return tap.feed(data)
+    return tap is not None and tap.feed(data)
 
 
 def ended(connection: Connection) -> Outcome:

@@ -1,8 +1,8 @@
 """The next token of a stream passes in one step.
 
-Most reads of a stream are one chunk of HTTP holding one event that differs from the one before in its text alone. Where
-one such was read and told nothing (:mod:`gateway.wire.likeness`), the next goes to the app without being parsed: the
-parser stands between two chunks before it and after it, and so do the frames between two events.
+Most reads of a stream are one chunk of HTTP holding one event that differs from the one before in its text alone, or a
+few of them. Where one such was read and told nothing (:mod:`gateway.wire.likeness`), the next goes to the app without
+being parsed: the parser stands between two chunks before it and after it, and so do the frames between two events.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.wire.likeness import Likeness
 from gateway.wire.tap import Tap
 
 LONGEST: Final = 1024
-"""Reads of so many bytes and more are no single tokens."""
+"""Chunks of so many bytes and more are no single tokens."""
 MOST_LESSONS: Final = 4
 """So many events in a row that resembled none before: this stream's events differ in more than their text."""
 
@@ -33,6 +33,9 @@ def _size_lines() -> tuple[bytes, ...]:
 
 
 _QUOTE: Final = ord('"')
+_SIZES: Final = {b"%x\r\n" % size: size for size in range(1, LONGEST)}
+"""By the line a chunk begins with."""
+_LONGEST_LINE: Final = max(map(len, _SIZES))
 _SIZE_LINES: Final = _size_lines()
 
 
@@ -73,14 +76,15 @@ class Passing:
         """
         size = len(data)
         if size >= LONGEST:
-            return False
+            return self._pass_several(data)
         line = _SIZE_LINES[size]
         at = len(line)
+        if data[:at] != line:
+            return self._pass_several(data)
         text = at + self._text_at
         # Where a text has quotes of its own, what follows the first of them is no end: it would not be JSON.
-        if data[:at] != line or (
-            (data[at:text] != self._begin or data[data.find(_QUOTE, text) :] != self._end)
-            and not self._is_like(data, at)
+        if (data[at:text] != self._begin or data[data.find(_QUOTE, text) :] != self._end) and not (
+            data.endswith(b"\r\n") and self._is_like(data, at, size - 2)
         ):
             return False
         progress = self._progress
@@ -92,8 +96,31 @@ class Passing:
         self._write(data)
         return True
 
-    def _is_like(self, data: bytes, at: int) -> bool:
-        return self._like is not None and self._like.holds(data, at, len(data) - 2) and data.endswith(b"\r\n")
+    def _is_like(self, data: bytes, at: int, to: int) -> bool:
+        return self._like is not None and self._like.holds(data, at, to)
+
+    def _pass_several(self, data: bytes) -> bool:
+        """The same for a read of several whole chunks that are all like the event that is known."""
+        tokens: list[bytes] = []
+        at = 0
+        while at < len(data):
+            start = data.find(b"\n", at, at + _LONGEST_LINE) + 1
+            size = _SIZES.get(data[at:start])
+            if size is None:
+                return False
+            to = start + size
+            at = to + 2
+            if data[to:at] != b"\r\n" or not self._is_like(data, start, to):
+                return False
+            tokens.append(data[start:to])
+        self._progress.last_read_at = self._clock()
+        for token in tokens:
+            self._progress.response_bytes += len(token)
+            if self._tap.room >= 0:
+                self._tap.keep(token)
+        self._passed = True
+        self._write(data)
+        return True
 
     def follows(self, data: bytes, pieces: list[bytes]) -> bool:
         """May the next read pass, after ``data`` was parsed into ``pieces`` and the tap has seen them?

@@ -54,6 +54,11 @@ def response_head(head: AnswerHead, framing: Framing, extra: bytes, *, close: bo
     return b"%b\r\n%b\r\n" % (b"\r\n".join(parts), extra)
 
 
+def own_lines(call_id: str, notes: bytes, cost_lines: bytes) -> bytes:
+    """The header lines that we add: which call it is, and whole lines of what is told about it."""
+    return b"x-weighbridge-request-id: %b\r\n%b%b" % (call_id.encode("ascii"), notes, cost_lines)
+
+
 def chunk(data: bytes) -> bytes:
     """One chunk of chunked transfer coding; nothing for no data (an empty chunk would end the body)."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

@@ -5,12 +5,13 @@ One that says anything unusual, or of which a sample is wanted, is given to a ta
 
 from __future__ import annotations
 
-from gateway.call import Call
+from gateway.call import Call, Progress
 from gateway.gear import Gear
 from gateway.headers import AnswerHead
 from gateway.looking_on import tap_of
+from gateway.upstream import Connection
 from gateway.wire.contract import Reading, Wire
-from gateway.wire.tap import JSON, Sample, Tap
+from gateway.wire.tap import JSON, Sample, Tap, Witness
 
 
 class Whole:
@@ -58,13 +59,23 @@ class Whole:
         return tap
 
 
-def is_plain(wire: Wire, call: Call, status: int, head: AnswerHead) -> bool:
-    """May it be an answer like most?"""
-    return (
+def whole(gear: Gear, call: Call, progress: Progress, connection: Connection) -> Witness | None:
+    """Count the body that ``connection`` has brought in one piece, and find out who reads it: nobody where no wire is known."""
+    body = b"".join(connection.pieces)
+    progress.response_bytes = len(body)
+    progress.first_chunk_at = progress.last_read_at
+    wire, head, status = call.target.wire, connection.head, connection.status
+    if wire is None:
+        return None
+    if (
         wire.usual is not None
         and status == 200
         and head.content_type in JSON
         and not head.content_encoding
         and call.capture is None
         and call.method == "POST"
-    )
+    ):
+        return Whole(gear, wire, call, status, head, body)
+    tap = tap_of(gear, wire, call, status, head)
+    tap.whole(body)
+    return tap

@@ -28,6 +28,10 @@ _WRITE = Component.CACHE_WRITE.value
 _OTHER = Component.OTHER.value
 
 
+TextRates = tuple[int, int, int, int | None, int | None]
+"""How many of them make a nano-USD, and the rates of text: new input, output, cache read and written."""
+
+
 class Tariff(msgspec.Struct, frozen=True, gc=False):
     """Rates of one call, chosen by date, conditions and tier; atto-USD per unit (audio: per hour)."""
 
@@ -78,6 +82,8 @@ class Tariff(msgspec.Struct, frozen=True, gc=False):
     min_audio_ms: int = 0
     assumed: dict[str, str] = {}
     """Units priced by the rate of another unit."""
+    text: TextRates | None = None
+    """What plain calls are priced with (:func:`pricing.plain.text_rates`); ``None`` where it always takes a bill."""
 
 
 Line = tuple[str, int, int, int | None]

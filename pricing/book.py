@@ -20,17 +20,16 @@ from pricing.bill import (
     is_consistent,
     make_bill,
     round_amounts,
-    round_exact,
     share_out,
 )
 from pricing.cost import Cost, CostSource, CostStatus
 from pricing.match import Hit, Matcher
 from pricing.names import MAX_NAME, canonical_provider
 from pricing.overrides import Overrides, OverridesFile, parse_overrides
-from pricing.plain import plain_amounts
+from pricing.plain import plain_cost
 from pricing.plan import Conditions, Plan, conditions_of
 from pricing.rates import Catalogue
-from pricing.units import ATTO_PER_NANO, COMPONENTS
+from pricing.units import COMPONENTS
 from pricing.usage import NOTHING, Usage, smallest_like
 
 REMEMBERED_NAMES = 4096
@@ -194,10 +193,10 @@ class PriceBook:
             tariff, source = self._tariff(query, usage)
             if tariff is None:
                 return None
-        exact = plain_amounts(usage, tariff)
-        if exact is None:
+        amounts = plain_cost(usage, tariff)
+        if amounts is None:
             return None
-        total, (new, made, read, written, other) = round_exact(exact, ATTO_PER_NANO)
+        total, new, made, read, written, other = amounts
         status = _ESTIMATED if query.estimated or tariff.estimated else _PRICED
         return Cost(status, source, total, new, made, read, written, other, self.snapshot, tariff.rule)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from msgspec.structs import astuple
 
-from pricing.bill import Tariff
+from pricing.bill import Tariff, TextRates, round_exact
+from pricing.units import ATTO_PER_NANO
 from pricing.usage import MAX_COUNT, Usage
 
 _TEXT = Usage.__struct_fields__.index("input_audio")
@@ -23,27 +24,46 @@ assert Usage.__struct_fields__[:_TEXT] == (
 )
 
 
-def plain_amounts(usage: Usage, tariff: Tariff) -> list[int] | None:
-    """Exact amounts in atto-USD per component; ``None`` for a usage or a tariff that needs a bill."""
+def text_rates(tariff: Tariff) -> TextRates | None:
+    """The rates of plain calls, in whole nano-USD a token where they are that (nearly all are): nothing is rounded then."""
+    if tariff.input is None or tariff.output is None or tariff.request is not None:
+        return None
+    rates = (tariff.input, tariff.output, tariff.cache_read, tariff.cache_write)
+    if any(rate is not None and rate % ATTO_PER_NANO for rate in rates):
+        return ATTO_PER_NANO, *rates
+    new, made, read, written = (None if rate is None else rate // ATTO_PER_NANO for rate in rates)
+    assert new is not None
+    assert made is not None
+    return 1, new, made, read, written
+
+
+def plain_cost(usage: Usage, tariff: Tariff) -> tuple[int, int, int, int, int, int] | None:
+    """Total and components in nano-USD; ``None`` for a usage or a tariff that needs a bill."""
     counts = astuple(usage)
     new, made, read, short, long, reasoning = counts[:_TEXT]
     if any(counts[_TEXT:]) or long or new.__class__ is not int or made.__class__ is not int:
         return None
-    if usage.billed_input is not None or usage.billed_output is not None:
-        return None
-    rate_in, rate_out = tariff.input, tariff.output
-    if rate_in is None or rate_out is None or tariff.request is not None:
+    rates = tariff.text
+    if rates is None or usage.billed_input is not None or usage.billed_output is not None:
         return None
     if reasoning and (tariff.special_output or reasoning.__class__ is not int or reasoning > made):
         return None
     if not (0 <= new <= MAX_COUNT and 0 <= made <= MAX_COUNT):
         return None
-    if not (read or short):
-        return [new * rate_in, made * rate_out, 0, 0, 0]
-    rate_read, rate_write, read, short = tariff.cache_read, tariff.cache_write, read or 0, short or 0
-    if rate_read is None or rate_write is None or read.__class__ is not int or short.__class__ is not int:
-        return None
-    fresh = new - read - short
-    if read < 0 or short < 0 or fresh < 0:
-        return None
-    return [fresh * rate_in, made * rate_out, read * rate_read, short * rate_write, 0]
+    size, rate_in, rate_out, rate_read, rate_write = rates
+    of_output, of_read, of_written = made * rate_out, 0, 0
+    if read or short:
+        read, short = read or 0, short or 0
+        if rate_read is None or rate_write is None or read.__class__ is not int or short.__class__ is not int:
+            return None
+        new -= read + short
+        if read < 0 or short < 0 or new < 0:
+            return None
+        of_read, of_written = read * rate_read, short * rate_write
+    of_input = new * rate_in
+    if size == 1:
+        return of_input + of_output + of_read + of_written, of_input, of_output, of_read, of_written, 0
+    total, (new, made, read, written, other) = round_exact(
+        [of_input, of_output, of_read, of_written, 0], size
+    )
+    return total, new, made, read, written, other

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from pricing.bill import Tariff
+from pricing.plain import text_rates
 from pricing.rates import Adjustment, Entry, Period, Rates
 
 STANDARD_TIERS = frozenset(
@@ -258,7 +259,7 @@ class Plan:
                 rates[unit] = rates[like]
                 assumed[unit] = assumed.get(like, like)
         audio_known = self._seller in AUDIO_LIKE_TEXT or own.audio_hour is not None
-        return Tariff(
+        tariff = Tariff(
             rule if above < 0 else f"{rule}, input > {above}",
             since,
             above,
@@ -284,4 +285,6 @@ class Plan:
             estimated=unknown or self._entry.approximate is not None,
             min_audio_ms=self._entry.min_audio_ms,
             assumed=assumed,
+            text=None,
         )
+        return msgspec.structs.replace(tariff, text=text_rates(tariff))

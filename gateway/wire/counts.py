@@ -18,8 +18,6 @@ from pricing.usage import MAX_COUNT, Usage
 NO_PART: Mapping[str, object] = {}
 MOST_SECONDS = 10_000_000
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)] | None
-_SUBSETS = 2
-"""From this field on a usage tells of more than input and output."""
 _KINDS = Usage.__struct_fields__.index("input_audio")
 """From this field on a usage tells of more than text."""
 
@@ -82,19 +80,13 @@ class Counts:
         return None if self.invalid else usage
 
 
-assert Usage.__struct_fields__[:_SUBSETS] == ("input", "output")
-
-
 def exceeds(usage: Usage) -> bool:
     """True where a subset is larger than what it is part of."""
-    counts = astuple(usage)
-    if not any(counts[_SUBSETS:]):
-        return False
     cached = (usage.cache_read or 0) + (usage.cache_write_5m or 0) + (usage.cache_write_1h or 0)
     whole = usage.input or 0
     if cached > whole or (usage.reasoning or 0) > (usage.output or 0):
         return True
-    if not any(counts[_KINDS:]):
+    if not any(astuple(usage)[_KINDS:]):
         return False
     if (usage.tool_input or 0) > whole:
         return True

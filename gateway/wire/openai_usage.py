@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from gateway.wire.counts import Count, Counts, milliseconds, plus
+from gateway.wire.counts import Count, Counts, exceeds, milliseconds, plus
 from gateway.wire.money import nano_usd
 from pricing.usage import Usage
 
@@ -58,8 +58,8 @@ _NO_OUTPUT = _OfOutput()
 
 
 def usual_usage(raw: bytes) -> Usage | None:
-    """The normal form of a usage object that is exactly as OpenAI's own, in a tenth of the time; ``None`` for every
-    other, which :func:`openai_usage` has to look at."""
+    """The normal form of a sound usage object that is exactly as OpenAI's own, in a tenth of the time; ``None`` for
+    every other, which :func:`openai_usage` has to look at."""
     told: _Chat | _Responses
     try:
         told = _CHAT.decode(raw) if raw.startswith(b'{"prompt') else _RESPONSES.decode(raw)
@@ -69,19 +69,14 @@ def usual_usage(raw: bytes) -> Usage | None:
     if prompt is None or completion is None or told.total != prompt + completion:
         return None
     of_input, of_output = told.of_input or _NO_INPUT, told.of_output or _NO_OUTPUT
-    return Usage(
-        prompt,
-        completion,
-        of_input.cached_tokens,
-        of_input.cache_write_tokens,
-        None,
-        of_output.reasoning_tokens,
-        of_input.audio_tokens,
-        None,
-        of_output.audio_tokens,
-        of_input.image_tokens,
-        of_output.image_tokens,
-    )
+    heard, spoken = of_input.audio_tokens, of_output.audio_tokens
+    seen, drawn = of_input.image_tokens, of_output.image_tokens
+    cached, written = of_input.cached_tokens, of_input.cache_write_tokens
+    thought = of_output.reasoning_tokens
+    usage = Usage(prompt, completion, cached, written, None, thought, heard, None, spoken, seen, drawn)
+    if (cached or written or thought or heard or spoken or seen or drawn) and exceeds(usage):
+        return None
+    return usage
 
 
 def openai_usage(provider: str, found: Mapping[str, object], counts: Counts) -> Usage:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from gateway.wire.contract import Exchanged, Reading
-from gateway.wire.counts import Counts, exceeds
+from gateway.wire.counts import Counts
 from gateway.wire.shapes import exact_object, text
 from pricing.usage import Part, Usage
 
@@ -189,9 +189,9 @@ def usual_reading(
     speed: str | None = None,
     geo: str | None = None,
 ) -> Reading | None:
-    """The reading of a whole answer that says nothing unusual, of texts that are short enough (``Name``, ``Short``);
-    ``None`` where they or the counts need a closer look."""
-    if usage is None or len(raw) > MOST_RAW or exceeds(usage):
+    """The reading of a whole answer that says nothing unusual, of a sound ``usage`` and of texts that are short enough
+    (``Name``, ``Short``); ``None`` where they need a closer look."""
+    if usage is None or len(raw) > MOST_RAW:
         return None
     said = (model, response_id, service_tier or "", speed or "", geo or "", *finish)
     if not "".join(said).isprintable():

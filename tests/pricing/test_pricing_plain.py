@@ -6,8 +6,10 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pricing.bill import Tariff, add_up, is_consistent, make_bill
-from pricing.plain import plain_amounts
+from pricing.bill import Tariff, add_up, is_consistent, make_bill, round_amounts
+from pricing.book import PriceBook
+from pricing.plain import plain_cost, text_rates
+from pricing.units import ATTO_PER_NANO
 from pricing.usage import MAX_COUNT, Usage
 
 COUNTS = st.none() | st.integers(0, 50) | st.sampled_from([10**6, MAX_COUNT, MAX_COUNT + 1, -1, True])
@@ -17,6 +19,7 @@ USAGES = st.builds(
     *([COUNTS] * 6),
     *([RARELY] * (len(Usage.__struct_fields__) - 6)),
 )
+RATED = ("input", "output", "cache_read", "cache_write", "cache_write_1h", "reasoning")
 RATES = st.none() | st.integers(0, 10**12)
 TARIFFS = st.builds(
     Tariff,
@@ -36,10 +39,23 @@ TARIFFS = st.builds(
 )
 
 
+WHOLE = TARIFFS.map(
+    lambda tariff: msgspec.structs.replace(
+        tariff,
+        **{name: rate * ATTO_PER_NANO for name in RATED if (rate := getattr(tariff, name)) is not None},
+    )
+)
+"""Of rates that are whole nano-USD."""
+
+
+def rated(tariff: Tariff) -> Tariff:
+    return msgspec.structs.replace(tariff, text=text_rates(tariff))
+
+
 @settings(max_examples=600)
-@given(USAGES, TARIFFS)
+@given(USAGES, TARIFFS | WHOLE)
 def test_it_is_the_bills_answer_or_none(usage: Usage, tariff: Tariff) -> None:
-    amounts = plain_amounts(usage, tariff)
+    amounts = plain_cost(usage, rated(tariff))
     if amounts is None:
         return
     assert is_consistent(usage)
@@ -49,12 +65,33 @@ def test_it_is_the_bills_answer_or_none(usage: Usage, tariff: Tariff) -> None:
     exact = add_up(bill.lines)
     assert not exact.unknown
     assert exact.scale == 1
-    assert amounts == exact.exact
+    total, parts = round_amounts(exact)
+    assert amounts == (total, *parts)
 
 
 def test_the_usual_call_goes_the_short_way() -> None:
-    tariff = Tariff("r", 0, -1, "s", input=5, output=7, cache_read=1, cache_write=6)
+    nano = ATTO_PER_NANO
+    tariff = rated(
+        Tariff("r", 0, -1, "s", input=5 * nano, output=7 * nano, cache_read=1 * nano, cache_write=6 * nano)
+    )
     usage = Usage(100, 20, 40, 10, None, 5, 0, None, 0)
-    assert plain_amounts(usage, tariff) == [50 * 5, 20 * 7, 40, 60, 0]
+    assert tariff.text == (1, 5, 7, 1, 6)
+    assert plain_cost(usage, tariff) == (250 + 140 + 40 + 60, 250, 140, 40, 60, 0)
     for field in ("input_audio", "images", "billed_input", "cache_write_1h", "web_searches"):
-        assert plain_amounts(msgspec.structs.replace(usage, **{field: 1}), tariff) is None
+        assert plain_cost(msgspec.structs.replace(usage, **{field: 1}), tariff) is None
+
+
+def test_rates_of_less_than_a_nano_are_rounded_once() -> None:
+    tariff = rated(Tariff("r", 0, -1, "s", input=ATTO_PER_NANO // 2, output=2 * ATTO_PER_NANO))
+    assert tariff.text == (ATTO_PER_NANO, ATTO_PER_NANO // 2, 2 * ATTO_PER_NANO, None, None)
+    assert plain_cost(Usage(3, 1), tariff) == (4, 2, 2, 0, 0, 0)  # 3.5, half to even
+    assert plain_cost(Usage(1, 1), tariff) == (2, 0, 2, 0, 0, 0)
+
+
+def test_nearly_all_rates_are_whole_nanos() -> None:
+    book = PriceBook.load()
+    for model in ("gpt-4o", "gpt-4o-mini", "gpt-5-mini"):
+        fixed = book.find("openai", model).fixed
+        assert fixed is not None
+        assert fixed.text is not None
+        assert fixed.text[0] == 1

@@ -193,7 +193,7 @@ async def test_the_next_of_an_answer_cannot_be_looked_at(
 async def test_a_whole_answer_cannot_be_looked_at(
     core: Core, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.exchange.look", breaks)
+    monkeypatch.setattr("gateway.exchange.whole", breaks)
     body = b"{}"
     upstream.play(
         raw(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n" + body)

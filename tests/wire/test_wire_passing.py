@@ -65,7 +65,7 @@ class Relay:
         self.written += connection.raw[connection.body_at :] if connection.raw else data
         connection.raw = b""
         if connection.pieces:
-            look(connection.pieces, connection.complete, self.progress, self.tap)
+            look(connection.pieces, self.progress, self.tap)
         passing = self.passing
         if passing is not None and not connection.complete and passing.follows(data, connection.pieces):
             connection.passing = passing.passes
@@ -316,6 +316,45 @@ def test_long_reads_and_events_unlike_all_others_are_parsed() -> None:
     assert relay.parsed == 2 + len(different)
     assert relay.passing is not None
     assert relay.passing._lessons == MOST_LESSONS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("together", [2, 3, 40])
+def test_tokens_that_come_together_pass_together(kind: str, together: int) -> None:
+    relay, _, parsed = stream_of(kind, [" b", " c"])
+    _, token = KINDS[kind]
+    reads = [
+        b"".join(chunk(token(f" {turn}-{number}", number)) for number in range(together)) for turn in range(5)
+    ]
+    bytes_before = relay.progress.response_bytes
+    for read in reads:
+        relay.connection.data_received(read)
+    assert relay.parsed <= parsed + 1
+    assert relay.written.endswith(b"".join(reads))
+    framing = sum(
+        len(chunk(token(f" 0-{number}", number))) - len(token(f" 0-{number}", number))
+        for number in range(together)
+    )
+    assert relay.progress.response_bytes - bytes_before == sum(map(len, reads)) - 5 * framing
+
+
+def test_one_among_several_that_matters_stops_them_all() -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    odd = chunk(sent({"id": "c1", "choices": [], "usage": usage}))
+    same = chunk(chat(" same"))
+    for read in (
+        odd + same,
+        same + odd,
+        same + odd + same,
+        same + same[:-1],
+        same + same[:9],
+        same + b"0\r\n\r\n",
+    ):
+        relay, _, parsed = stream_of("chat", [" b"] * 5)
+        relay.connection.data_received(read)
+        assert relay.parsed == parsed + 1
+        if odd in read:
+            assert known(relay.tap).usage == Usage(3, 2)
 
 
 def test_what_a_capture_keeps_does_not_pass_unread() -> None:
