@@ -141,8 +141,11 @@ def writer_to(fifo: Path) -> int:
     return opened[0]
 
 
-@pytest.mark.parametrize("is_early", [True, False], ids=["as soon as it is found", "in the middle"])
-@pytest.mark.parametrize("options", [(), (TWO,)], ids=["one", "two"])
+@pytest.mark.parametrize(
+    ("options", "is_early"),
+    [((), True), ((), False), ((TWO,), True)],
+    ids=["as soon as it is found", "in the middle", "two workers"],
+)
 def test_a_reload_during_the_start_comes_after_it(
     tmp_path: Path, upstream: ScriptedUpstream, other: ScriptedUpstream, options: tuple[str], is_early: bool
 ) -> None:
