@@ -62,7 +62,7 @@ def usual_usage(raw: bytes) -> Usage | None:
     every other, which :func:`openai_usage` has to look at."""
     told: _Chat | _Responses
     try:
-        told = _CHAT.decode(raw) if raw.startswith(b'{"prompt') else _RESPONSES.decode(raw)
+        told = _CHAT.decode(raw) if raw.find(b'"prompt_tokens"') > 0 else _RESPONSES.decode(raw)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
     prompt, completion = told.prompt, told.completion

@@ -156,9 +156,14 @@ def test_one_odd_thing_in_a_usual_answer(name: str, data: st.DataObject) -> None
 
 
 @pytest.mark.parametrize("name", sorted(USUAL))
-@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")], ids=["tight", "spaced"])
-def test_a_usual_answer_is_read_the_quick_way(name: str, separators: tuple[str, str]) -> None:
-    body = json.dumps(USUAL[name], separators=separators).encode()
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize(
+    "spacing",
+    [{"separators": (",", ":")}, {"separators": (", ", ": ")}, {"indent": 2}],
+    ids=["tight", "spaced", "lines"],
+)
+def test_a_usual_answer_is_read_the_quick_way(name: str, spacing: dict[str, Any], in_order: bool) -> None:
+    body = json.dumps(USUAL[name], sort_keys=in_order, **spacing).encode()
     quick = quickly(WIRES.get(name), PATHS[name], body)
     assert quick is not None
     assert quick == thoroughly(WIRES.get(name), PATHS[name], body)
