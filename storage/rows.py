@@ -198,8 +198,10 @@ NOTHING_RARE: Row = (None,) * len(RARE_COLUMNS)
 
 def _taking(part: type[msgspec.Struct], columns: dict[str, str]) -> Callable[[Row], Row]:
     """Takes the fields of these columns out of all fields of a part: two calls in C, and no look-up of a name."""
-    fields = part.__struct_fields__
-    take: Callable[[Row], Row] = operator.itemgetter(*[fields.index(name) for name in columns])
+    places = [part.__struct_fields__.index(name) for name in columns]
+    first, last = places[0], places[-1]
+    together = places == list(range(first, last + 1))
+    take: Callable[[Row], Row] = operator.itemgetter(*([slice(first, last + 1)] if together else places))
     return take
 
 
@@ -308,43 +310,75 @@ def rows_of(records: Sequence[CallRecord], kinds: Kinds) -> list[Row]:
 def halves_of(records: Sequence[CallRecord], kinds: Kinds) -> list[Halves]:
     """The rows of a batch; records with text no database takes are mended. Raises :class:`RowError`."""
     try:
-        return [halves(record, kinds) for record in records]
+        known = _Known()
+        return [halves(record, kinds, known) for record in records]
     except (ValueError, OverflowError):
         return [_mended(record, kinds) for record in records]
 
 
 def _mended(record: CallRecord, kinds: Kinds) -> Halves:
     try:
-        return halves(record, kinds)
+        return halves(record, kinds, _Known())
     except RowError:
         raise
     except (ValueError, OverflowError):
-        return halves(mend(record), kinds)
+        return halves(mend(record), kinds, _Known())
 
 
-def halves(record: CallRecord, kinds: Kinds) -> Halves:
+class _Known:
+    """What was made of parts that many records of a batch share, by the identity of the part: the records keep it alive."""
+
+    __slots__ = ("routes", "whose")
+
+    def __init__(self) -> None:
+        self.whose: dict[int, tuple[Row, Row, bool, str, str | None]] = {}
+        """Columns, rare columns and whether these are filled; tenant; where the values came from."""
+        self.routes: dict[int, tuple[Row, Row, bool]] = {}
+        """Columns, rare columns and whether these are filled."""
+
+    def who(self, who: Who) -> tuple[Row, Row, bool, str, str | None]:
+        fields = astuple(who)
+        common, rare = _who(fields), _rare_who(fields)
+        _check("".join(filter(None, (*common, *rare, who.tenant))))
+        is_rare = rare != _NO_RARE_WHO or bool(who.tags)
+        made = self.whose[id(who)] = (
+            common,
+            rare,
+            is_rare,
+            who.tenant or DEFAULT_TENANT,
+            _sources(who.sources),
+        )
+        return made
+
+    def route(self, route: Route) -> tuple[Row, Row, bool]:
+        fields = astuple(route)
+        rare = _rare_route(fields)
+        made = self.routes[id(route)] = (_route(fields), rare, rare != _NO_RARE_ROUTE)
+        return made
+
+
+def halves(record: CallRecord, kinds: Kinds, known: _Known) -> Halves:
     """The values of :data:`COMMON_COLUMNS` and those of :data:`RARE_COLUMNS`, which are :data:`NOTHING_RARE` itself where none
     is filled: for nearly all rows nobody needs to look. (``_value_`` of an enum takes a quarter of the time of ``value``.)
 
     Raises :class:`RowError`, and ``ValueError`` for text that not every database takes (NUL, lone surrogates), so that both
     keep the same.
     """
-    who, what, usage, cost, flag = record.who, record.what, record.usage, record.cost, kinds.flag
-    whose, answered, routed = astuple(who), astuple(record.answer), astuple(record.route)
+    who, what, route, usage, cost = record.who, record.what, record.route, record.usage, record.cost
+    common_who, rare_who, is_rare_who, tenant, sources = known.whose.get(id(who)) or known.who(who)
+    common_route, rare_route, is_rare_route = known.routes.get(id(route)) or known.route(route)
+    answered, flag = astuple(record.answer), kinds.flag
     used = _NO_USAGE if usage is None else astuple(usage)
-    common_who, rare_who = _who(whose), _rare_who(whose)
-    answer, rare_answer = _answer(answered), _rare_answer(answered)
-    counts, rare_route = _usage(used), _rare_route(routed)
+    answer, rare_answer, counts = _answer(answered), _rare_answer(answered), _usage(used)
     reasons = record.answer.finish_reasons
-    said = (*common_who, *rare_who, who.tenant, what.model, what.path, *answer[:3], *rare_answer, *reasons)
-    _check("".join(filter(None, said)))
+    _check("".join(filter(None, (what.model, what.path, *answer[:3], *rare_answer, *reasons))))
     common = (
         record.id,
         kinds.time(started_ms(record.id)),
-        who.tenant or DEFAULT_TENANT,
+        tenant,
         record.outcome._value_,
-        _sources(who.sources),
-        _json(reasons).decode() if reasons else None,
+        sources,
+        _listed(reasons) if reasons else None,
         record.usage_source._value_,
         None if record.usage_raw is None else kinds.blob(record.usage_raw),
         cost.status._value_,
@@ -353,30 +387,30 @@ def halves(record: CallRecord, kinds: Kinds) -> Halves:
         flag(what.stream),
         *common_who,
         *_what(astuple(what)),
-        *_route(routed),
+        *common_route,
         *_timing(astuple(record.timing)),
         *answer,
         *counts,
         *_cost(astuple(cost)),
     )
     if (
-        rare_who == _NO_RARE_WHO
-        and rare_answer == _NO_RARE_ANSWER
-        and rare_route == _NO_RARE_ROUTE
-        and used.count(None) - counts.count(None) == _RARE_COUNTS
-        and record.trace is None
-        and record.baseline_nano is None
-        and not (who.tags or record.also)
+        is_rare_who
+        or is_rare_route
+        or rare_answer != _NO_RARE_ANSWER
+        or used.count(None) - counts.count(None) != _RARE_COUNTS
+        or record.trace is not None
+        or record.baseline_nano is not None
+        or record.also
     ):
-        return common, NOTHING_RARE
-    return common, (
-        *_said_rarely(record),
-        *rare_who,
-        *rare_route,
-        *rare_answer,
-        *_rare_usage(used),
-        *_trace(record.trace, flag),
-    )
+        return common, (
+            *_said_rarely(record),
+            *rare_who,
+            *rare_route,
+            *rare_answer,
+            *_rare_usage(used),
+            *_trace(record.trace, flag),
+        )
+    return common, NOTHING_RARE
 
 
 def _said_rarely(record: CallRecord) -> Row:
@@ -400,6 +434,12 @@ def _object(pairs: tuple[tuple[str, str], ...]) -> str | None:
 
 _sources = lru_cache(maxsize=256)(_object)
 """The same few all day: where the names came from, not the names."""
+
+
+@lru_cache(maxsize=256)
+def _listed(reasons: tuple[str, ...]) -> str:
+    """The same few all day, of 64 characters at most."""
+    return _json(reasons).decode()
 
 
 def _also(record: CallRecord) -> list[dict[str, object]]:

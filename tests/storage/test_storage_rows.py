@@ -38,6 +38,16 @@ from storage.store import Store, pending_row
 from storage.tables import CallRow, ModelRequest
 from telemetry.record import Answer, CallRecord, Route, Timing, Trace, What, Who, decode, encode
 
+WHOSE = (
+    Who(team="a"),
+    Who(team="a"),
+    Who("t", user="u", project="p"),
+    Who(tags=(("a", "b"),)),
+    Who(user="nul\x00"),
+)
+ROUTES = (Route("host", 1), Route("host", 1), Route("host", 2, policy="p"), Route())
+"""Some are the same but not the same object."""
+
 
 def distinct(kind: Any, seed: list[int]) -> Any:
     """A value of a type that is not its default and not used before."""
@@ -202,3 +212,27 @@ async def test_both_databases_hold_the_same_rows(tmp_path: Path, sqlite: str, po
     for kept, made in zip(in_sqlite, records, strict=True):
         assert kept is not None
         assert pending_row(made).model_dump() == kept.model_dump() | {"seq": 0}
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from((*WHOSE, None)), st.sampled_from((*ROUTES, None)), RECORDS),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_parts_that_records_share_make_the_rows_they_make_alone(
+    given_parts: list[tuple[Who | None, Route | None, CallRecord]],
+) -> None:
+    """Also where one of them has to be mended, and all are made once more."""
+    batch = [
+        msgspec.structs.replace(
+            one,
+            id=call_id(number),
+            who=one.who if who is None else who,
+            route=one.route if route is None else route,
+        )
+        for number, (who, route, one) in enumerate(given_parts)
+    ]
+    alone = [rows_of([one], SQLITE)[0] for one in batch]
+    assert rows_of(batch, SQLITE) == alone
