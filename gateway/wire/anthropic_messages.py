@@ -10,8 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from gateway.wire.anthropic_usage import answered_by, anthropic_usage, apart, refused
-from gateway.wire.anthropic_usage import usual as usual_usage
+from gateway.wire.anthropic_usage import answered_by, anthropic_usage, apart, refused, usual_usage
 from gateway.wire.asking import read_body
 from gateway.wire.contract import Exchanged, Kept, Reading, Wire
 from gateway.wire.counts import Counts

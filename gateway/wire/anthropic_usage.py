@@ -49,13 +49,14 @@ def anthropic_usage(found: Mapping[str, object], counts: Counts) -> Usage:
     )
 
 
-class _Written(msgspec.Struct):
+class _Written(msgspec.Struct, forbid_unknown_fields=True):
     short: Count = msgspec.field(name="ephemeral_5m_input_tokens", default=None)
     long: Count = msgspec.field(name="ephemeral_1h_input_tokens", default=None)
 
 
-class Usual(msgspec.Struct):
-    """A usage object that says nothing beyond the usual, with what it tells of the answer."""
+class Usual(msgspec.Struct, forbid_unknown_fields=True):
+    """A usage object that says nothing beyond the usual, with what it tells of the answer. One that says more is not
+    looked at: what has no field here would be skipped unread, sound or not."""
 
     uncached: Count = msgspec.field(name="input_tokens", default=None)
     output: Count = msgspec.field(name="output_tokens", default=None)
@@ -74,7 +75,7 @@ class Usual(msgspec.Struct):
 _USUAL = msgspec.json.Decoder(Usual)
 
 
-def usual(raw: bytes) -> tuple[Usual, Usage] | None:
+def usual_usage(raw: bytes) -> tuple[Usual, Usage] | None:
     """A usage object, and its normal form, if it is as nearly all are; ``None`` for every other."""
     try:
         told = _USUAL.decode(raw)

@@ -172,7 +172,7 @@ class ResponsesReader:
             )
         if self._background:
             return seen.with_job(self._call, usage, counts, begins=True, charge=charge)
-        if self._call.method != "POST" or plain(self._call.path).endswith("/cancel"):
+        if self._call.method != "POST" or _cancels(self._call.path):
             return seen.with_usage(self._call, None, counts, billable=False)
         return seen.with_usage(self._call, usage, counts, charge=charge)
 
@@ -183,7 +183,7 @@ def usual(path: str, body: bytes) -> Reading | None:
         told = _USUAL.decode(body)
     except NOT_AS_EXPECTED:
         return None
-    if told.background or path.endswith("/cancel"):
+    if told.background or _cancels(path):
         return None
     raw = bytes(told.usage)
     return usual_reading(usual_usage(raw), raw, told.model, told.id, [told.status], told.service_tier)
@@ -219,6 +219,10 @@ def _keep_output(kept: Kept, body: bytes) -> None:
         for part in content if isinstance(content, list) else ():
             if isinstance(part, Mapping):
                 kept.add(part.get("text"))
+
+
+def _cancels(path: str) -> bool:
+    return plain(path).endswith("/cancel")
 
 
 def matches(method: str, path: str) -> bool:

@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.wire.counts import Count, Counts, exceeds, milliseconds, plus
 from gateway.wire.money import nano_usd
+from gateway.wire.shapes import NOT_AS_EXPECTED
 from pricing.usage import Usage
 
 TICKS_PER_USD = 10_000_000_000
@@ -63,7 +64,7 @@ def usual_usage(raw: bytes) -> Usage | None:
     told: _Chat | _Responses
     try:
         told = _CHAT.decode(raw) if raw.find(b'"prompt_tokens"') > 0 else _RESPONSES.decode(raw)
-    except (msgspec.MsgspecError, ValueError, RecursionError):
+    except NOT_AS_EXPECTED:
         return None
     prompt, completion = told.prompt, told.completion
     if prompt is None or completion is None or told.total != prompt + completion:
@@ -104,9 +105,9 @@ def openai_usage(provider: str, found: Mapping[str, object], counts: Counts) -> 
     cached, written = _cache(found, of_input, counts)
     cited = None
     if provider == "perplexity" and "completion_tokens" in found:
-        # deep research reports both apart from the completion
+        # deep research reports both apart from the completion, beside it; in its details they would be part of it
         cited = counts.take(found, "citation_tokens")
-        completion = plus(completion, reasoning, cited)
+        completion = plus(completion, counts.take(found, "reasoning_tokens"), cited)
         total = None
     elif provider == "xai" and total is None and "completion_tokens" in found:
         completion = plus(completion, reasoning)  # apart in chat, and no total to prove it

@@ -20,6 +20,7 @@ PATHS = {
     "openai_responses": "/v1/responses",
     "anthropic_messages": "/v1/messages",
 }
+PROVIDERS = ("", "openai", "anthropic", "gemini", "openrouter", "perplexity", "xai")
 QUICK = [wire.name for wire in WIRES if wire.usual is not None]
 
 ODD: st.SearchStrategy[Any] = st.sampled_from(
@@ -114,8 +115,8 @@ USUAL: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def thoroughly(wire: Wire, path: str, body: bytes) -> Reading:
-    tap = Tap(wire, Exchanged("POST", path, "", AskFields(), 200, ()), "application/json")
+def thoroughly(wire: Wire, path: str, body: bytes, provider: str = "") -> Reading:
+    tap = Tap(wire, Exchanged("POST", path, "", AskFields(), 200, (), provider=provider), "application/json")
     tap.whole(body)
     return tap.conclude()
 
@@ -130,11 +131,11 @@ def test_every_quick_way_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ANSWERS))
-@given(data=st.data())
-def test_it_says_what_the_reader_says(name: str, data: st.DataObject) -> None:
+@given(data=st.data(), provider=st.sampled_from(PROVIDERS))
+def test_it_says_what_the_reader_says(name: str, data: st.DataObject, provider: str) -> None:
     body = json.dumps(data.draw(ANSWERS[name])).encode()
     quick = quickly(WIRES.get(name), PATHS[name], body)
-    assert quick in (None, thoroughly(WIRES.get(name), PATHS[name], body))
+    assert quick in (None, thoroughly(WIRES.get(name), PATHS[name], body, provider))
 
 
 @pytest.mark.parametrize("name", sorted(ANSWERS))
@@ -191,6 +192,35 @@ def test_recordings(recording: Recording) -> None:
     assert quick is None or msgspec.structs.replace(quick, usage_raw=None) == recording.expected()
 
 
-def test_a_cancellation_is_no_answer_to_be_paid() -> None:
-    body = json.dumps(USUAL["openai_responses"]).encode()
-    assert quickly(WIRES.get("openai_responses"), "/v1/responses/r-1/cancel", body) is None
+@pytest.mark.parametrize(
+    "path", ["/v1/responses/r-1/cancel", "/v1/responses/r-1/cancel/", "/v1//responses/r-1/cancel//"]
+)
+def test_a_cancellation_is_no_answer_to_be_paid(path: str) -> None:
+    wire, body = WIRES.get("openai_responses"), json.dumps(USUAL["openai_responses"]).encode()
+    assert wire.matches("POST", path)
+    assert quickly(wire, path, body) is None
+    assert not thoroughly(wire, path, body).billable
+
+
+@pytest.mark.parametrize("name", sorted(USUAL))
+@pytest.mark.parametrize(
+    "odd", [b'"x":"\xff"', b'"\xff":1', b'"x":1e99999999999999999999', b'"cost":null,"cost_in_usd_ticks":5']
+)
+def test_what_nobody_has_checked_is_no_usual_usage(name: str, odd: bytes) -> None:
+    body = json.dumps(USUAL[name]).encode().replace(b'"usage": {', b'"usage": {' + odd + b",")
+    assert quickly(WIRES.get(name), PATHS[name], body) is None
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_usage_means_the_same_however_it_is_laid_out(provider: str) -> None:
+    wire, path = WIRES.get("openai_chat"), PATHS["openai_chat"]
+    usage = {
+        "prompt_tokens": 9,
+        "completion_tokens": 4,
+        "total_tokens": 13,
+        "completion_tokens_details": {"reasoning_tokens": 3},
+    }
+    plain = thoroughly(wire, path, json.dumps({"usage": usage}).encode(), provider)
+    for more in ({"x": 1}, {"seconds": None}):
+        body = json.dumps({"usage": usage | more}, indent=1).encode()
+        assert thoroughly(wire, path, body, provider).usage == plain.usage
