@@ -391,7 +391,7 @@ class Exchange:
         if self.over:
             return
         connection = self.connection
-        if not self.deadlines.drain or connection is None or not self.head_sent or self.tap is None:
+        if not self.deadlines.drain or connection is None or not self.head_sent or self.witness is None:
             self._fail(_CANCELLED)
         elif not self._drain_until:
             self.ticket.left = True

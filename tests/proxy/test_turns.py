@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from rig.bodies import openai_chat
+from rig.bodies import openai_chat, openai_events
 from rig.client import RawClient
-from rig.core import Core
-from rig.http11 import request_bytes
-from rig.script import fin, reply, steps
+from rig.core import Core, LaneKind
+from rig.http11 import LAST_CHUNK, chunk, request_bytes
+from rig.script import body_read, fin, head, raw, reply, steps, wait
 from rig.upstream import ScriptedUpstream
 
 from gateway.front import FrontConnection
@@ -152,6 +152,29 @@ async def test_an_app_that_leaves_while_its_last_bytes_wait_for_the_disk_was_ans
     assert record.outcome is Outcome.COMPLETED
     assert core.records == [record]
     assert not core.defects
+
+
+async def test_an_app_that_leaves_at_the_end_of_its_stream_costs_no_connection_to_the_provider(
+    upstream: ScriptedUpstream, lane: LaneKind
+) -> None:
+    async with Core(upstream.base, lane, settings={"proxy": {"drain_seconds": 5}}) as core:
+        go = asyncio.Event()
+        begin = head(headers=[("Content-Type", "text/event-stream")])
+        upstream.play(steps(body_read(), begin, wait(go), raw(chunk(b"".join(openai_events())) + LAST_CHUNK)))
+        core.ledger.waiter = asyncio.get_running_loop().create_future()
+        client = await RawClient.open(core.port)
+        client.request("POST", CHAT, body=BODY)
+        await client.until(b"\r\n\r\n")
+        go.set()
+        record = await core.record()
+        client.transport.abort()
+        await core.turn()
+        core.ledger.waiter.set_result(None)
+        await core.turn()
+        assert record.outcome is Outcome.COMPLETED
+        assert core.records == [record]
+        assert not core.live
+        assert len(core.pool._open) == 1
 
 
 async def test_an_answer_whose_record_is_stuck_meets_its_deadline(
