@@ -1,4 +1,4 @@
-"""The one record of a call: read off the tap, counted where the provider told nothing, priced, published once."""
+"""The one record of a call: told by who saw the answer, counted where the provider told nothing, priced, published once."""
 
 from __future__ import annotations
 

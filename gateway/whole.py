@@ -40,7 +40,7 @@ class Whole:
             else:
                 if reading is not None:
                     return reading
-        return self._tapped().reading()
+        return self._tapped().conclude()
 
     @property
     def sample(self) -> Sample:
@@ -55,7 +55,6 @@ class Whole:
         if tap is None:
             tap = self._tap = tap_of(self._gear, self._wire, self._call, self._status, self._head)
             tap.whole(self._body)
-            tap.end()
         return tap
 
 

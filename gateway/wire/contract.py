@@ -143,5 +143,5 @@ class Wire(msgspec.Struct, frozen=True):
     fallback: bool = False
     """Asked only when no other wire matches."""
     usual: Callable[[str, bytes], Reading | None] | None = None
-    """``(path, body)``: what a reader would read off a whole JSON answer (2xx, to a ``POST``), if it is as nearly all
+    """``(path, body)``: what a reader would read off a whole JSON answer (200, to a ``POST``), if it is as nearly all
     are; ``None`` for any other. It is there for speed alone: a property test holds it to the reader."""

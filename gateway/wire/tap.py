@@ -23,6 +23,8 @@ from gateway.wire.text import Text
 
 MOST_ERRORS = 16
 """After so many failures a tap stops looking."""
+JSON = frozenset(("application/json", "application/json; charset=utf-8"))
+"""What nearly every answer that is no stream calls itself."""
 
 
 class TapLimits(msgspec.Struct, frozen=True):
@@ -387,8 +389,6 @@ def text_of(sample: Sample, most: int) -> tuple[str, bool]:
 
 _BEFORE = b" \t\r\n" + BOM
 _ENOUGH = 6
-JSON = frozenset(("application/json", "application/json; charset=utf-8"))
-"""What nearly every answer that is no stream calls itself."""
 _LINES = frozenset(
     f"application/{name}"
     for name in ("x-ndjson", "ndjson", "jsonl", "jsonlines", "x-jsonlines", "stream+json", "json-seq")
