@@ -25,8 +25,11 @@ _ERRORS: Final = {
     409: "It exists already, or has changed since",
     413: "The body is too large",
     429: "Too many do this already",
+    431: "Address and headers together are too large",
     503: "The database does not answer, or not in time",
 }
+_ANYWHERE: Final = (431,)
+"""What the server itself may answer, whatever was asked for."""
 
 _JSON: Final = "application/json"
 _KEPT: Final = ("type", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength", "maxItems")
@@ -84,7 +87,7 @@ def document(endpoints: Iterable[Endpoint], version: str) -> dict[str, Any]:
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     done = {"description": "OK", "content": _content(endpoint.answer, endpoint.media)}
     responses: dict[str, Any] = {str(endpoint.status): done}
-    for status in endpoint.errors:
+    for status in sorted({*endpoint.errors, *_ANYWHERE}):
         responses[str(status)] = {"description": _ERRORS[status], "content": _content(ErrorOut)}
     operation: dict[str, Any] = {
         "tags": [_tag(endpoint.path)],

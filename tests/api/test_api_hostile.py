@@ -93,3 +93,13 @@ async def test_an_event_within_an_event_without_end_spoils_no_batch(session: Ses
     assert said["accepted"] == 2
     assert [one["message_id"] for one in said["rejected"]] == [f"of {depth}" for depth in deep]
     assert {one["code"] for one in said["rejected"]} == {"invalid_body"}
+
+
+async def test_an_address_that_is_too_long_is_refused_as_the_document_says(session: Session) -> None:
+    document = await (await session.get("/api/openapi.json")).json()
+    told = [one for path in document["paths"].values() for one in path.values()]
+    assert [one for one in told if "431" not in one["responses"]] == []
+    many = "&".join(["team=" + "x" * 250] * 300)
+    async with session.get(URL(f"/api/calls?{many}", encoded=True)) as answer:
+        assert answer.status == 431
+        assert "larger than 65536 bytes" in (await answer.json())["error"]["message"]
