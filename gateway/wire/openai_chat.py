@@ -87,6 +87,11 @@ class _UsualChoice(msgspec.Struct):
     usage: None = None
 
 
+class _UsualGroq(msgspec.Struct):
+    usage: None = None
+    usage_breakdown: None = None
+
+
 class _Usual(msgspec.Struct):
     """A whole answer; where what is ``None`` here is anything else, it is not a usual one."""
 
@@ -95,7 +100,7 @@ class _Usual(msgspec.Struct):
     id: Name = ""
     model: Name = ""
     service_tier: Short | None = None
-    x_groq: None = None
+    x_groq: _UsualGroq | None = None
     error: None = None
     usage_breakdown: None = None
 

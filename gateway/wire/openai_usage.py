@@ -7,6 +7,7 @@ the provider's name prove.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import msgspec
 
@@ -42,6 +43,14 @@ class _Chat(msgspec.Struct, forbid_unknown_fields=True):
     total: Count = msgspec.field(name="total_tokens", default=None)
     of_input: _OfInput | None = msgspec.field(name="prompt_tokens_details", default=None)
     of_output: _OfOutput | None = msgspec.field(name="completion_tokens_details", default=None)
+    hit: Count = msgspec.field(name="prompt_cache_hit_tokens", default=None)
+    """DeepSeek's, as what it did not find there."""
+    prompt_cache_miss_tokens: Count = None
+    queue_time: float | None = None
+    """Groq's, in seconds, as those that follow."""
+    prompt_time: float | None = None
+    completion_time: float | None = None
+    total_time: float | None = None
 
 
 class _Responses(msgspec.Struct, forbid_unknown_fields=True):
@@ -50,6 +59,7 @@ class _Responses(msgspec.Struct, forbid_unknown_fields=True):
     total: Count = msgspec.field(name="total_tokens", default=None)
     of_input: _OfInput | None = msgspec.field(name="input_tokens_details", default=None)
     of_output: _OfOutput | None = msgspec.field(name="output_tokens_details", default=None)
+    hit: ClassVar[None] = None
 
 
 _CHAT = msgspec.json.Decoder(_Chat)
@@ -59,8 +69,8 @@ _NO_OUTPUT = _OfOutput()
 
 
 def usual_usage(raw: bytes) -> Usage | None:
-    """The normal form of a sound usage object that is exactly as OpenAI's own, in a tenth of the time; ``None`` for
-    every other, which :func:`openai_usage` has to look at."""
+    """The normal form of a sound usage object that is as OpenAI's own, DeepSeek's or Groq's, in a tenth of the
+    time; ``None`` for every other, which :func:`openai_usage` has to look at."""
     told: _Chat | _Responses
     try:
         told = _CHAT.decode(raw) if raw.find(b'"prompt_tokens"') > 0 else _RESPONSES.decode(raw)
@@ -72,7 +82,8 @@ def usual_usage(raw: bytes) -> Usage | None:
     of_input, of_output = told.of_input or _NO_INPUT, told.of_output or _NO_OUTPUT
     heard, spoken = of_input.audio_tokens, of_output.audio_tokens
     seen, drawn = of_input.image_tokens, of_output.image_tokens
-    cached, written = of_input.cached_tokens, of_input.cache_write_tokens
+    cached = told.hit if of_input.cached_tokens is None else of_input.cached_tokens
+    written = of_input.cache_write_tokens
     thought = of_output.reasoning_tokens
     usage = Usage(prompt, completion, cached, written, None, thought, heard, None, spoken, seen, drawn)
     if (cached or written or thought or heard or spoken or seen or drawn) and exceeds(usage):

@@ -109,6 +109,7 @@ COUNT = st.none() | st.integers(0, 50)
     "prompt_tokens": COUNT, "completion_tokens": COUNT, "total_tokens": COUNT,
     "prompt_tokens_details": st.none() | st.fixed_dictionaries({}, optional={"cached_tokens": COUNT, "audio_tokens": COUNT, "cache_write_tokens": COUNT}),
     "completion_tokens_details": st.none() | st.fixed_dictionaries({}, optional={"reasoning_tokens": COUNT, "audio_tokens": COUNT}),
+    "prompt_cache_hit_tokens": COUNT, "prompt_cache_miss_tokens": COUNT | st.just(-1), "queue_time": st.floats(0, 1) | COUNT,
 }))  # fmt: skip
 def test_quick_and_thorough_reading_agree(found: dict[str, object]) -> None:
     quick = usual_usage(json.dumps(found).encode())

@@ -67,7 +67,7 @@ OPENAI_USAGE = some(
     prompt_tokens=COUNT, completion_tokens=COUNT,
     prompt_tokens_details=some(cached_tokens=PART, audio_tokens=st.sampled_from((0, 0, 4))),
     completion_tokens_details=some(reasoning_tokens=PART, audio_tokens=st.just(0), rejected_prediction_tokens=PART),
-    rare={"cost": ODD, "service_tier": ODD},
+    rare={"cost": ODD, "service_tier": ODD, "prompt_cache_hit_tokens": PART, "prompt_cache_miss_tokens": COUNT, "total_time": ODD},
 ).map(lambda usage: totalled(usage, "prompt_tokens", "completion_tokens"))  # fmt: skip
 RESPONSE_USAGE = some(
     input_tokens=COUNT, output_tokens=COUNT,
@@ -85,7 +85,7 @@ ANSWERS = {
         id=TEXT, model=st.just("gpt-4o"), usage=OPENAI_USAGE, service_tier=st.sampled_from(("default", "flex")),
         choices=st.lists(some(finish_reason=st.sampled_from(("stop", "length")), index=COUNT, rare={"usage": OPENAI_USAGE}), max_size=2)
         | st.lists(some(finish_reason=st.sampled_from(("stop", "error"))), min_size=14, max_size=18),
-        rare={"error": ODD, "x_groq": some(usage=OPENAI_USAGE), "usage_breakdown": ODD},
+        rare={"error": ODD, "x_groq": some(id=TEXT, rare={"usage": OPENAI_USAGE, "usage_breakdown": ODD}), "usage_breakdown": ODD},
     ),
     "openai_responses": some(
         id=TEXT, model=st.just("gpt-5"), usage=RESPONSE_USAGE, status=st.sampled_from(("completed", "completed", "failed")),
