@@ -170,6 +170,27 @@ def test_a_usual_answer_is_read_the_quick_way(name: str, spacing: dict[str, Any]
     assert quick == thoroughly(WIRES.get(name), PATHS[name], body)
 
 
+COUNTS = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
+
+
+@pytest.mark.parametrize(
+    ("more", "usage"),
+    [
+        ({}, {**COUNTS, "prompt_cache_hit_tokens": 3, "prompt_cache_miss_tokens": 6}),
+        ({"x_groq": {"id": "g-1"}}, {**COUNTS, "queue_time": 0.0955, "prompt_time": 0.01, "completion_time": 1, "total_time": 2e-3}),
+    ],
+    ids=["deepseek", "groq"],
+)  # fmt: skip
+def test_what_other_providers_add_is_usual_too(more: dict[str, Any], usage: dict[str, Any]) -> None:
+    body = json.dumps({**USUAL["openai_chat"], **more, "usage": usage}).encode()
+    wire, path = WIRES.get("openai_chat"), PATHS["openai_chat"]
+    quick = quickly(wire, path, body)
+    assert quick is not None
+    assert quick.usage is not None
+    assert quick.usage.cache_read == usage.get("prompt_cache_hit_tokens")
+    assert quick == thoroughly(wire, path, body)
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"null", b'data: {"usage":{}}\n\n', b"\xff", b'{"usage":null}']
 )
