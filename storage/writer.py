@@ -194,7 +194,9 @@ class Writer:
             raise
         self.unfit = None
         self._connected = True
-        self._well()
+        self.judged.set()
+        if self._work is None:  # else it is well once that is written: a file that is locked or full can be opened too
+            self._well()
 
     def _well(self) -> None:
         self._complaint.well()
