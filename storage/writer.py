@@ -195,7 +195,8 @@ class Writer:
         self.unfit = None
         self._connected = True
         self.judged.set()
-        if self._work is None:  # else it is well once that is written: a file that is locked or full can be opened too
+        # A file that is locked or full can be opened too: while something waits, it is well once that is written.
+        if self._work is None:
             self._well()
 
     def _well(self) -> None:
