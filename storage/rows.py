@@ -117,13 +117,13 @@ COST_COLUMNS = {
     "rule": "price_rule",
 }
 TRACE_COLUMNS = {
-    "trace_id": "trace_id",
+    "trace_id_low": "trace_id",
     "server_span_id": "server_span_id",
     "client_span_id": "client_span_id",
     "parent_span_id": "parent_span_id",
     "sampled": "trace_sampled",
     "state": "trace_state",
-    "link_trace_id": "link_trace_id",
+    "link_trace_id_low": "link_trace_id",
     "link_span_id": "link_span_id",
 }
 
@@ -461,7 +461,7 @@ def _trace(trace: Trace | None, flag: Callable[[bool], object]) -> Row:
         return _NO_TRACE
     parent = trace.parent_span_id
     return (
-        f"{trace.trace_id:032x}",
+        f"{trace.trace_id_high:016x}{trace.trace_id_low:016x}",
         f"{trace.server_span_id:016x}",
         f"{trace.client_span_id:016x}",
         f"{parent:016x}" if parent else None,

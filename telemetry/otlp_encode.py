@@ -15,8 +15,17 @@ from struct import Struct
 from typing import Final
 
 from telemetry import names
-from telemetry.protobuf import AttributeValue, any_value, key_value, nested, pack_double, string, varint
-from telemetry.spans import SpanData
+from telemetry.protobuf import (
+    VARINTS,
+    AttributeValue,
+    any_value,
+    key_value,
+    nested,
+    pack_double,
+    string,
+    varint,
+)
+from telemetry.spans import MOST_REMEMBERED, SpanData, Steady
 
 _pack_times: Final = Struct("<BQBQ").pack
 _pack_flags: Final = Struct("<HI").pack
@@ -25,79 +34,73 @@ _HAS_IS_REMOTE: Final = 0x100
 _IS_REMOTE: Final = 0x200
 _STATUS_UNSET: Final = b"\x7a\x00"
 _STATUS_ERROR: Final = b"\x7a\x02\x18\x02"
-_CACHE_LIMIT: Final = 4096
-_CACHED_VALUE: Final = 200
+_LOCAL: Final = _pack_flags(0x0185, _HAS_IS_REMOTE)
+_REMOTE: Final = _pack_flags(0x0185, _HAS_IS_REMOTE | _IS_REMOTE)
+_MOST_KEYS: Final = 4096
 
-_STEADY: Final = frozenset(
-    {
-        names.HTTP_REQUEST_METHOD,
-        names.HTTP_ROUTE,
-        names.URL_PATH,
-        names.URL_SCHEME,
-        names.SERVER_ADDRESS,
-        names.SERVER_PORT,
-        names.HTTP_RESPONSE_STATUS_CODE,
-        names.ERROR_TYPE,
-        names.OPERATION_NAME,
-        names.PROVIDER_NAME,
-        names.REQUEST_MODEL,
-        names.RESPONSE_MODEL,
-        names.RESPONSE_FINISH_REASONS,
-        names.REQUEST_MAX_TOKENS,
-        names.REQUEST_STREAM,
-        names.ASKED_MODEL,
-        names.OUTCOME,
-        names.ATTEMPTS,
-        names.ATTEMPT_NUMBER,
-        names.ROUTE_DECISION,
-        names.TENANT_ID,
-        names.TEAM_ID,
-        names.PROJECT_ID,
-        names.FEATURE,
-        names.ENVIRONMENT,
-        names.KEY_ID,
-        names.USAGE_SOURCE,
-        names.COST_STATUS,
-        names.COST_SOURCE,
-        names.COST_CURRENCY,
-        names.PRICING_VERSION,
-    }
-)
-"""Attributes that repeat from call to call: their bytes are kept."""
+
+class _Key:
+    """What stands before the value of an attribute."""
+
+    __slots__ = ("double", "head", "numbers")
+
+    def __init__(self, key: str) -> None:
+        self.head = head = string(b"\x0a", key) + b"\x12"
+        """Before the length of any value."""
+        self.double = b"\x4a" + varint(len(head) + 10) + head + b"\x09"
+        """All that stands before a double."""
+        self.numbers = tuple(
+            b"\x4a" + varint(len(head) + 2 + size) + head + bytes((1 + size, 0x18)) for size in range(3)
+        )
+        """All that stands before a number whose varint takes so many bytes."""
 
 
 class SpanEncoder:
-    """Encodes spans of one process; remembers the bytes of attributes that repeat (bounded)."""
+    """Encodes spans of one process; remembers (bounded) the bytes of what many spans share."""
 
     def __init__(self, resource: Iterable[tuple[str, str]], scope_version: str = "") -> None:
         self._resource = nested(b"\x0a", b"".join(key_value(b"\x0a", *pair) for pair in resource))
         scope = string(b"\x0a", names.SCOPE_NAME) + (string(b"\x12", scope_version) if scope_version else b"")
         self._scope = nested(b"\x0a", scope)
         self._schema = string(b"\x1a", names.SCHEMA_URL)
-        self._steady: dict[tuple[str, AttributeValue], bytes] = {}
-        self._keys: dict[str, tuple[bytes, bytes]] = {}
+        self._steady: dict[Steady, bytes] = {}
+        self._keys: dict[str, _Key] = {}
 
     def span(self, span: SpanData) -> bytes:
         """One span, as an element of ``ScopeSpans.spans``."""
-        parts = [b"\x0a\x10", span.trace_id.to_bytes(16, "big"), b"\x12\x08", span.span_id.to_bytes(8, "big")]
+        steady = self._steady.get(span.steady)
+        if steady is None:
+            steady = self._remember(span.steady)
+        parts = [
+            b"\x0a\x10",
+            span.trace_id.to_bytes(16, "big"),
+            b"\x12\x08",
+            span.span_id.to_bytes(8, "big"),
+            steady,
+            _pack_times(0x39, span.start_ns, 0x41, span.end_ns),
+        ]
         append = parts.append
         if span.state:
             append(string(b"\x1a", span.state))
         if span.parent_span_id:
-            append(b"\x22\x08" + span.parent_span_id.to_bytes(8, "big"))
-        append(string(b"\x2a", span.name))
-        append(_KINDS[span.kind])
-        append(_pack_times(0x39, span.start_ns, 0x41, span.end_ns))
-        steady = self._steady
-        for item in span.attributes.items():
-            # A key has one type of value, so equal values of different types (1, True) do not meet here.
-            data = steady.get(item)
-            append(self._attribute(item) if data is None else data)
+            append(b"\x22\x08")
+            append(span.parent_span_id.to_bytes(8, "big"))
+        keys = self._keys
+        for key, value in span.own.items():
+            known = keys.get(key) or self._new_key(key)
+            kind = type(value)
+            if kind is float:
+                append(known.double)
+                append(pack_double(0x21, value))
+            elif kind is int and 0 <= value < len(VARINTS):  # type: ignore[operator]
+                number = VARINTS[value]  # type: ignore[index]
+                append(known.numbers[len(number)])
+                append(number)
+            else:
+                append(_attribute(known, value))
         if span.link is not None:
             append(_link(span.link))
-        append(_STATUS_ERROR if span.failed else _STATUS_UNSET)
-        flags = _HAS_IS_REMOTE | _IS_REMOTE if span.parent_is_remote else _HAS_IS_REMOTE
-        append(_pack_flags(0x0185, flags))
+        append(_REMOTE if span.parent_is_remote else _LOCAL)
         return nested(b"\x12", b"".join(parts))
 
     def request(self, spans: Sequence[bytes]) -> bytes:
@@ -105,31 +108,26 @@ class SpanEncoder:
         scope_spans = nested(b"\x12", self._scope + b"".join(spans) + self._schema)
         return nested(b"\x0a", self._resource + scope_spans)
 
-    def _attribute(self, item: tuple[str, AttributeValue]) -> bytes:
-        key, value = item
-        heads = self._keys.get(key)
-        if heads is None:
-            heads = self._new_key(key)
-        head, double_head = heads
-        if type(value) is float:
-            return double_head + pack_double(0x21, value)
-        body = any_value(value)
-        size = varint(len(body))
-        data = b"\x4a" + varint(len(head) + len(size) + len(body)) + head + size + body
-        if key in _STEADY and len(data) <= _CACHED_VALUE:
-            if len(self._steady) >= _CACHE_LIMIT:
-                self._steady.clear()
-            self._steady[item] = data
+    def _remember(self, steady: Steady) -> bytes:
+        parts = [string(b"\x2a", steady.name), _KINDS[steady.kind]]
+        parts += [_attribute(_Key(key), value) for key, value in steady.attributes.items()]
+        parts.append(_STATUS_ERROR if steady.failed else _STATUS_UNSET)
+        if len(self._steady) >= 2 * MOST_REMEMBERED:
+            self._steady.clear()
+        data = self._steady[steady] = b"".join(parts)
         return data
 
-    def _new_key(self, key: str) -> tuple[bytes, bytes]:
-        """What stands before the value, and all that stands before a double."""
-        head = string(b"\x0a", key) + b"\x12"
-        heads = head, b"\x4a" + varint(len(head) + 10) + head + b"\x09"
-        if len(self._keys) >= _CACHE_LIMIT:
+    def _new_key(self, key: str) -> _Key:
+        if len(self._keys) >= _MOST_KEYS:  # tags have names of their own
             self._keys.clear()
-        self._keys[key] = heads
-        return heads
+        known = self._keys[key] = _Key(key)
+        return known
+
+
+def _attribute(key: _Key, value: AttributeValue) -> bytes:
+    body = any_value(value)
+    size = varint(len(body))
+    return b"\x4a" + varint(len(key.head) + len(size) + len(body)) + key.head + size + body
 
 
 _KINDS: Final = {kind: bytes((0x30, kind)) for kind in range(6)}

@@ -49,14 +49,14 @@ class SdkForms:
         if span.link is not None:
             links = (Link(SpanContext(*span.link, is_remote=True, trace_flags=_SAMPLED)),)
         return ReadableSpan(
-            name=span.name,
+            name=span.steady.name,
             context=SpanContext(span.trace_id, span.span_id, False, _SAMPLED, state),
             parent=parent,
             resource=self._resource,
             attributes=span.attributes,
             links=links,
-            kind=_KINDS[span.kind],
-            status=Status(StatusCode.ERROR if span.failed else StatusCode.UNSET),
+            kind=_KINDS[span.steady.kind],
+            status=Status(StatusCode.ERROR if span.steady.failed else StatusCode.UNSET),
             start_time=span.start_ns,
             end_time=span.end_ns,
             instrumentation_scope=self._scope,

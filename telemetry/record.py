@@ -17,6 +17,7 @@ from pricing.usage import Part, Usage
 from telemetry.outcome import Outcome
 
 SPOOL_FORMAT = 1
+_LOW: Final = (1 << 64) - 1
 FREE_METHODS: Final = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 """Listings, polls and deletions: what they ask of a provider is not work. (A WebSocket begins with a GET, and is.)"""
 
@@ -120,22 +121,56 @@ class Answer(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class Trace(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """W3C trace identity, as integers. ``parent_span_id`` 0: this call began the trace."""
+    """W3C trace identity, as integers. ``parent_span_id`` 0: this call began the trace.
 
-    trace_id: int = 0
+    Trace ids lie here in halves, because MessagePack has no integer of 128 bits; :func:`trace_of` takes whole ones.
+    """
+
+    trace_id_low: int = 0
     server_span_id: int = 0
     client_span_id: int = 0
     parent_span_id: int = 0
     sampled: bool = True
     state: str | None = None
     """Incoming ``tracestate``."""
-    link_trace_id: int = 0
+    link_trace_id_low: int = 0
     """The caller's span where its context was linked, not joined (``incoming_trace = "link"``); else 0."""
     link_span_id: int = 0
-    stored_high: int = 0
-    """Upper half of ``trace_id`` in the stored form (MessagePack has no 128-bit integer); 0 in memory."""
-    stored_link_high: int = 0
-    """The same of ``link_trace_id``."""
+    trace_id_high: int = 0
+    link_trace_id_high: int = 0
+
+    @property
+    def trace_id(self) -> int:
+        return self.trace_id_high << 64 | self.trace_id_low
+
+    @property
+    def link_trace_id(self) -> int:
+        return self.link_trace_id_high << 64 | self.link_trace_id_low
+
+
+def trace_of(
+    trace_id: int,
+    server_span_id: int,
+    client_span_id: int,
+    parent_span_id: int = 0,
+    sampled: bool = True,
+    state: str | None = None,
+    link_trace_id: int = 0,
+    link_span_id: int = 0,
+) -> Trace:
+    """A :class:`Trace` of whole ids, each of 128 bits or 64."""
+    return Trace(
+        trace_id & _LOW,
+        server_span_id,
+        client_span_id,
+        parent_span_id,
+        sampled,
+        state,
+        link_trace_id & _LOW,
+        link_span_id,
+        trace_id >> 64,
+        link_trace_id >> 64,
+    )
 
 
 class CallRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -163,76 +198,7 @@ class CallRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
     """Something was charged for that no count tells of: whatever the prices, the cost is a lower bound."""
 
 
-_ENCODER = msgspec.msgpack.Encoder()
-_DECODER = msgspec.msgpack.Decoder(CallRecord)
-_LOW = (1 << 64) - 1
-
-
-def encode(record: CallRecord) -> bytes:
-    """MessagePack of one record.
-
-    Raises ``UnicodeEncodeError`` (lone surrogates) and ``OverflowError`` (integers beyond 64 bits, other
-    than the trace id).
-    """
-    trace = record.trace
-    if trace is not None and (trace.trace_id > _LOW or trace.link_trace_id > _LOW):
-        record = _with_trace(record, _halved(trace))
-    return _ENCODER.encode(record)
-
-
-def decode(data: bytes | memoryview) -> CallRecord:
-    """Inverse of :func:`encode`; raises ``msgspec.DecodeError`` or ``msgspec.ValidationError`` on damage."""
-    record = _DECODER.decode(data)
-    trace = record.trace
-    if trace is not None and (trace.stored_high or trace.stored_link_high):
-        record = _with_trace(record, _whole(trace))
-    return record
-
-
-def _halved(trace: Trace) -> Trace:
-    return Trace(
-        trace.trace_id & _LOW,
-        trace.server_span_id,
-        trace.client_span_id,
-        trace.parent_span_id,
-        trace.sampled,
-        trace.state,
-        trace.link_trace_id & _LOW,
-        trace.link_span_id,
-        trace.trace_id >> 64,
-        trace.link_trace_id >> 64,
-    )
-
-
-def _whole(trace: Trace) -> Trace:
-    return Trace(
-        trace.stored_high << 64 | trace.trace_id,
-        trace.server_span_id,
-        trace.client_span_id,
-        trace.parent_span_id,
-        trace.sampled,
-        trace.state,
-        trace.stored_link_high << 64 | trace.link_trace_id,
-        trace.link_span_id,
-    )
-
-
-def _with_trace(record: CallRecord, trace: Trace) -> CallRecord:
-    """Positional on purpose: a keyword copy costs ten times as much, and this runs twice for each call."""
-    return CallRecord(
-        record.id,
-        record.outcome,
-        record.who,
-        record.what,
-        record.route,
-        record.timing,
-        record.answer,
-        record.usage,
-        record.usage_source,
-        record.cost,
-        trace,
-        record.usage_raw,
-        record.also,
-        record.baseline_nano,
-        record.fees_unseen,
-    )
+encode: Final = msgspec.msgpack.Encoder().encode
+"""MessagePack of one record. Raises ``UnicodeEncodeError`` (lone surrogates) and ``OverflowError`` (integers beyond 64 bits)."""
+decode: Final = msgspec.msgpack.Decoder(CallRecord).decode
+"""The record again; raises ``msgspec.DecodeError`` or ``msgspec.ValidationError`` on damage."""

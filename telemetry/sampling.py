@@ -14,7 +14,7 @@ from telemetry.propagation import (
     parse_traceparent,
     parse_tracestate,
 )
-from telemetry.record import Trace
+from telemetry.record import Trace, trace_of
 
 _LOW_64: Final = (1 << 64) - 1
 
@@ -57,14 +57,14 @@ def begin_trace(
     caller = parse_traceparent(traceparent) if traceparent and incoming is not IncomingTrace.IGNORE else None
     if caller is None:
         trace_id = new_trace_id()
-        return Trace(trace_id, new_span_id(), new_span_id(), 0, sampler.decide(trace_id, None))
+        return trace_of(trace_id, new_span_id(), new_span_id(), 0, sampler.decide(trace_id, None))
     if incoming is IncomingTrace.LINK:
         trace_id = new_trace_id()
         sampled = sampler.decide(trace_id, None)
-        return Trace(
+        return trace_of(
             trace_id, new_span_id(), new_span_id(), 0, sampled, None, caller.trace_id, caller.span_id
         )
-    return Trace(
+    return trace_of(
         caller.trace_id,
         new_span_id(),
         new_span_id(),

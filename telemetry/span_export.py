@@ -14,7 +14,7 @@ from typing import Any, Final
 from telemetry.notice import Notices
 from telemetry.otlp import Fate, SpanSink
 from telemetry.record import CallRecord
-from telemetry.spans import SpanStyle, spans_of
+from telemetry.spans import SpanMaker, SpanStyle
 
 _MAX_TRIES: Final = 12
 """With the back-off below: about five minutes."""
@@ -65,7 +65,7 @@ class SpanExport:
         notices: Notices,
     ) -> None:
         self._sink = sink
-        self._style = style
+        self._made = SpanMaker(style)
         self._batch_limit = batch_limit
         self._backlog_bytes = backlog_bytes
         self._flush_interval = flush_interval_s
@@ -85,7 +85,7 @@ class SpanExport:
 
     def add(self, record: CallRecord) -> None:
         """Builds the spans of one record into the open batch."""
-        spans = spans_of(record, self._style)
+        spans = self._made.spans(record)
         if not spans:
             return
         batch = self._open

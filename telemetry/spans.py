@@ -1,29 +1,36 @@
-"""What a finished call looks like as a trace: record in, spans out. Pure, and free of the SDK.
+"""What a finished call looks like as a trace: record in, spans out. No I/O, and free of the SDK.
 
     caller's span -> SERVER ``POST /v1/chat/completions`` -> CLIENT ``chat gpt-4o-mini``
 
 The SERVER span is the app's view of the gateway, the CLIENT span our view of the provider. A call that never
 reached a provider has no CLIENT span. Ids are those drawn when the call began (``record.trace``), so what was
 propagated is what is exported. Spans carry no prompt, no answer and no key: the record has none.
+
+Most of what spans say is the same from call to call: two thirds of their attributes are made once for all calls that are
+alike, and what encodes spans knows by the same object that it has encoded these before.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+import operator
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
-from typing import Final
+from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from pricing.cost import NANO_PER_USD, Cost, CostSource, CostStatus
 from telemetry import names
 from telemetry.failure import error_type, server_error_type, was_cut
 from telemetry.outcome import Outcome
 from telemetry.protobuf import AttributeValue
-from telemetry.record import CallRecord, Trace, UsageSource
+from telemetry.record import Answer, CallRecord, Trace, UsageSource, What, Who
 
 Attributes = dict[str, AttributeValue]
+MOST_REMEMBERED: Final = 1024
+"""Kinds of calls whose steady part is kept."""
 
 
 class SpanKind(enum.IntEnum):
@@ -66,11 +73,20 @@ class SpanStyle(msgspec.Struct, frozen=True):
         return f"SpanStyle(cost={sorted(self.cost)}, user_ids={self.user_ids.value}, user_hash_key=***)"
 
 
-class SpanData(msgspec.Struct, frozen=True, gc=False):
-    """One span, as an exporter needs it. Times are UTC nanoseconds."""
+class Steady(msgspec.Struct, frozen=True, eq=False):
+    """What spans of calls that are alike share. One that is the same object says the same."""
 
     name: str
     kind: SpanKind
+    attributes: Attributes
+    failed: bool
+    """Status ERROR; otherwise the status stays unset, as the conventions ask of success."""
+
+
+class SpanData(msgspec.Struct, frozen=True, gc=False):
+    """One span, as an exporter needs it. Times are UTC nanoseconds."""
+
+    steady: Steady
     trace_id: int
     span_id: int
     parent_span_id: int
@@ -78,22 +94,78 @@ class SpanData(msgspec.Struct, frozen=True, gc=False):
     state: str | None
     start_ns: int
     end_ns: int
-    attributes: Attributes
-    failed: bool
-    """Status ERROR; otherwise the status stays unset, as the conventions ask of success."""
+    own: Attributes
+    """What it says beside ``steady``; no key is in both."""
     link: tuple[int, int] | None = None
     """Trace and span id of a linked span."""
 
+    @property
+    def attributes(self) -> Attributes:
+        """All of them."""
+        return self.steady.attributes | self.own
 
-def spans_of(record: CallRecord, style: SpanStyle) -> tuple[SpanData, ...]:
-    """The spans of one call: SERVER, and CLIENT if a provider was called; none if not sampled."""
-    trace = record.trace
-    if trace is None or not trace.sampled or not trace.trace_id:
-        return ()
-    server = _server_span(record, trace, style)
-    if record.route.host is None:
-        return (server,)
-    return server, _client_span(record, trace, style)
+
+class SpanMaker:
+    """Makes the spans of one process. Remembers, bounded, what calls that are alike share."""
+
+    def __init__(self, style: SpanStyle) -> None:
+        self._style = style
+        self._known: dict[tuple[Any, ...], tuple[Steady, Steady | None]] = {}
+
+    def spans(self, record: CallRecord) -> tuple[SpanData, ...]:
+        """The spans of one call: SERVER, and CLIENT if a provider was called; none if not sampled."""
+        trace = record.trace
+        if trace is None or not trace.sampled or not trace.trace_id:
+            return ()
+        likeness = _likeness(record)
+        known = self._known.get(likeness)
+        if known is None:
+            known = self._steady(record)
+            if record.what.wire is not None:  # other paths may hold ids without end
+                if len(self._known) >= MOST_REMEMBERED:
+                    self._known.clear()
+                self._known[likeness] = known
+        server, client = known
+        if client is None:
+            return (_server_span(record, trace, server, self._style),)
+        return (
+            _server_span(record, trace, server, self._style),
+            _client_span(record, trace, client, self._style),
+        )
+
+    def _steady(self, record: CallRecord) -> tuple[Steady, Steady | None]:
+        style = self._style
+        return _steady_server(record, style), (
+            None if record.route.host is None else _steady_client(record, style)
+        )
+
+
+def _fields(part: type[msgspec.Struct], *names: str) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """Takes some fields out of all: two calls in C for any number of them."""
+    return operator.itemgetter(*[part.__struct_fields__.index(name) for name in names])
+
+
+_of_what = _fields(What, "provider", "wire", "operation", "method", "path", "model", "stream", "max_tokens")
+_of_answer = _fields(Answer, "status", "model", "finish_reasons", "service_tier", "error_type", "error_code")
+
+
+def _likeness(record: CallRecord) -> tuple[Any, ...]:
+    """All that the steady parts of its spans follow from."""
+    cost = record.cost
+    return (
+        record.outcome,
+        _of_owner(astuple(record.who)),
+        _of_what(astuple(record.what)),
+        record.route,
+        _of_answer(astuple(record.answer)),
+        record.timing.first_chunk_us is None,
+        record.usage is None,
+        record.usage_source,
+        cost.status,
+        cost.source,
+        cost.snapshot,
+        cost.total is None,
+    )
 
 
 def route_of(record: CallRecord) -> str | None:
@@ -137,19 +209,138 @@ def split_host(host: str) -> tuple[str, int]:
     return address, int(port) if port.isdecimal() else 443
 
 
-def _server_span(record: CallRecord, trace: Trace, style: SpanStyle) -> SpanData:
-    what, timing, answer = record.what, record.timing, record.answer
+def _server_span(record: CallRecord, trace: Trace, steady: Steady, style: SpanStyle) -> SpanData:
+    timing, who = record.timing, record.who
+    own: Attributes = {names.REQUEST_ID: record.id, names.OVERHEAD: timing.overhead_us / 1e6}
+    _put_user(own, who, style)
+    for tag, value in who.tags:
+        own[names.TAG_PREFIX + tag] = value
+    return SpanData(
+        steady,
+        trace.trace_id,
+        trace.server_span_id,
+        trace.parent_span_id,
+        trace.parent_span_id != 0,
+        trace.state,
+        timing.started_ns,
+        timing.started_ns + timing.duration_us * 1000,
+        own,
+        (trace.link_trace_id, trace.link_span_id) if trace.link_trace_id else None,
+    )
+
+
+def _client_span(record: CallRecord, trace: Trace, steady: Steady, style: SpanStyle) -> SpanData:
+    started = record.timing.started_ns
+    begin, end = client_window(record)
+    own: Attributes = {names.REQUEST_ID: record.id}
+    _put_user(own, record.who, style)
+    if record.what.operation is not None:
+        if record.answer.response_id is not None:
+            own[names.RESPONSE_ID] = record.answer.response_id
+        seconds = first_chunk_seconds(record)
+        if seconds is not None:
+            own[names.RESPONSE_TIME_TO_FIRST_CHUNK] = seconds
+        _put_usage(own, record)
+        _put_cost(own, record.cost, style)
+    return SpanData(
+        steady,
+        trace.trace_id,
+        trace.client_span_id,
+        trace.server_span_id,
+        False,
+        trace.state,
+        started + begin * 1000,
+        started + end * 1000,
+        own,
+    )
+
+
+def _put_user(own: Attributes, who: Who, style: SpanStyle) -> None:
+    """Who differs from call to call; both spans say it."""
+    if who.user is not None and style.user_ids is not UserIds.OFF:
+        own[names.USER_ID] = who.user if style.user_ids is UserIds.PLAIN else _hashed(who.user, style)
+    if who.session is not None:
+        own[names.SESSION_ID] = who.session
+
+
+def _hashed(user: str, style: SpanStyle) -> str:
+    key = style.user_hash_key.encode()[:64]
+    return blake2b(user.encode("utf-8", "replace"), digest_size=16, key=key).hexdigest()
+
+
+def _put_usage(own: Attributes, record: CallRecord) -> None:
+    usage = record.usage
+    if usage is None or record.usage_source is UsageSource.NONE:
+        return
+    if usage.input is not None:
+        own[names.USAGE_INPUT_TOKENS] = usage.input
+    if usage.output is not None:
+        own[names.USAGE_OUTPUT_TOKENS] = usage.output
+    if usage.cache_read is not None:
+        own[names.USAGE_CACHE_READ] = usage.cache_read
+    written = usage.cache_write
+    if written is not None:
+        own[names.USAGE_CACHE_WRITE] = written
+        own[names.USAGE_CACHE_CREATION] = written
+    if usage.reasoning is not None:
+        own[names.USAGE_REASONING] = usage.reasoning
+
+
+def _put_cost(own: Attributes, cost: Cost, style: SpanStyle) -> None:
+    """Cost in USD, where it is known. A cost that is not known is left out: it is never 0."""
+    if cost.total is None:
+        return
+    total = cost.total / NANO_PER_USD
+    own[names.COST_TOTAL] = total
+    if cost.status is not CostStatus.NOT_BILLABLE:
+        if cost.input:
+            own[names.COST_INPUT] = cost.input / NANO_PER_USD
+        if cost.output:
+            own[names.COST_OUTPUT] = cost.output / NANO_PER_USD
+        if cost.cache_read:
+            own[names.COST_CACHE_READ] = cost.cache_read / NANO_PER_USD
+        if cost.cache_write:
+            own[names.COST_CACHE_WRITE] = cost.cache_write / NANO_PER_USD
+        if cost.other:
+            own[names.COST_OTHER] = cost.other / NANO_PER_USD
+    if style.cost:
+        _put_compat_cost(own, cost, total, style)
+
+
+def _put_compat_cost(own: Attributes, cost: Cost, total: float, style: SpanStyle) -> None:
+    if CostStyle.GEN_AI in style.cost:
+        own[names.COMPAT_COST] = total
+    if style.cost <= _GEN_AI_ALONE:
+        return
+    # These two know input and output only, so every kind of input counts as input.
+    output = (cost.output or 0) / NANO_PER_USD
+    prompt = ((cost.input or 0) + (cost.cache_read or 0) + (cost.cache_write or 0)) / NANO_PER_USD
+    if CostStyle.MLFLOW in style.cost:
+        split = {"input_cost": prompt, "output_cost": output, "total_cost": total}
+        own[names.COMPAT_COST_MLFLOW] = msgspec.json.encode(split).decode()
+    if CostStyle.OPENINFERENCE in style.cost:
+        own[names.COMPAT_COST_OPENINFERENCE_TOTAL] = total
+        own[names.COMPAT_COST_OPENINFERENCE_PROMPT] = prompt
+        own[names.COMPAT_COST_OPENINFERENCE_COMPLETION] = output
+
+
+_GEN_AI_ALONE: Final = frozenset({CostStyle.GEN_AI})
+
+
+# ---- what calls that are alike share: what is read here belongs into ``_likeness``
+
+
+def _steady_server(record: CallRecord, style: SpanStyle) -> Steady:
+    what, answer = record.what, record.answer
     route = route_of(record)
     failure = server_error_type(record)
     attributes: Attributes = {
         names.HTTP_REQUEST_METHOD: what.method,
         names.URL_PATH: what.path,
         names.URL_SCHEME: style.url_scheme,
-        names.REQUEST_ID: record.id,
         names.OUTCOME: record.outcome.value,
         names.ATTEMPTS: record.route.attempts,
         names.ROUTE_DECISION: "blocked" if record.outcome is Outcome.REFUSED else "primary",
-        names.OVERHEAD: timing.overhead_us / 1e6,
     }
     if route is not None:
         attributes[names.HTTP_ROUTE] = route
@@ -159,34 +350,21 @@ def _server_span(record: CallRecord, trace: Trace, style: SpanStyle) -> SpanData
         attributes[names.ERROR_TYPE] = failure
     if what.model is not None:
         attributes[names.ASKED_MODEL] = what.model
-    _put_who(attributes, record, style)
-    _put_owner(attributes, record)
+    if record.who.team is not None:
+        attributes[names.TEAM_ID] = record.who.team
+    _put_owner(attributes, record.who)
     _put_route(attributes, record)
-    return SpanData(
-        f"{what.method} {route}" if route is not None else what.method,
-        SpanKind.SERVER,
-        trace.trace_id,
-        trace.server_span_id,
-        trace.parent_span_id,
-        trace.parent_span_id != 0,
-        trace.state,
-        timing.started_ns,
-        timing.started_ns + timing.duration_us * 1000,
-        attributes,
-        failure is not None,
-        (trace.link_trace_id, trace.link_span_id) if trace.link_trace_id else None,
-    )
+    name = f"{what.method} {route}" if route is not None else what.method
+    return Steady(name, SpanKind.SERVER, attributes, failure is not None)
 
 
-def _client_span(record: CallRecord, trace: Trace, style: SpanStyle) -> SpanData:
-    what, route, started = record.what, record.route, record.timing.started_ns
+def _steady_client(record: CallRecord, style: SpanStyle) -> Steady:
+    what, route = record.what, record.route
     address, port = split_host(route.host or "")
-    begin, end = client_window(record)
     failure = error_type(record)
     attributes: Attributes = {
         names.SERVER_ADDRESS: address,
         names.SERVER_PORT: port,
-        names.REQUEST_ID: record.id,
         names.ATTEMPT_NUMBER: max(1, route.attempts),
     }
     if route.attempt_reason is not None:
@@ -195,26 +373,15 @@ def _client_span(record: CallRecord, trace: Trace, style: SpanStyle) -> SpanData
         attributes[names.ERROR_TYPE] = failure
         if record.answer.error_code is not None:
             attributes[names.ERROR_CODE] = record.answer.error_code
-    _put_who(attributes, record, style)
+    if record.who.team is not None:
+        attributes[names.TEAM_ID] = record.who.team
     if what.operation is None:
         name = what.method
         _put_plain_call(attributes, record)
     else:
         name = f"{what.operation} {what.model}" if what.model else what.operation
         _put_inference(attributes, record, what.operation, style)
-    return SpanData(
-        name,
-        SpanKind.CLIENT,
-        trace.trace_id,
-        trace.client_span_id,
-        trace.server_span_id,
-        False,
-        trace.state,
-        started + begin * 1000,
-        started + end * 1000,
-        attributes,
-        failure is not None,
-    )
+    return Steady(name, SpanKind.CLIENT, attributes, failure is not None)
 
 
 def _put_plain_call(attributes: Attributes, record: CallRecord) -> None:
@@ -237,96 +404,23 @@ def _put_inference(attributes: Attributes, record: CallRecord, operation: str, s
         attributes[names.REQUEST_MAX_TOKENS] = what.max_tokens
     if answer.model is not None:
         attributes[names.RESPONSE_MODEL] = answer.model
-    if answer.response_id is not None:
-        attributes[names.RESPONSE_ID] = answer.response_id
     if answer.finish_reasons:
         attributes[names.RESPONSE_FINISH_REASONS] = answer.finish_reasons
     elif what.stream and was_cut(record) and record.timing.first_chunk_us is not None:
         attributes[names.RESPONSE_FINISH_REASONS] = ("error",)
     if answer.service_tier is not None and what.wire is not None and what.wire.startswith("openai"):
         attributes[names.OPENAI_RESPONSE_SERVICE_TIER] = answer.service_tier
-    seconds = first_chunk_seconds(record)
-    if seconds is not None:
-        attributes[names.RESPONSE_TIME_TO_FIRST_CHUNK] = seconds
-    _put_usage(attributes, record)
-    _put_cost(attributes, record.cost, style)
-
-
-def _put_usage(attributes: Attributes, record: CallRecord) -> None:
-    usage = record.usage
-    if usage is None or record.usage_source is UsageSource.NONE:
-        return
-    attributes[names.USAGE_SOURCE] = record.usage_source.value
-    if usage.input is not None:
-        attributes[names.USAGE_INPUT_TOKENS] = usage.input
-    if usage.output is not None:
-        attributes[names.USAGE_OUTPUT_TOKENS] = usage.output
-    if usage.cache_read is not None:
-        attributes[names.USAGE_CACHE_READ] = usage.cache_read
-    written = usage.cache_write
-    if written is not None:
-        attributes[names.USAGE_CACHE_WRITE] = written
-        attributes[names.USAGE_CACHE_CREATION] = written
-    if usage.reasoning is not None:
-        attributes[names.USAGE_REASONING] = usage.reasoning
-
-
-def _put_cost(attributes: Attributes, cost: Cost, style: SpanStyle) -> None:
-    """Cost in USD, where it is known. A cost that is not known is left out: it is never 0."""
+    if record.usage is not None and record.usage_source is not UsageSource.NONE:
+        attributes[names.USAGE_SOURCE] = record.usage_source.value
+    cost = record.cost
     attributes[names.COST_STATUS] = cost.status.value
     if cost.total is None:
         return
-    total = cost.total / NANO_PER_USD
-    attributes[names.COST_TOTAL] = total
     attributes[names.COST_CURRENCY] = "USD"
     if cost.status is not CostStatus.NOT_BILLABLE:
         attributes[names.COST_SOURCE] = "provider" if cost.source is CostSource.PROVIDER else "local"
-        for key, part in (
-            (names.COST_INPUT, cost.input),
-            (names.COST_OUTPUT, cost.output),
-            (names.COST_CACHE_READ, cost.cache_read),
-            (names.COST_CACHE_WRITE, cost.cache_write),
-            (names.COST_OTHER, cost.other),
-        ):
-            if part:
-                attributes[key] = part / NANO_PER_USD
     if cost.snapshot is not None:
         attributes[names.PRICING_VERSION] = cost.snapshot
-    if style.cost:
-        _put_compat_cost(attributes, cost, total, style)
-
-
-def _put_compat_cost(attributes: Attributes, cost: Cost, total: float, style: SpanStyle) -> None:
-    if CostStyle.GEN_AI in style.cost:
-        attributes[names.COMPAT_COST] = total
-    if style.cost <= {CostStyle.GEN_AI}:
-        return
-    # These two know input and output only, so every kind of input counts as input.
-    output = (cost.output or 0) / NANO_PER_USD
-    prompt = ((cost.input or 0) + (cost.cache_read or 0) + (cost.cache_write or 0)) / NANO_PER_USD
-    if CostStyle.MLFLOW in style.cost:
-        split = {"input_cost": prompt, "output_cost": output, "total_cost": total}
-        attributes[names.COMPAT_COST_MLFLOW] = msgspec.json.encode(split).decode()
-    if CostStyle.OPENINFERENCE in style.cost:
-        attributes[names.COMPAT_COST_OPENINFERENCE_TOTAL] = total
-        attributes[names.COMPAT_COST_OPENINFERENCE_PROMPT] = prompt
-        attributes[names.COMPAT_COST_OPENINFERENCE_COMPLETION] = output
-
-
-def _put_who(attributes: Attributes, record: CallRecord, style: SpanStyle) -> None:
-    """What both spans say of the caller."""
-    who = record.who
-    if who.user is not None and style.user_ids is not UserIds.OFF:
-        attributes[names.USER_ID] = who.user if style.user_ids is UserIds.PLAIN else _hashed(who.user, style)
-    if who.session is not None:
-        attributes[names.SESSION_ID] = who.session
-    if who.team is not None:
-        attributes[names.TEAM_ID] = who.team
-
-
-def _hashed(user: str, style: SpanStyle) -> str:
-    key = style.user_hash_key.encode()[:64]
-    return blake2b(user.encode("utf-8", "replace"), digest_size=16, key=key).hexdigest()
 
 
 _OWNER: Final = (
@@ -343,14 +437,14 @@ _OWNER: Final = (
 )
 
 
-def _put_owner(attributes: Attributes, record: CallRecord) -> None:
-    who = record.who
+_of_owner = _fields(Who, "team", *[field for _, field in _OWNER])
+
+
+def _put_owner(attributes: Attributes, who: Who) -> None:
     for key, field in _OWNER:
         value = getattr(who, field)
         if value is not None:
             attributes[key] = value
-    for tag, value in who.tags:
-        attributes[names.TAG_PREFIX + tag] = value
 
 
 def _put_route(attributes: Attributes, record: CallRecord) -> None:

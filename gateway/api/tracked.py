@@ -24,7 +24,7 @@ from storage.keys.model import Key
 from storage.rows import DEFAULT_TENANT
 from telemetry.addresses import shortened_value
 from telemetry.outcome import Outcome
-from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who
+from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, What, Who, trace_of
 
 TOLD: Final = "event"
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -149,7 +149,7 @@ def record_of(told: Told, book: PriceBook, price_as: Callable[[str], str]) -> Ca
         usage,
         UsageSource.NONE if usage is None else source,
         cost,
-        None if call.trace_id is None else Trace(int(call.trace_id, 16), sampled=False),
+        None if call.trace_id is None else trace_of(int(call.trace_id, 16), 0, 0, sampled=False),
         baseline_nano=None
         if baseline is None
         else nano_on(book, baseline, price_as(call.provider), usage, cost, started_ns),

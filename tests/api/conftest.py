@@ -57,7 +57,7 @@ def make_call(book: PriceBook, number: int = 0, **changed: Any) -> CallRecord:
         usage,
         UsageSource.PROVIDER,
         cost,
-        Trace(trace_id=0xABC, server_span_id=1, client_span_id=2),
+        Trace(trace_id_low=0xABC, server_span_id=1, client_span_id=2),
         b'{"prompt_tokens":1000,"completion_tokens":200}',
     )
 

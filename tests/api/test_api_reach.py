@@ -116,7 +116,7 @@ def rows() -> Iterator[Row]:
             Usage(1000 + number, 200),
             UsageSource.PROVIDER,
             Cost(CostStatus.PRICED, CostSource.CATALOGUE, nano, nano, 0, 0, 0, 0, "book", f"rule-of-{whose}"),
-            Trace(trace_id=number + 1, server_span_id=1, client_span_id=2),
+            Trace(trace_id_low=number + 1, server_span_id=1, client_span_id=2),
             b'{"prompt_tokens": 1000}',
             baseline_nano=2 * nano,
         )  # fmt: skip

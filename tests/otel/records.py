@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pricing.cost import Cost, CostSource, CostStatus
 from pricing.usage import Usage
 from telemetry.outcome import Outcome
-from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who
+from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, What, Who, trace_of
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """For property tests: a slow machine is no failure."""
@@ -31,7 +31,7 @@ TYPICAL = CallRecord(
     cost=Cost(
         CostStatus.PRICED, CostSource.CATALOGUE, 250_000, 100_000, 120_000, 20_000, 10_000, 0, "2026-11-20"
     ),
-    trace=Trace(0x0AF7651916CD43DD8448EB211C80319C, 0x1111, 0x2222, 0xB7AD6B7169203331),
+    trace=trace_of(0x0AF7651916CD43DD8448EB211C80319C, 0x1111, 0x2222, 0xB7AD6B7169203331),
 )
 
 
@@ -118,7 +118,7 @@ _cost = st.builds(
     snapshot=_maybe(_names),
 )
 _traces = st.builds(
-    Trace,
+    trace_of,
     _trace_id,
     _span_id,
     _span_id,

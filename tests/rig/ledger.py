@@ -16,7 +16,7 @@ from storage.ledger import Ledger, LedgerConfig
 from storage.targets.contract import BuriedLetter, DeadLetter, Outage, RowRefused
 from storage.writer import Pace
 from telemetry.outcome import Outcome
-from telemetry.record import Answer, CallRecord, Route, Timing, Trace, UsageSource, What, Who, encode
+from telemetry.record import Answer, CallRecord, Route, Timing, UsageSource, What, Who, encode, trace_of
 
 STARTED_MS = 1_795_000_000_000
 """2026-11-18, in milliseconds."""
@@ -54,7 +54,7 @@ def record(number: int | None = None, *, ms: int = STARTED_MS, **parts: Any) -> 
             0,
             "2026-11-20",
         ),
-        Trace(0x0AF7651916CD43DD8448EB211C80319C, 0x1111, 0x2222, 0xB7AD6B7169203331),
+        trace_of(0x0AF7651916CD43DD8448EB211C80319C, 0x1111, 0x2222, 0xB7AD6B7169203331),
         b'{"prompt_tokens":1000}',
     )
     changes = {

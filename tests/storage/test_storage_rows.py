@@ -72,7 +72,7 @@ def full_record() -> CallRecord:
     made: CallRecord = distinct(CallRecord, [1000])
     assert made.trace is not None
     trace = msgspec.structs.replace(
-        made.trace, trace_id=2**127 + 1, link_trace_id=2**126 + 1, stored_high=0, stored_link_high=0
+        made.trace, trace_id_low=1, link_trace_id_low=1, trace_id_high=2**63, link_trace_id_high=2**62
     )
     return msgspec.structs.replace(made, id=call_id(1), trace=trace)
 
@@ -87,7 +87,7 @@ def full_record() -> CallRecord:
         (Answer, rows.ANSWER_COLUMNS, {"finish_reasons"}),
         (Usage, rows.USAGE_COLUMNS, set()),
         (Cost, rows.COST_COLUMNS, {"status", "source"}),
-        (Trace, rows.TRACE_COLUMNS, {"stored_high", "stored_link_high"}),
+        (Trace, rows.TRACE_COLUMNS, {"trace_id_high", "link_trace_id_high"}),
     ],
 )
 def test_every_field_of_a_record_has_a_column(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from otel.records import PATIENT, RECORDS, TYPICAL, record
 
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, CostSource, CostStatus
 from telemetry import names
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord, Route, Trace, UsageSource
-from telemetry.spans import CostStyle, SpanData, SpanKind, SpanStyle, UserIds, spans_of, split_host
+from telemetry.spans import CostStyle, SpanData, SpanKind, SpanMaker, SpanStyle, UserIds, split_host
 
 STYLE = SpanStyle()
 VOCABULARY = {value for value in vars(names).values() if isinstance(value, str)}
@@ -20,15 +23,15 @@ TRACE = TYPICAL.trace or Trace()
 
 
 def pair(call: CallRecord, style: SpanStyle = STYLE) -> tuple[SpanData, SpanData]:
-    server, client = spans_of(call, style)
+    server, client = SpanMaker(style).spans(call)
     return server, client
 
 
 def test_the_typical_call() -> None:
     server, client = pair(TYPICAL)
-    assert (server.name, server.kind) == ("POST /v1/chat/completions", SpanKind.SERVER)
-    assert (client.name, client.kind) == ("chat gpt-4o-mini", SpanKind.CLIENT)
-    assert (server.failed, client.failed) == (False, False)
+    assert (server.steady.name, server.steady.kind) == ("POST /v1/chat/completions", SpanKind.SERVER)
+    assert (client.steady.name, client.steady.kind) == ("chat gpt-4o-mini", SpanKind.CLIENT)
+    assert (server.steady.failed, client.steady.failed) == (False, False)
     start = TYPICAL.timing.started_ns
     assert (server.start_ns, server.end_ns) == (start, start + 1_500_000_000)
     assert (client.start_ns, client.end_ns) == (start + 60_000_000, start + 1_460_000_000)
@@ -98,21 +101,21 @@ def test_the_tree_hangs_from_the_caller() -> None:
 
 
 def test_a_root_has_no_parent_and_may_link_the_caller() -> None:
-    server, client = pair(record(trace=Trace(5, 6, 7, link_trace_id=8, link_span_id=9)))
+    server, client = pair(record(trace=Trace(5, 6, 7, link_trace_id_low=8, link_span_id=9)))
     assert (server.parent_span_id, server.parent_is_remote, server.link) == (0, False, (8, 9))
     assert client.link is None
 
 
 @pytest.mark.parametrize("trace", [None, Trace(), Trace(5, 6, 7, sampled=False)])
 def test_no_trace_or_not_sampled_means_no_spans(trace: Trace | None) -> None:
-    assert spans_of(record(trace=trace), STYLE) == ()
+    assert SpanMaker(STYLE).spans(record(trace=trace)) == ()
 
 
 def test_a_call_that_reached_no_provider_has_no_client_span() -> None:
-    (server,) = spans_of(record(route=Route(), outcome=Outcome.REFUSED, answer={"status": 401}), STYLE)
-    assert server.kind is SpanKind.SERVER
+    (server,) = SpanMaker(STYLE).spans(record(route=Route(), outcome=Outcome.REFUSED, answer={"status": 401}))
+    assert server.steady.kind is SpanKind.SERVER
     assert server.attributes[names.ROUTE_DECISION] == "blocked"
-    assert not server.failed
+    assert not server.steady.failed
 
 
 FAILURES: list[tuple[Outcome, dict[str, Any], str | None, str | None]] = [
@@ -144,8 +147,14 @@ def test_what_a_failure_is_called(
     outcome: Outcome, answer: dict[str, Any], at_server: str | None, at_client: str | None
 ) -> None:
     server, client = pair(record(outcome=outcome, answer=answer))
-    assert (server.attributes.get(names.ERROR_TYPE), server.failed) == (at_server, at_server is not None)
-    assert (client.attributes.get(names.ERROR_TYPE), client.failed) == (at_client, at_client is not None)
+    assert (server.attributes.get(names.ERROR_TYPE), server.steady.failed) == (
+        at_server,
+        at_server is not None,
+    )
+    assert (client.attributes.get(names.ERROR_TYPE), client.steady.failed) == (
+        at_client,
+        at_client is not None,
+    )
 
 
 def test_every_way_to_end_is_covered() -> None:
@@ -227,7 +236,7 @@ def test_a_path_that_is_not_read_is_no_genai_call() -> None:
         what={"wire": None, "operation": None, "method": "GET", "path": "/v1/files/f-1", "model": None}
     )
     server, client = pair(call)
-    assert server.name == client.name == "GET"
+    assert server.steady.name == client.steady.name == "GET"
     assert names.HTTP_ROUTE not in server.attributes
     assert client.attributes[names.HTTP_RESPONSE_STATUS_CODE] == 200
     assert not [key for key in client.attributes if key.startswith("gen_ai.")]
@@ -236,7 +245,7 @@ def test_a_path_that_is_not_read_is_no_genai_call() -> None:
 def test_a_model_in_the_path_is_taken_out_of_the_route() -> None:
     path = "/v1beta/models/gemini-3-pro:generateContent"
     server, client = pair(record(what={"provider": "gemini", "path": path, "model": "gemini-3-pro"}))
-    assert server.name == "POST /v1beta/models/{model}:generateContent"
+    assert server.steady.name == "POST /v1beta/models/{model}:generateContent"
     assert server.attributes[names.URL_PATH] == path
     assert client.attributes[names.PROVIDER_NAME] == "gcp.gemini"
 
@@ -269,14 +278,14 @@ def test_hosts(host: str, expected: tuple[str, int]) -> None:
 @PATIENT
 @given(RECORDS)
 def test_any_record_makes_sound_spans_of_the_vocabulary(call: CallRecord) -> None:
-    spans = spans_of(call, SpanStyle(cost=frozenset(CostStyle)))
+    spans = SpanMaker(SpanStyle(cost=frozenset(CostStyle))).spans(call)
     if call.trace is None or not call.trace.sampled:
         assert spans == ()
         return
     assert len(spans) == (1 if call.route.host is None else 2)
     for span in spans:
         assert span.start_ns <= span.end_ns
-        assert span.failed is (names.ERROR_TYPE in span.attributes)
+        assert span.steady.failed is (names.ERROR_TYPE in span.attributes)
         for key, value in span.attributes.items():
             assert value is not None
             if key.startswith(names.TAG_PREFIX):
@@ -284,3 +293,69 @@ def test_any_record_makes_sound_spans_of_the_vocabulary(call: CallRecord) -> Non
             assert key in VOCABULARY
             if "cost" in key and key != names.COST_STATUS:
                 assert call.cost.total is not None
+
+
+PARTS = (
+    "id",
+    "outcome",
+    "who",
+    "what",
+    "route",
+    "timing",
+    "answer",
+    "usage",
+    "usage_source",
+    "cost",
+    "trace",
+)
+
+
+@settings(PATIENT, max_examples=300)
+@given(RECORDS, RECORDS, st.sets(st.sampled_from(PARTS)))
+def test_what_is_remembered_of_other_calls_changes_nothing(
+    call: CallRecord, other: CallRecord, parts: set[str]
+) -> None:
+    """Whatever two calls have in common, and whichever of their parts differ."""
+    style = SpanStyle(cost=frozenset(CostStyle))
+    made = SpanMaker(style)
+    mixed = msgspec.structs.replace(call, **{part: getattr(other, part) for part in parts})
+    for one in (call, mixed, other, call):
+        told = [(span.steady.name, span.steady.failed, span.attributes) for span in made.spans(one)]
+        alone = [
+            (span.steady.name, span.steady.failed, span.attributes) for span in SpanMaker(style).spans(one)
+        ]
+        assert told == alone
+        assert not any(span.steady.attributes.keys() & span.own for span in made.spans(one))
+
+
+def fields_of(part: str) -> list[tuple[str, str]]:
+    return [(part, name) for name in getattr(TYPICAL, part).__struct_fields__]
+
+
+@pytest.mark.parametrize(
+    ("part", "field"),
+    [place for part in ("who", "what", "route", "answer", "cost") for place in fields_of(part)],
+)
+def test_calls_that_differ_in_one_field_are_told_apart(part: str, field: str) -> None:
+    value = getattr(getattr(TYPICAL, part), field)
+    for changed in _others(value, field):
+        call = record(**{part: {field: changed}})
+        made = SpanMaker(STYLE)
+        made.spans(TYPICAL)
+        told = [(span.steady.name, span.attributes) for span in made.spans(call)]
+        assert told == [(span.steady.name, span.attributes) for span in SpanMaker(STYLE).spans(call)]
+
+
+def _others(value: object, field: str) -> list[object]:
+    """Other values of the same kind; a name, where there was none."""
+    if isinstance(value, enum.Enum):
+        return [member for member in type(value) if member is not value]
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1]
+    if isinstance(value, tuple):
+        return [(("a", "b"),) if field in ("tags", "sources") else ("length",)]
+    if value is None and field in ("confidence_ppm", "max_tokens"):
+        return [5]
+    return ["another"] if field in ("provider", "method", "path") else ["another", None]
