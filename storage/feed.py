@@ -135,7 +135,7 @@ class Feed:
             records.append(waiting.record)
             self._next += 1
             end = slot.end
-            size -= end[1] - slot.start[1]
+            size -= slot.size
         if not records:
             return None
         self._cursor = end
@@ -152,7 +152,7 @@ class Feed:
         if number < self._next:
             return False
         self._hole = closed_frames(self._spool.folder, self._cursor, until, self._quarantine)
-        self._hole_end = Slot(number, until, until)
+        self._hole_end = Slot(number, until, 0)
         return True
 
     def _take_hole(self, rows: int, size: int) -> Batch | None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Iterator
+from mmap import mmap
 from zlib import crc32
 
 import msgspec
@@ -27,6 +28,8 @@ MAX_PAYLOAD = 16 * 1024 * 1024
 """Longest payload believed when reading, in bytes."""
 
 _MASK = 0xFFFFFFFF
+_SEED = FRAME_VERSION << 8
+_write_header = HEADER.pack_into
 
 
 class Kind(enum.IntEnum):
@@ -69,10 +72,21 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
 
 
 def pack(kind: int, payload: bytes) -> bytes:
-    """The frame of ``payload``, ready to be appended."""
+    """The frame of ``payload``."""
+    frame = bytearray(HEADER_SIZE + len(payload))
+    pack_into(frame, 0, kind, payload)
+    return bytes(frame)
+
+
+def pack_into(room: bytearray | mmap, at: int, kind: int, payload: bytes) -> int:
+    """Write the frame of ``payload`` at ``at``, from its beginning to its end; returns where it ends."""
     size = len(payload)
-    seed = FRAME_VERSION << 8 | kind
-    return HEADER.pack(MAGIC, FRAME_VERSION, kind, size, size ^ _MASK, crc32(payload, seed)) + payload
+    crc = crc32(payload, _SEED | kind)
+    _write_header(room, at, MAGIC, FRAME_VERSION, kind, size, size ^ _MASK, crc)
+    start = at + HEADER_SIZE
+    end = start + size
+    room[start:end] = payload
+    return end
 
 
 def scan(data: bytes, base: int = 0, *, final: bool = True) -> Iterator[Frame | Gap]:

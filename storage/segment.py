@@ -10,6 +10,8 @@ import threading
 from pathlib import Path
 from zlib import crc32
 
+from storage.frames import HEADER_SIZE, pack_into
+
 SUFFIX = ".seg"
 ACK_NAME = "ack"
 
@@ -28,7 +30,7 @@ class Segment:
     on the way. What is not written yet reads as zeros.
     """
 
-    __slots__ = ("_dirty", "_fd", "_lock", "_map", "number", "path", "room", "size")
+    __slots__ = ("_fd", "_lock", "_map", "_synced", "number", "path", "room", "size")
 
     def __init__(self, folder: Path, number: int, room: int) -> None:
         """Takes ``room`` bytes of disk; raises ``OSError`` (and leaves no file) where they are not to be had."""
@@ -36,7 +38,8 @@ class Segment:
         self.number = number
         self.room = room
         self.size = 0
-        self._dirty = False
+        self._synced = 0
+        """What ``size`` was before the last sync."""
         self._lock = threading.Lock()
         self._fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:
@@ -47,15 +50,12 @@ class Segment:
             self.path.unlink(missing_ok=True)
             raise
 
-    def append(self, frame: bytes) -> bool:
-        """Append one frame, whole or not at all; whether there was room."""
+    def append(self, kind: int, payload: bytes) -> bool:
+        """Append the frame of ``payload``, whole or not at all; whether there was room."""
         start = self.size
-        end = start + len(frame)
-        if end > self.room:
+        if start + HEADER_SIZE + len(payload) > self.room:
             return False
-        self._map[start:end] = frame
-        self.size = end
-        self._dirty = True
+        self.size = pack_into(self._map, start, kind, payload)
         return True
 
     def finish(self) -> None:
@@ -69,13 +69,10 @@ class Segment:
     def sync(self) -> None:
         """Put what was appended so far onto the disk itself. Any thread; raises ``OSError``."""
         with self._lock:
-            if self._fd >= 0 and self._dirty:
-                self._dirty = False
-                try:
-                    os.fdatasync(self._fd)
-                except OSError:
-                    self._dirty = True
-                    raise
+            size = self.size
+            if self._fd >= 0 and size != self._synced:
+                os.fdatasync(self._fd)
+                self._synced = size
 
     def close(self) -> None:
         """Close the file; waits for a running :meth:`sync`. Any thread."""

@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 
 from storage.claim import Claim, new_claim
-from storage.frames import Kind, pack
+from storage.frames import HEADER_SIZE, Kind
 from storage.mend import encode_anyhow
 from storage.reading import call_id_of
 from storage.segment import AckFile, Position, Segment, sync_folder
@@ -29,6 +29,8 @@ from telemetry.record import SPOOL_FORMAT, CallRecord
 _CLOSING_BYTES = 2048
 """Room kept under the size cap for the final frame of each call in flight, in bytes."""
 _CARRY_AT_ONCE = 500
+# Bound once: reading a member off its class costs as much as a function call.
+_OPENED, _CLOSED = Kind.OPENED, Kind.CLOSED
 _SLACK_BYTES = 64 * 1024
 """Room of a segment beyond the size at which the next one is begun: the last frame must fit, whatever its size."""
 
@@ -47,11 +49,15 @@ class SpoolFull(Exception):  # noqa: N818
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
-    """Where a final record lies: the ``number``-th closed frame of this spool, bytes [start, end)."""
+    """Where a final record lies: the ``number``-th closed frame of this spool, the ``size`` bytes before ``end``."""
 
     number: int
-    start: Position
     end: Position
+    size: int
+
+    @property
+    def start(self) -> Position:
+        return self.end[0], self.end[1] - self.size
 
 
 class Spool:
@@ -92,7 +98,7 @@ class Spool:
         self.rotation_failures = 0
         self._keep_reserve()
         self._current = self._new_segment(1)
-        self.tail = Slot(0, (1, 0), (1, self._current.size))
+        self.tail = Slot(0, (1, self._current.size), self._current.size)
         """The last of them."""
 
     @property
@@ -131,14 +137,14 @@ class Spool:
         if self._reserve_spent:
             self.refused += 1
             raise SpoolFull("the disk of the spool is full")
-        frame = pack(Kind.OPENED, encode_anyhow(record))
+        payload = encode_anyhow(record)
         try:
-            segment = self._append(frame)
+            segment = self._append(_OPENED, payload)
         except OSError as error:
             self.refused += 1
             raise SpoolFull(f"the spool cannot be written: {error.strerror}") from error
         known = self._open.pop(record.id, None) is not None
-        self._open[record.id] = (segment.number, frame)
+        self._open[record.id] = (segment.number, payload)
         return not known
 
     def closed(self, record: CallRecord) -> tuple[bool, Slot | None]:
@@ -147,26 +153,26 @@ class Spool:
         Returns whether the call was open, and where the frame lies: ``None`` when the disk took it in no way.
         Never raises; uses the reserve if it has to.
         """
-        frame = pack(Kind.CLOSED, encode_anyhow(record))
+        payload = encode_anyhow(record)
         was_open = self._open.pop(record.id, None) is not None
         try:
-            segment = self._append(frame)
+            segment = self._append(_CLOSED, payload)
         except OSError:
             if not self._spend_reserve():
                 return was_open, None
             try:
-                segment = self._append(frame)
+                segment = self._append(_CLOSED, payload)
             except OSError:
                 return was_open, None
-        place, end = segment.number, segment.size
-        self.tail = slot = Slot(self.tail.number + 1, (place, end - len(frame)), (place, end))
+        size = HEADER_SIZE + len(payload)
+        self.tail = slot = Slot(self.tail.number + 1, (segment.number, segment.size), size)
         return was_open, slot
 
-    def _append(self, frame: bytes) -> Segment:
+    def _append(self, kind: int, payload: bytes) -> Segment:
         segment = self._current
-        if segment.size >= self._segment_bytes or not segment.append(frame):
-            segment = self._rotate(len(frame))
-            if not segment.append(frame):
+        if segment.size >= self._segment_bytes or not segment.append(kind, payload):
+            segment = self._rotate(HEADER_SIZE + len(payload))
+            if not segment.append(kind, payload):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return segment
 
@@ -190,7 +196,7 @@ class Spool:
         wanted = min(self._segment_bytes, self._reserve_bytes) if self._reserve_spent else self._segment_bytes
         segment = Segment(self.folder, number, wanted + _SLACK_BYTES)
         note = {"format": SPOOL_FORMAT, "pid": os.getpid(), "created_ns": time.time_ns()}
-        segment.append(pack(Kind.NOTE, msgspec.msgpack.encode(note)))
+        segment.append(Kind.NOTE, msgspec.msgpack.encode(note))
         self._segments[number] = segment
         self._folder_dirty = True
         return segment
@@ -305,10 +311,10 @@ class Spool:
             return True
         batch = list(_first(self._open, through, _CARRY_AT_ONCE))
         try:
-            for call_id, frame in batch:
-                segment = self._append(frame)
+            for call_id, payload in batch:
+                segment = self._append(_OPENED, payload)
                 del self._open[call_id]
-                self._open[call_id] = (segment.number, frame)
+                self._open[call_id] = (segment.number, payload)
         except OSError:
             return True
         if len(batch) == _CARRY_AT_ONCE:
@@ -328,11 +334,11 @@ class Spool:
 
 def _first(calls: dict[str, tuple[int, bytes]], through: int, limit: int) -> Iterator[tuple[str, bytes]]:
     """Calls opened in segments up to ``through``; the mapping is in order of writing, so they come first."""
-    for call_id, (number, frame) in calls.items():
+    for call_id, (number, payload) in calls.items():
         if number > through or limit <= 0:
             return
         limit -= 1
-        yield call_id, frame
+        yield call_id, payload
 
 
 def _bytes_below(root: Path, own: str) -> int:
