@@ -22,7 +22,7 @@ from telemetry.config import MetricNames, Temporality
 from telemetry.failure import error_type, server_error_type
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord, UsageSource
-from telemetry.spans import client_window, first_chunk_seconds, route_of, split_host
+from telemetry.spans import client_window, first_chunk_seconds, is_alike, route_of, split_host
 
 LabelValue = str | int | bool
 Labels = tuple[tuple[str, LabelValue], ...]
@@ -228,9 +228,9 @@ class Metrics:
 
     def _server_labels(self, record: CallRecord) -> _Key:
         what, status = record.what, record.answer.status
-        if record.outcome is not Outcome.COMPLETED or record.route.host is None or what.wire is None:
+        if record.outcome is not Outcome.COMPLETED or record.route.host is None or not is_alike(record):
             return self._new_server_labels(record)
-        seen = (what.method, what.path, what.model, status)
+        seen = (what.path, what.model, status)
         key = self._served.get(seen)
         if key is None:
             if len(self._served) >= _MAX_REMEMBERED:

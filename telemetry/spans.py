@@ -26,7 +26,7 @@ from telemetry import names
 from telemetry.failure import error_type, server_error_type, was_cut
 from telemetry.outcome import Outcome
 from telemetry.protobuf import AttributeValue
-from telemetry.record import Answer, CallRecord, Trace, UsageSource, What, Who
+from telemetry.record import Answer, CallRecord, Route, Trace, UsageSource, What, Who
 
 Attributes = dict[str, AttributeValue]
 MOST_REMEMBERED: Final = 1024
@@ -121,7 +121,7 @@ class SpanMaker:
         known = self._known.get(likeness)
         if known is None:
             known = self._steady(record)
-            if record.what.wire is not None:  # other paths may hold ids without end
+            if is_alike(record):
                 if len(self._known) >= MOST_REMEMBERED:
                     self._known.clear()
                 self._known[likeness] = known
@@ -145,7 +145,10 @@ def _fields(part: type[msgspec.Struct], *names: str) -> Callable[[tuple[Any, ...
     return operator.itemgetter(*[part.__struct_fields__.index(name) for name in names])
 
 
-_of_what = _fields(What, "provider", "wire", "operation", "method", "path", "model", "stream", "max_tokens")
+_of_what = _fields(What, "provider", "wire", "operation", "method", "path", "model", "stream")
+_of_route = _fields(
+    Route, "host", "attempts", "attempt_reason", "policy", "baseline_model", "experiment", "variant"
+)
 _of_answer = _fields(Answer, "status", "model", "finish_reasons", "service_tier", "error_type", "error_code")
 
 
@@ -156,7 +159,7 @@ def _likeness(record: CallRecord) -> tuple[Any, ...]:
         record.outcome,
         _of_owner(astuple(record.who)),
         _of_what(astuple(record.what)),
-        record.route,
+        _of_route(astuple(record.route)),
         _of_answer(astuple(record.answer)),
         record.timing.first_chunk_us is None,
         record.usage is None,
@@ -180,6 +183,11 @@ def route_of(record: CallRecord) -> str | None:
     if model and model in what.path:
         return what.path.replace(model, "{model}")
     return what.path
+
+
+def is_alike(record: CallRecord) -> bool:
+    """Will others be like it? Paths that we do not read, and those that are polled, may hold ids without end."""
+    return record.what.wire is not None and record.what.method == "POST"
 
 
 def client_window(record: CallRecord) -> tuple[int, int]:
@@ -215,6 +223,10 @@ def _server_span(record: CallRecord, trace: Trace, steady: Steady, style: SpanSt
     _put_user(own, who, style)
     for tag, value in who.tags:
         own[names.TAG_PREFIX + tag] = value
+    if record.route.reason is not None:
+        own[names.ROUTE_REASON] = record.route.reason
+    if record.route.confidence_ppm is not None:
+        own[names.ROUTE_CONFIDENCE] = record.route.confidence_ppm / 1e6
     return SpanData(
         steady,
         trace.trace_id,
@@ -235,6 +247,8 @@ def _client_span(record: CallRecord, trace: Trace, steady: Steady, style: SpanSt
     own: Attributes = {names.REQUEST_ID: record.id}
     _put_user(own, record.who, style)
     if record.what.operation is not None:
+        if record.what.max_tokens is not None:
+            own[names.REQUEST_MAX_TOKENS] = record.what.max_tokens
         if record.answer.response_id is not None:
             own[names.RESPONSE_ID] = record.answer.response_id
         seconds = first_chunk_seconds(record)
@@ -400,8 +414,6 @@ def _put_inference(attributes: Attributes, record: CallRecord, operation: str, s
         attributes[names.REQUEST_MODEL] = what.model
     if what.stream:
         attributes[names.REQUEST_STREAM] = True
-    if what.max_tokens is not None:
-        attributes[names.REQUEST_MAX_TOKENS] = what.max_tokens
     if answer.model is not None:
         attributes[names.RESPONSE_MODEL] = answer.model
     if answer.finish_reasons:
@@ -451,10 +463,6 @@ def _put_route(attributes: Attributes, record: CallRecord) -> None:
     route = record.route
     if route.policy is not None:
         attributes[names.ROUTE_POLICY] = route.policy
-    if route.reason is not None:
-        attributes[names.ROUTE_REASON] = route.reason
-    if route.confidence_ppm is not None:
-        attributes[names.ROUTE_CONFIDENCE] = route.confidence_ppm / 1e6
     if route.baseline_model is not None:
         attributes[names.ROUTE_BASELINE_MODEL] = route.baseline_model
     if route.experiment is not None:

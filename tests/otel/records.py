@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -144,3 +146,27 @@ RECORDS: st.SearchStrategy[CallRecord] = st.builds(
     trace=_maybe(_traces),
 )
 """Every combination, sensible or not: exporters must cope with all of them."""
+
+
+def _others(value: object, field: str) -> list[object]:
+    """Other values of the same kind; a name where there was none, and none where it may be missing."""
+    if isinstance(value, enum.Enum):
+        return [member for member in type(value) if member is not value]
+    if isinstance(value, bool):
+        return [not value]
+    if isinstance(value, int):
+        return [value + 1]
+    if isinstance(value, tuple):
+        return [(("a", "b"),) if field in ("tags", "sources") else ("length",)]
+    if value is None and field in ("confidence_ppm", "max_tokens"):
+        return [5]
+    return ["another"] if field in ("provider", "method", "path") else ["another", None]
+
+
+VARIATIONS = [
+    pytest.param(record(**{part: {field: other}}), id=f"{part}.{field}={other}")
+    for part in ("who", "what", "route", "answer", "cost")
+    for field in getattr(TYPICAL, part).__struct_fields__
+    for other in _others(getattr(getattr(TYPICAL, part), field), field)
+]
+"""The typical record with one field changed."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from otel.records import PATIENT, RECORDS, TYPICAL, record
+from otel.records import PATIENT, RECORDS, TYPICAL, VARIATIONS, record
 
 from pricing.cost import NOT_BILLABLE, UNPRICED
 from telemetry import names
@@ -283,3 +283,31 @@ def test_both_is_the_union(generation: MetricNames) -> None:
     both = {metric.name for metric in measured(TYPICAL, generation=MetricNames.BOTH).metrics}
     assert found <= both
     assert len(both) == 14
+
+
+def series_of(call: CallRecord, metrics: Metrics) -> dict[str, list[dict[str, object]]]:
+    """What a call alone adds to."""
+    metrics.delivered(metrics.collect())
+    metrics.observe(call)
+    found = metrics.collect().metrics
+    return {metric.name: [dict(point.labels) for point in metric.points] for metric in found}
+
+
+IN_ITS_PATH = record(what={"path": "/models/a:generate", "model": "a"})
+
+
+@pytest.mark.parametrize(
+    ("before", "call"),
+    [
+        *[pytest.param(TYPICAL, *each.values, id=each.id) for each in VARIATIONS],
+        (IN_ITS_PATH, record(what={"path": "/models/a:generate", "model": "b"})),
+    ],
+)
+def test_labels_remembered_of_another_call_change_nothing(before: CallRecord, call: CallRecord) -> None:
+    """A call adds to the same series as if its labels were worked out anew."""
+    warm, cold = (Metrics(temporality=Temporality.DELTA, now_ns=Clock()) for _ in range(2))
+    warm.observe(before)
+    cold.observe(before)
+    cold._served.clear()
+    cold._remembered.clear()
+    assert series_of(call, warm) == series_of(call, cold)

@@ -97,7 +97,20 @@ def test_paths_that_may_hold_ids_are_not_remembered() -> None:
     made = SpanMaker(STYLE)
     for number in range(10):
         made.spans(record(what={"wire": None, "path": f"/v1/files/{number}"}))
+        made.spans(record(what={"method": "GET", "path": f"/v1/responses/{number}"}))
     assert not made._known
+
+
+def test_what_differs_from_call_to_call_is_no_kind_of_its_own() -> None:
+    made = SpanMaker(STYLE)
+    for number in range(10):
+        who, what = (
+            {"user": f"u{number}", "session": str(number)},
+            {"max_tokens": number, "request_bytes": number},
+        )
+        route = {"reason": f"score {number}", "confidence_ppm": number}
+        made.spans(record(who=who, what=what, route=route, answer={"response_id": str(number)}))
+    assert len(made._known) == 1
 
 
 def test_what_has_no_form_is_refused() -> None:
