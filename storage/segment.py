@@ -39,7 +39,7 @@ class Segment:
         self.room = room
         self.size = 0
         self._synced = 0
-        """What ``size`` was before the last sync."""
+        """What ``size`` was before the last sync that succeeded."""
         self._lock = threading.Lock()
         self._fd = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600)
         try:

@@ -102,7 +102,8 @@ class Writer:
         self._work: _Work | None = None
         self._connected = False
         self._wake_at: int | None = None
-        """While the writer waits: number of the closed frame that it waits for; 0: for any record."""
+        """While the writer waits: number of the closed frame that it waits for; 0: for any record, also one that is on no
+        spool."""
         self._wake = threading.Event()
         self._stop_at: float | None = None
         self._adopt_at = self._survey_at = 0.0

@@ -37,6 +37,8 @@ _STATUS_ERROR: Final = b"\x7a\x02\x18\x02"
 _LOCAL: Final = _pack_flags(0x0185, _HAS_IS_REMOTE)
 _REMOTE: Final = _pack_flags(0x0185, _HAS_IS_REMOTE | _IS_REMOTE)
 _MOST_KEYS: Final = 4096
+_LONGEST: Final = 4096
+"""Bytes that are worth keeping."""
 
 
 class _Key:
@@ -110,11 +112,15 @@ class SpanEncoder:
 
     def _remember(self, steady: Steady) -> bytes:
         parts = [string(b"\x2a", steady.name), _KINDS[steady.kind]]
-        parts += [_attribute(_Key(key), value) for key, value in steady.attributes.items()]
+        keys = self._keys
+        for key, value in steady.attributes.items():
+            parts.append(_attribute(keys.get(key) or self._new_key(key), value))
         parts.append(_STATUS_ERROR if steady.failed else _STATUS_UNSET)
-        if len(self._steady) >= 2 * MOST_REMEMBERED:
-            self._steady.clear()
-        data = self._steady[steady] = b"".join(parts)
+        data = b"".join(parts)
+        if len(data) <= _LONGEST:
+            if len(self._steady) >= 2 * MOST_REMEMBERED:
+                self._steady.clear()
+            self._steady[steady] = data
         return data
 
     def _new_key(self, key: str) -> _Key:

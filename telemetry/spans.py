@@ -29,6 +29,7 @@ from telemetry.protobuf import AttributeValue
 from telemetry.record import Answer, CallRecord, Route, Trace, UsageSource, What, Who
 
 Attributes = dict[str, AttributeValue]
+_LONGEST_PATH: Final = 512
 MOST_REMEMBERED: Final = 1024
 """Kinds of calls whose steady part is kept."""
 
@@ -186,8 +187,10 @@ def route_of(record: CallRecord) -> str | None:
 
 
 def is_alike(record: CallRecord) -> bool:
-    """Will others be like it? Paths that we do not read, and those that are polled, may hold ids without end."""
-    return record.what.wire is not None and record.what.method == "POST"
+    """Will others be like it? Paths that we do not read, and those that are polled, may hold ids without end; and whoever
+    sends a long one must not fill our memory with more of them."""
+    what = record.what
+    return what.wire is not None and what.method == "POST" and len(what.path) <= _LONGEST_PATH
 
 
 def client_window(record: CallRecord) -> tuple[int, int]:
@@ -221,6 +224,10 @@ def _server_span(record: CallRecord, trace: Trace, steady: Steady, style: SpanSt
     timing, who = record.timing, record.who
     own: Attributes = {names.REQUEST_ID: record.id, names.OVERHEAD: timing.overhead_us / 1e6}
     _put_user(own, who, style)
+    if who.agent is not None:
+        own[names.AGENT_ID] = who.agent
+    if who.parent_agent is not None:
+        own[names.PARENT_AGENT_ID] = who.parent_agent
     for tag, value in who.tags:
         own[names.TAG_PREFIX + tag] = value
     if record.route.reason is not None:
@@ -440,8 +447,6 @@ _OWNER: Final = (
     (names.PROJECT_ID, "project"),
     (names.FEATURE, "feature"),
     (names.ENVIRONMENT, "environment"),
-    (names.AGENT_ID, "agent"),
-    (names.PARENT_AGENT_ID, "parent_agent"),
     (names.APP, "app"),
     (names.KEY_ID, "key_id"),
     (names.PROMPT_ID, "prompt_id"),

@@ -98,19 +98,26 @@ def test_paths_that_may_hold_ids_are_not_remembered() -> None:
     for number in range(10):
         made.spans(record(what={"wire": None, "path": f"/v1/files/{number}"}))
         made.spans(record(what={"method": "GET", "path": f"/v1/responses/{number}"}))
+        made.spans(record(what={"path": f"/{'x' * 512}/{number}"}))
     assert not made._known
 
 
 def test_what_differs_from_call_to_call_is_no_kind_of_its_own() -> None:
     made = SpanMaker(STYLE)
     for number in range(10):
-        who, what = (
-            {"user": f"u{number}", "session": str(number)},
-            {"max_tokens": number, "request_bytes": number},
-        )
+        name = str(number)
+        who = {"user": name, "session": name, "agent": name, "parent_agent": name, "tags": ((name, name),)}
+        what = {"max_tokens": number, "request_bytes": number}
         route = {"reason": f"score {number}", "confidence_ppm": number}
-        made.spans(record(who=who, what=what, route=route, answer={"response_id": str(number)}))
+        made.spans(record(who=who, what=what, route=route, answer={"response_id": name}))
     assert len(made._known) == 1
+
+
+def test_long_ones_are_not_kept() -> None:
+    encoder = SpanEncoder(RESOURCE)
+    for span in SpanMaker(STYLE).spans(record(what={"path": "/" + "x" * 16_000})):
+        assert len(encoder.span(span)) > 16_000 or span.steady.kind is SpanKind.CLIENT
+    assert sum(map(len, encoder._steady.values())) < 4096
 
 
 def test_what_has_no_form_is_refused() -> None:
