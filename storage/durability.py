@@ -53,8 +53,7 @@ class Syncer:
     def closed(self) -> asyncio.Future[None] | None:
         """A final frame was appended: with ``strict``, a future that is done once it is on the disk."""
         if not self._strict:
-            if not self._planned:
-                self.touched()
+            self.touched()
             return None
         future = self._loop.create_future()
         self._waiting.append(future)

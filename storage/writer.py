@@ -101,9 +101,7 @@ class Writer:
         self._replays: list[Replay] = []
         self._work: _Work | None = None
         self._connected = False
-        self._wake_at: int | None = None
-        """While the writer waits: number of the closed frame that it waits for; 0: for any record, also one that is on no
-        spool."""
+        self._wanted = 0
         self._wake = threading.Event()
         self._stop_at: float | None = None
         self._adopt_at = self._survey_at = 0.0
@@ -124,9 +122,9 @@ class Writer:
 
     def nudge(self) -> None:
         """There is a record. Costs next to nothing unless the writer waits for exactly this one."""
-        wake_at = self._wake_at
-        if wake_at is not None and self._spool.tail.number >= wake_at:
-            self._wake_at = None
+        wanted = self._wanted
+        if wanted and (wanted == 1 or self._feed.backlog >= wanted):
+            self._wanted = 0
             self._wake.set()
 
     def ask_stop(self, timeout_s: float) -> None:
@@ -365,7 +363,7 @@ class Writer:
 
     def _wait(self, wanted: int, timeout_s: float) -> None:
         self._wake.clear()
-        self._wake_at = 0 if wanted == 1 else self._spool.tail.number + wanted - self._feed.backlog
+        self._wanted = wanted
         if self._feed.backlog < wanted and self._stop_at is None:
             self._wake.wait(timeout_s)
-        self._wake_at = None
+        self._wanted = 0

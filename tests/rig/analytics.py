@@ -36,7 +36,7 @@ NOW = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
 
 
 DATABASE_TESTS = settings(
-    max_examples=10,
+    max_examples=15,
     deadline=None,
     # Making a failing case smaller takes minutes where each try fills a database.
     phases=(Phase.explicit, Phase.reuse, Phase.generate),

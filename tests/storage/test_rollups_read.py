@@ -125,7 +125,7 @@ def questions(draw: st.DrawFn) -> Question:
     )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=ANYTHING_GOES)
+@settings(max_examples=25, deadline=None, suppress_health_check=ANYTHING_GOES)
 @given(
     early=st.lists(records(), max_size=15),
     late=st.lists(records(), max_size=15),
@@ -284,7 +284,7 @@ def test_where_a_question_is_answered(changes: dict[str, Any], source: Source) -
     assert prepare(Question(**{"since": NOW} | changes), NOW).source is source
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=ANYTHING_GOES)
+@settings(max_examples=25, deadline=None, suppress_health_check=ANYTHING_GOES)
 @given(early=st.lists(records(), max_size=15), late=st.lists(records(), max_size=15), question=questions())
 def test_users_and_sessions_are_counted_once(
     database: str, early: list[CallRecord], late: list[CallRecord], question: Question

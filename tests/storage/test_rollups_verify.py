@@ -53,7 +53,7 @@ async def contents(engine: AsyncEngine) -> list[list[tuple[Any, ...]]]:
         ]
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=ANYTHING_GOES)
+@settings(max_examples=12, deadline=None, suppress_health_check=ANYTHING_GOES)
 @given(batches=st.lists(st.lists(records(), min_size=1, max_size=12), min_size=1, max_size=4))
 def test_what_was_recorded_verifies_and_a_rebuild_changes_nothing(
     database: str, batches: list[list[CallRecord]]
