@@ -22,7 +22,7 @@ from telemetry.config import MetricNames, Temporality
 from telemetry.failure import error_type, server_error_type
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord, UsageSource
-from telemetry.spans import client_window, first_chunk_seconds, is_alike, route_of, split_host
+from telemetry.spans import client_window, first_chunk_seconds, route_of, split_host
 
 LabelValue = str | int | bool
 Labels = tuple[tuple[str, LabelValue], ...]
@@ -186,7 +186,6 @@ class Metrics:
         self._errors = _Bounded(MAX_ERROR_TYPES)
         self._methods = _Bounded(MAX_ERROR_TYPES)
         self._remembered: dict[tuple[str | None, ...], _Key] = {}
-        self._served: dict[tuple[str | int | None, ...], _Key] = {}
 
     def observe(self, record: CallRecord) -> None:
         """Adds one finished call."""
@@ -227,18 +226,6 @@ class Metrics:
         return metrics
 
     def _server_labels(self, record: CallRecord) -> _Key:
-        what, status = record.what, record.answer.status
-        if record.outcome is not Outcome.COMPLETED or record.route.host is None or not is_alike(record):
-            return self._new_server_labels(record)
-        seen = (what.path, what.model, status)
-        key = self._served.get(seen)
-        if key is None:
-            if len(self._served) >= _MAX_REMEMBERED:
-                self._served.clear()
-            key = self._served[seen] = self._new_server_labels(record)
-        return key
-
-    def _new_server_labels(self, record: CallRecord) -> _Key:
         what = record.what
         labels: list[LabelValue] = [names.HTTP_REQUEST_METHOD, self._methods.learn(what.method)]
         # A refused path was made up by the caller; only what reached a provider teaches a route.

@@ -11,21 +11,13 @@ without a message. Field numbers: opentelemetry-proto 1.x, ``trace.proto``, ``co
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from struct import Struct
 from typing import Final
 
 from telemetry import names
-from telemetry.protobuf import (
-    VARINTS,
-    AttributeValue,
-    any_value,
-    key_value,
-    nested,
-    pack_double,
-    string,
-    varint,
-)
-from telemetry.spans import MOST_REMEMBERED, SpanData, Steady
+from telemetry.protobuf import AttributeValue, any_value, key_value, nested, pack_double, string, varint
+from telemetry.spans import SpanData, Steady
 
 _pack_times: Final = Struct("<BQBQ").pack
 _pack_flags: Final = Struct("<HI").pack
@@ -36,49 +28,28 @@ _STATUS_UNSET: Final = b"\x7a\x00"
 _STATUS_ERROR: Final = b"\x7a\x02\x18\x02"
 _LOCAL: Final = _pack_flags(0x0185, _HAS_IS_REMOTE)
 _REMOTE: Final = _pack_flags(0x0185, _HAS_IS_REMOTE | _IS_REMOTE)
-_MOST_KEYS: Final = 4096
-_LONGEST: Final = 4096
-"""Bytes that are worth keeping."""
-
-
-class _Key:
-    """What stands before the value of an attribute."""
-
-    __slots__ = ("double", "head", "numbers")
-
-    def __init__(self, key: str) -> None:
-        self.head = head = string(b"\x0a", key) + b"\x12"
-        """Before the length of any value."""
-        self.double = b"\x4a" + varint(len(head) + 10) + head + b"\x09"
-        """All that stands before a double."""
-        self.numbers = tuple(
-            b"\x4a" + varint(len(head) + 2 + size) + head + bytes((1 + size, 0x18)) for size in range(3)
-        )
-        """All that stands before a number whose varint takes so many bytes."""
 
 
 class SpanEncoder:
-    """Encodes spans of one process; remembers (bounded) the bytes of what many spans share."""
+    """Encodes spans of one process. What many spans share is encoded once."""
 
     def __init__(self, resource: Iterable[tuple[str, str]], scope_version: str = "") -> None:
         self._resource = nested(b"\x0a", b"".join(key_value(b"\x0a", *pair) for pair in resource))
         scope = string(b"\x0a", names.SCOPE_NAME) + (string(b"\x12", scope_version) if scope_version else b"")
         self._scope = nested(b"\x0a", scope)
         self._schema = string(b"\x1a", names.SCHEMA_URL)
-        self._steady: dict[Steady, bytes] = {}
-        self._keys: dict[str, _Key] = {}
 
     def span(self, span: SpanData) -> bytes:
         """One span, as an element of ``ScopeSpans.spans``."""
-        steady = self._steady.get(span.steady)
-        if steady is None:
-            steady = self._remember(span.steady)
+        steady = span.steady
+        if steady.encoded is None:
+            steady.encoded = _steady(steady)
         parts = [
             b"\x0a\x10",
             span.trace_id.to_bytes(16, "big"),
             b"\x12\x08",
             span.span_id.to_bytes(8, "big"),
-            steady,
+            steady.encoded,
             _pack_times(0x39, span.start_ns, 0x41, span.end_ns),
         ]
         append = parts.append
@@ -87,19 +58,17 @@ class SpanEncoder:
         if span.parent_span_id:
             append(b"\x22\x08")
             append(span.parent_span_id.to_bytes(8, "big"))
-        keys = self._keys
         for key, value in span.own.items():
-            known = keys.get(key) or self._new_key(key)
-            kind = type(value)
-            if kind is float:
-                append(known.double)
+            before = _before(key)
+            if type(value) is float:
+                append(before.double)
                 append(pack_double(0x21, value))
-            elif kind is int and 0 <= value < len(VARINTS):  # type: ignore[operator]
-                number = VARINTS[value]  # type: ignore[index]
-                append(known.numbers[len(number)])
+            elif type(value) is int and value >= 0:
+                number = varint(value)
+                append(before.numbers[len(number)])
                 append(number)
             else:
-                append(_attribute(known, value))
+                append(_attribute(before.any, value))
         if span.link is not None:
             append(_link(span.link))
         append(_REMOTE if span.parent_is_remote else _LOCAL)
@@ -110,30 +79,38 @@ class SpanEncoder:
         scope_spans = nested(b"\x12", self._scope + b"".join(spans) + self._schema)
         return nested(b"\x0a", self._resource + scope_spans)
 
-    def _remember(self, steady: Steady) -> bytes:
-        parts = [string(b"\x2a", steady.name), _KINDS[steady.kind]]
-        keys = self._keys
-        for key, value in steady.attributes.items():
-            parts.append(_attribute(keys.get(key) or self._new_key(key), value))
-        parts.append(_STATUS_ERROR if steady.failed else _STATUS_UNSET)
-        data = b"".join(parts)
-        if len(data) <= _LONGEST:
-            if len(self._steady) >= 2 * MOST_REMEMBERED:
-                self._steady.clear()
-            self._steady[steady] = data
-        return data
 
-    def _new_key(self, key: str) -> _Key:
-        if len(self._keys) >= _MOST_KEYS:  # tags have names of their own
-            self._keys.clear()
-        known = self._keys[key] = _Key(key)
-        return known
+def _steady(steady: Steady) -> bytes:
+    parts = [string(b"\x2a", steady.name), _KINDS[steady.kind]]
+    parts += [_attribute(_before(key).any, value) for key, value in steady.attributes.items()]
+    parts.append(_STATUS_ERROR if steady.failed else _STATUS_UNSET)
+    return b"".join(parts)
 
 
-def _attribute(key: _Key, value: AttributeValue) -> bytes:
+def _attribute(head: bytes, value: AttributeValue) -> bytes:
     body = any_value(value)
     size = varint(len(body))
-    return b"\x4a" + varint(len(key.head) + len(size) + len(body)) + key.head + size + body
+    return b"\x4a" + varint(len(head) + len(size) + len(body)) + head + size + body
+
+
+class _Before:
+    """What stands before the value of an attribute."""
+
+    __slots__ = ("any", "double", "numbers")
+
+    def __init__(self, key: str) -> None:
+        self.any = head = string(b"\x0a", key) + b"\x12"
+        """Before the length of any value."""
+        self.double = b"\x4a" + varint(len(head) + 10) + head + b"\x09"
+        """All that stands before a double."""
+        self.numbers = tuple(
+            b"\x4a" + varint(len(head) + 2 + size) + head + bytes((1 + size, 0x18)) for size in range(11)
+        )
+        """All that stands before a number whose varint takes so many bytes."""
+
+
+_before = lru_cache(maxsize=1024)(_Before)
+"""Tags have names of their own: there may be any number of keys."""
 
 
 _KINDS: Final = {kind: bytes((0x30, kind)) for kind in range(6)}

@@ -15,14 +15,14 @@ pack_double: Final = Struct("<Bd").pack
 """``(one-byte tag, value)``."""
 pack_fixed64: Final = Struct("<BQ").pack
 
-VARINTS: Final = tuple(bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(16384))
+_VARINTS: Final = tuple(bytes((n,)) if n < 128 else bytes((n & 127 | 128, n >> 7)) for n in range(16384))
 """Nearly every length and count is in here."""
 
 
 def varint(number: int) -> bytes:
     """A number of 0 or more."""
     if number < 16384:
-        return VARINTS[number]
+        return _VARINTS[number]
     parts = bytearray()
     while number > 127:
         parts.append(number & 127 | 128)

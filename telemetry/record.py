@@ -17,7 +17,6 @@ from pricing.usage import Part, Usage
 from telemetry.outcome import Outcome
 
 SPOOL_FORMAT = 1
-_LOW: Final = (1 << 64) - 1
 FREE_METHODS: Final = frozenset(("GET", "HEAD", "DELETE", "OPTIONS"))
 """Listings, polls and deletions: what they ask of a provider is not work. (A WebSocket begins with a GET, and is.)"""
 
@@ -146,6 +145,9 @@ class Trace(msgspec.Struct, frozen=True, gc=False, array_like=True):
     @property
     def link_trace_id(self) -> int:
         return self.link_trace_id_high << 64 | self.link_trace_id_low
+
+
+_LOW: Final = (1 << 64) - 1
 
 
 def trace_of(

@@ -7,7 +7,7 @@ reached a provider has no CLIENT span. Ids are those drawn when the call began (
 propagated is what is exported. Spans carry no prompt, no answer and no key: the record has none.
 
 Most of what spans say is the same from call to call: two thirds of their attributes are made once for all calls that are
-alike, and what encodes spans knows by the same object that it has encoded these before.
+alike, and encoded once.
 """
 
 from __future__ import annotations
@@ -30,8 +30,7 @@ from telemetry.record import Answer, CallRecord, Route, Trace, UsageSource, What
 
 Attributes = dict[str, AttributeValue]
 _LONGEST_PATH: Final = 512
-MOST_REMEMBERED: Final = 1024
-"""Kinds of calls whose steady part is kept."""
+_MOST_KINDS: Final = 1024
 
 
 class SpanKind(enum.IntEnum):
@@ -74,14 +73,16 @@ class SpanStyle(msgspec.Struct, frozen=True):
         return f"SpanStyle(cost={sorted(self.cost)}, user_ids={self.user_ids.value}, user_hash_key=***)"
 
 
-class Steady(msgspec.Struct, frozen=True, eq=False):
-    """What spans of calls that are alike share. One that is the same object says the same."""
+class Steady(msgspec.Struct, eq=False):
+    """What spans of calls that are alike share."""
 
     name: str
     kind: SpanKind
     attributes: Attributes
     failed: bool
     """Status ERROR; otherwise the status stays unset, as the conventions ask of success."""
+    encoded: bytes | None = None
+    """What an encoder made of it, for as long as it is remembered here."""
 
 
 class SpanData(msgspec.Struct, frozen=True, gc=False):
@@ -118,27 +119,45 @@ class SpanMaker:
         trace = record.trace
         if trace is None or not trace.sampled or not trace.trace_id:
             return ()
+        server, client = self._shared(record)
+        first = _server_span(record, trace, server, self._style)
+        return (first,) if client is None else (first, _client_span(record, trace, client, self._style))
+
+    def _shared(self, record: CallRecord) -> tuple[Steady, Steady | None]:
+        """What its spans share with those of other calls: of the SERVER span, and of the CLIENT span if there is one."""
+        if not _is_alike(record):
+            return self._new(record)
         likeness = _likeness(record)
         known = self._known.get(likeness)
         if known is None:
-            known = self._steady(record)
-            if is_alike(record):
-                if len(self._known) >= MOST_REMEMBERED:
-                    self._known.clear()
-                self._known[likeness] = known
-        server, client = known
-        if client is None:
-            return (_server_span(record, trace, server, self._style),)
-        return (
-            _server_span(record, trace, server, self._style),
-            _client_span(record, trace, client, self._style),
-        )
+            if len(self._known) >= _MOST_KINDS:
+                self._known.clear()
+            known = self._known[likeness] = self._new(record)
+        return known
 
-    def _steady(self, record: CallRecord) -> tuple[Steady, Steady | None]:
-        style = self._style
-        return _steady_server(record, style), (
-            None if record.route.host is None else _steady_client(record, style)
-        )
+    def _new(self, record: CallRecord) -> tuple[Steady, Steady | None]:
+        server = _steady_server(record, self._style)
+        return server, None if record.route.host is None else _steady_client(record, self._style)
+
+
+_TEAM: Final = ((names.TEAM_ID, "team"),)
+"""Attribute and field; the next two likewise."""
+_OWNER: Final = (
+    (names.TENANT_ID, "tenant"),
+    (names.PROJECT_ID, "project"),
+    (names.FEATURE, "feature"),
+    (names.ENVIRONMENT, "environment"),
+    (names.APP, "app"),
+    (names.KEY_ID, "key_id"),
+    (names.PROMPT_ID, "prompt_id"),
+    (names.PROMPT_VERSION, "prompt_version"),
+)
+_DECISION: Final = (
+    (names.ROUTE_POLICY, "policy"),
+    (names.ROUTE_BASELINE_MODEL, "baseline_model"),
+    (names.EXPERIMENT, "experiment"),
+    (names.VARIANT, "variant"),
+)
 
 
 def _fields(part: type[msgspec.Struct], *names: str) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
@@ -146,10 +165,9 @@ def _fields(part: type[msgspec.Struct], *names: str) -> Callable[[tuple[Any, ...
     return operator.itemgetter(*[part.__struct_fields__.index(name) for name in names])
 
 
+_of_who = _fields(Who, *[field for _, field in _TEAM + _OWNER])
 _of_what = _fields(What, "provider", "wire", "operation", "method", "path", "model", "stream")
-_of_route = _fields(
-    Route, "host", "attempts", "attempt_reason", "policy", "baseline_model", "experiment", "variant"
-)
+_of_route = _fields(Route, "host", "attempts", "attempt_reason", *[field for _, field in _DECISION])
 _of_answer = _fields(Answer, "status", "model", "finish_reasons", "service_tier", "error_type", "error_code")
 
 
@@ -158,7 +176,7 @@ def _likeness(record: CallRecord) -> tuple[Any, ...]:
     cost = record.cost
     return (
         record.outcome,
-        _of_owner(astuple(record.who)),
+        _of_who(astuple(record.who)),
         _of_what(astuple(record.what)),
         _of_route(astuple(record.route)),
         _of_answer(astuple(record.answer)),
@@ -186,7 +204,7 @@ def route_of(record: CallRecord) -> str | None:
     return what.path
 
 
-def is_alike(record: CallRecord) -> bool:
+def _is_alike(record: CallRecord) -> bool:
     """Will others be like it? Paths that we do not read, and those that are polled, may hold ids without end; and whoever
     sends a long one must not fill our memory with more of them."""
     what = record.what
@@ -331,7 +349,7 @@ def _put_cost(own: Attributes, cost: Cost, style: SpanStyle) -> None:
 def _put_compat_cost(own: Attributes, cost: Cost, total: float, style: SpanStyle) -> None:
     if CostStyle.GEN_AI in style.cost:
         own[names.COMPAT_COST] = total
-    if style.cost <= _GEN_AI_ALONE:
+    if CostStyle.MLFLOW not in style.cost and CostStyle.OPENINFERENCE not in style.cost:
         return
     # These two know input and output only, so every kind of input counts as input.
     output = (cost.output or 0) / NANO_PER_USD
@@ -343,9 +361,6 @@ def _put_compat_cost(own: Attributes, cost: Cost, total: float, style: SpanStyle
         own[names.COMPAT_COST_OPENINFERENCE_TOTAL] = total
         own[names.COMPAT_COST_OPENINFERENCE_PROMPT] = prompt
         own[names.COMPAT_COST_OPENINFERENCE_COMPLETION] = output
-
-
-_GEN_AI_ALONE: Final = frozenset({CostStyle.GEN_AI})
 
 
 # ---- what calls that are alike share: what is read here belongs into ``_likeness``
@@ -371,10 +386,8 @@ def _steady_server(record: CallRecord, style: SpanStyle) -> Steady:
         attributes[names.ERROR_TYPE] = failure
     if what.model is not None:
         attributes[names.ASKED_MODEL] = what.model
-    if record.who.team is not None:
-        attributes[names.TEAM_ID] = record.who.team
-    _put_owner(attributes, record.who)
-    _put_route(attributes, record)
+    _put(attributes, record.who, _TEAM + _OWNER)
+    _put(attributes, record.route, _DECISION)
     name = f"{what.method} {route}" if route is not None else what.method
     return Steady(name, SpanKind.SERVER, attributes, failure is not None)
 
@@ -394,8 +407,7 @@ def _steady_client(record: CallRecord, style: SpanStyle) -> Steady:
         attributes[names.ERROR_TYPE] = failure
         if record.answer.error_code is not None:
             attributes[names.ERROR_CODE] = record.answer.error_code
-    if record.who.team is not None:
-        attributes[names.TEAM_ID] = record.who.team
+    _put(attributes, record.who, _TEAM)
     if what.operation is None:
         name = what.method
         _put_plain_call(attributes, record)
@@ -442,35 +454,9 @@ def _put_inference(attributes: Attributes, record: CallRecord, operation: str, s
         attributes[names.PRICING_VERSION] = cost.snapshot
 
 
-_OWNER: Final = (
-    (names.TENANT_ID, "tenant"),
-    (names.PROJECT_ID, "project"),
-    (names.FEATURE, "feature"),
-    (names.ENVIRONMENT, "environment"),
-    (names.APP, "app"),
-    (names.KEY_ID, "key_id"),
-    (names.PROMPT_ID, "prompt_id"),
-    (names.PROMPT_VERSION, "prompt_version"),
-)
-
-
-_of_owner = _fields(Who, "team", *[field for _, field in _OWNER])
-
-
-def _put_owner(attributes: Attributes, who: Who) -> None:
-    for key, field in _OWNER:
-        value = getattr(who, field)
+def _put(attributes: Attributes, part: msgspec.Struct, fields: tuple[tuple[str, str], ...]) -> None:
+    """Those of the fields that are filled."""
+    for key, field in fields:
+        value = getattr(part, field)
         if value is not None:
             attributes[key] = value
-
-
-def _put_route(attributes: Attributes, record: CallRecord) -> None:
-    route = record.route
-    if route.policy is not None:
-        attributes[names.ROUTE_POLICY] = route.policy
-    if route.baseline_model is not None:
-        attributes[names.ROUTE_BASELINE_MODEL] = route.baseline_model
-    if route.experiment is not None:
-        attributes[names.EXPERIMENT] = route.experiment
-    if route.variant is not None:
-        attributes[names.VARIANT] = route.variant

@@ -308,6 +308,5 @@ def test_labels_remembered_of_another_call_change_nothing(before: CallRecord, ca
     warm, cold = (Metrics(temporality=Temporality.DELTA, now_ns=Clock()) for _ in range(2))
     warm.observe(before)
     cold.observe(before)
-    cold._served.clear()
     cold._remembered.clear()
     assert series_of(call, warm) == series_of(call, cold)

@@ -12,7 +12,7 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metr
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from otel.records import PATIENT, RECORDS, record
+from otel.records import PATIENT, RECORDS, TYPICAL, record
 
 from telemetry.config import MetricNames, Temporality
 from telemetry.metrics import Metrics
@@ -82,15 +82,13 @@ def test_long_values_equal_the_official_encoding() -> None:
         assert ours == official([span], "")
 
 
-def test_the_memory_of_an_encoder_is_bounded() -> None:
+def test_what_is_remembered_is_bounded() -> None:
     made, encoder = SpanMaker(STYLE), SpanEncoder(RESOURCE)
     for number in range(10_000):
         call = record(what={"path": f"/v1/{number}"}, who={"tags": ((str(number), "x"),)})
         for span in made.spans(call):
             encoder.span(span)
     assert len(made._known) <= 1024
-    assert len(encoder._steady) <= 2048
-    assert len(encoder._keys) <= 4096
 
 
 def test_paths_that_may_hold_ids_are_not_remembered() -> None:
@@ -113,11 +111,16 @@ def test_what_differs_from_call_to_call_is_no_kind_of_its_own() -> None:
     assert len(made._known) == 1
 
 
-def test_long_ones_are_not_kept() -> None:
-    encoder = SpanEncoder(RESOURCE)
-    for span in SpanMaker(STYLE).spans(record(what={"path": "/" + "x" * 16_000})):
-        assert len(encoder.span(span)) > 16_000 or span.steady.kind is SpanKind.CLIENT
-    assert sum(map(len, encoder._steady.values())) < 4096
+def test_what_spans_share_is_encoded_once() -> None:
+    made, encoder = SpanMaker(STYLE), SpanEncoder(RESOURCE)
+    for call in (TYPICAL, record(who={"user": "bob"})):
+        for span in made.spans(call):
+            encoder.span(span)
+    ((server, client),) = made._known.values()
+    assert client is not None
+    assert [span.steady for span in made.spans(TYPICAL)] == [server, client]
+    assert server.encoded in encoder.span(made.spans(TYPICAL)[0])
+    assert client.encoded in encoder.span(made.spans(TYPICAL)[1])
 
 
 def test_what_has_no_form_is_refused() -> None:
