@@ -33,8 +33,9 @@ def anthropic_usage(found: Mapping[str, object], counts: Counts) -> Usage:
         if written is None:
             written = plus(short, long)
         elif (short or 0) + (long or 0) != written:
-            # the total is what is billed: what the split leaves out counts as short-lived
-            long = min(long or 0, written)
+            # the total is what is billed: what no split tells of counts as short-lived
+            told = _long_lived(found, written, counts)
+            long = min(long or 0, written) if told is None else told
             short = written - long
     tools = counts.part(found, "server_tool_use")
     output_details = counts.part(found, "output_tokens_details")
@@ -47,6 +48,19 @@ def anthropic_usage(found: Mapping[str, object], counts: Counts) -> Usage:
         counts.take(output_details, "thinking_tokens", "reasoning_tokens"),
         web_searches=counts.take(tools, "web_search_requests") or None,
     )
+
+
+def _long_lived(found: Mapping[str, object], written: int, counts: Counts) -> int | None:
+    """Cache writes that are kept for an hour, as the iterations tell that made up ``written``: a stream splits but
+    those of the first up at the top. ``None`` where they do not add up either."""
+    rows = counts.rows(found, "iterations")
+    kinds = (_ANSWER,) if any(row.get("type") == _ANSWER for row in rows) else _INSIDE
+    long = total = 0
+    for row in rows:
+        if row.get("type") in kinds:
+            total += counts.take(row, "cache_creation_input_tokens") or 0
+            long += counts.take(counts.part(row, "cache_creation"), "ephemeral_1h_input_tokens") or 0
+    return long if rows and total == written and long <= written else None
 
 
 class _Written(msgspec.Struct, forbid_unknown_fields=True):
