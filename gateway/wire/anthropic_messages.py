@@ -94,10 +94,11 @@ class MessagesReader:
                 self.marks = _MARKS
             if event.message is not None:
                 seen.identity(event.message.model, event.message.id)
+                seen.finished_with(event.message.stop_reason)  # of one that was made before the stream began
                 self._usage(event.message.usage)
         elif kind == "message_delta":
             self._usage(event.usage)
-            if event.delta is not None:
+            if event.delta is not None and event.delta.stop_reason not in seen.finish:
                 seen.finished_with(event.delta.stop_reason)
         elif kind == "message_stop":
             self.finished = True

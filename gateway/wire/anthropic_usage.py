@@ -33,9 +33,12 @@ def anthropic_usage(found: Mapping[str, object], counts: Counts) -> Usage:
         if written is None:
             written = plus(short, long)
         elif (short or 0) + (long or 0) != written:
-            # the total is what is billed: what no split tells of counts as short-lived
+            # the total is what is billed: what no split tells of lives as long as all that one tells of, if that is
+            # one life, and counts as short-lived where there are two
             told = _long_lived(found, written, counts)
-            long = min(long or 0, written) if told is None else told
+            if told is None:
+                told = min(long or 0, written) if short else written if long else 0
+            long = told
             short = written - long
     tools = counts.part(found, "server_tool_use")
     output_details = counts.part(found, "output_tokens_details")
