@@ -92,14 +92,14 @@ class AgentReader(TurnsReader):
         trace = event.trace if event is not None else None
         if trace is None:
             return
-        if len(memoryview(trace.guardrail)):
+        if bytes(trace.guardrail).startswith(b"{"):
             self.seen.fees_unseen = True
         for step in (trace.before, trace.routing, trace.work, trace.afterwards):
             if step is not None:
                 self._step(step)
 
     def _step(self, step: _Step) -> None:
-        if step.sought is not None and len(memoryview(step.sought.knowledge)):
+        if step.sought is not None and bytes(step.sought.knowledge).startswith(b"{"):
             self.seen.fees_unseen = True
         if step.asked is not None and len(self._asked) < _MOST_ASKED:
             model = text(step.asked.model)
