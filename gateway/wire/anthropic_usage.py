@@ -1,12 +1,13 @@
 """Anthropic's usage object. Cache reads and writes are apart from ``input_tokens``; ``input`` is their sum.
 
 Where models were asked one after the other (``fallbacks``), the top-level counts are those of the one that answered,
-the ``fallback_message`` among the iterations. One that declined before it said anything is not billed.
+the ``fallback_message`` among the iterations. One that declined before it said anything is billed only where it
+declined for certain reasons.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -16,6 +17,8 @@ from pricing.usage import Part, Usage
 
 _INSIDE = ("message", None)
 """Iterations whose tokens are already in the top-level counts, unless another model made them."""
+_BILLED = ("bio", "frontier_llm", "reasoning_extraction")
+"""Categories of refusals that are billed although nothing had been said (since 2026-09-24, on every platform)."""
 _ANSWER = "fallback_message"
 """The iteration of the model that was asked in another's place and answered: it is what the top level counts."""
 
@@ -109,18 +112,26 @@ def usual_usage(raw: bytes) -> tuple[Usual, Usage] | None:
     return told, Usage(uncached + (read or 0) + (written or 0), told.output, read, short, long)
 
 
-def apart(found: Mapping[str, object], model: str | None, counts: Counts) -> tuple[Part, ...]:
+def apart(
+    found: Mapping[str, object], model: str | None, counts: Counts, declined: Sequence[str | None] = ()
+) -> tuple[Part, ...]:
     """Usage of iterations that the top-level counts leave out: compaction passes of the same model, calls to
-    another model (advisor), and what a model had said before it declined. Each is a request of its own to the price."""
+    another model (advisor), and what a model had said before it declined. Each is a request of its own to the price.
+
+    ``declined``: why models declined, in their order.
+    """
     extra: list[Part] = []
+    hops: dict[str | None, int] = {}
     for row in counts.rows(found, "iterations"):
         kind = row.get("type")
         other = text(row.get("model"))
         if kind == _ANSWER or (kind in _INSIDE and (other is None or other == model)):
             continue
         usage = counts.accept(anthropic_usage(row, counts))
-        if usage is not None and kind in _INSIDE and not usage.output:
-            continue
+        if usage is not None and kind in _INSIDE:
+            hop = hops.setdefault(other, len(hops))
+            if not usage.output and (hop >= len(declined) or declined[hop] not in _BILLED):
+                continue
         named = other or model
         if usage is not None and named is not None and (usage.input or usage.output):
             extra.append(Part(named, usage))
@@ -136,6 +147,8 @@ def answered_by(found: Mapping[str, object]) -> str | None:
     return None
 
 
-def refused(usage: Usage) -> Usage:
-    """Of an answer that was refused: the same, and free if nothing had been said."""
-    return msgspec.structs.replace(usage, billed_input=0, billed_output=0) if usage.output == 0 else usage
+def refused(usage: Usage, category: str | None) -> Usage:
+    """Of an answer that was refused: the same, and free if nothing had been said, except in some categories."""
+    if usage.output != 0 or category in _BILLED:
+        return usage
+    return msgspec.structs.replace(usage, billed_input=0, billed_output=0)

@@ -14,7 +14,7 @@ import binascii
 import msgspec
 
 from gateway.wire.anthropic_messages import MessagesReader
-from gateway.wire.anthropic_usage import anthropic_usage, apart
+from gateway.wire.anthropic_usage import anthropic_usage, apart, refused
 from gateway.wire.asking import first_count, of_body
 from gateway.wire.bedrock_usage import (
     bedrock_usage,
@@ -196,7 +196,9 @@ class InvokeReader(MessagesReader):
             usage = openai_usage("bedrock", found, counts)
         else:
             usage = anthropic_usage(found, counts)
-            also = apart(found, seen.model or self._call.ask.model, counts)
+            also = apart(found, seen.model or self._call.ask.model, counts, self._declined)
+            if "refusal" in seen.finish:
+                usage = refused(usage, self._why)
         seen.service_tier = header_tier(self._call) or seen.service_tier
         return seen.with_usage(self._call, usage, counts, also=also)
 
