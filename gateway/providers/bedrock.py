@@ -2,9 +2,13 @@
 
 Bearer API keys pass. A SigV4 signature covers the host name the app called, so the region's host refuses it: with
 ``aws_region`` and AWS credentials in the environment the gateway signs in the app's place (``gateway/signing.py``).
+
+Agents have hosts of their own (``https://bedrock-agent-runtime.REGION.amazonaws.com``): a section with ``kind = "bedrock"``.
 """
 
-from gateway.providers.contract import Credential, Provider
+import re
+
+from gateway.providers.contract import Credential, Provider, WireRule
 
 PROVIDER = Provider(
     name="bedrock",
@@ -17,4 +21,5 @@ PROVIDER = Provider(
     aws_service="bedrock",
     sdk_base="/bedrock",
     sdk_env="ANTHROPIC_BEDROCK_BASE_URL",
+    rules=(WireRule(re.compile(r"/agents/[^/]+/*$"), "bedrock_agent", "POST"),),
 )

@@ -1,12 +1,13 @@
 """Anthropic's usage object. Cache reads and writes are apart from ``input_tokens``; ``input`` is their sum.
 
 Where models were asked one after the other (``fallbacks``), the top-level counts are those of the one that answered,
-the ``fallback_message`` among the iterations. One that declined before it said anything is not billed.
+the ``fallback_message`` among the iterations. One that declined before it said anything is billed only where it
+declined for certain reasons.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -16,6 +17,8 @@ from pricing.usage import Part, Usage
 
 _INSIDE = ("message", None)
 """Iterations whose tokens are already in the top-level counts, unless another model made them."""
+_BILLED = ("bio", "frontier_llm", "reasoning_extraction")
+"""Categories of refusals that are billed although nothing had been said (since 2026-09-24, on every platform)."""
 _ANSWER = "fallback_message"
 """The iteration of the model that was asked in another's place and answered: it is what the top level counts."""
 
@@ -33,8 +36,12 @@ def anthropic_usage(found: Mapping[str, object], counts: Counts) -> Usage:
         if written is None:
             written = plus(short, long)
         elif (short or 0) + (long or 0) != written:
-            # the total is what is billed: what the split leaves out counts as short-lived
-            long = min(long or 0, written)
+            # the total is what is billed: what no split tells of lives as long as all that one tells of, if that is
+            # one life, and counts as short-lived where there are two
+            told = _long_lived(found, written, counts)
+            if told is None:
+                told = min(long or 0, written) if short else written if long else 0
+            long = told
             short = written - long
     tools = counts.part(found, "server_tool_use")
     output_details = counts.part(found, "output_tokens_details")
@@ -47,6 +54,19 @@ def anthropic_usage(found: Mapping[str, object], counts: Counts) -> Usage:
         counts.take(output_details, "thinking_tokens", "reasoning_tokens"),
         web_searches=counts.take(tools, "web_search_requests") or None,
     )
+
+
+def _long_lived(found: Mapping[str, object], written: int, counts: Counts) -> int | None:
+    """Cache writes that are kept for an hour, as the iterations tell that made up ``written``: a stream splits but
+    those of the first up at the top. ``None`` where they do not add up either."""
+    rows = counts.rows(found, "iterations")
+    kinds = (_ANSWER,) if any(row.get("type") == _ANSWER for row in rows) else _INSIDE
+    long = total = 0
+    for row in rows:
+        if row.get("type") in kinds:
+            total += counts.take(row, "cache_creation_input_tokens") or 0
+            long += counts.take(counts.part(row, "cache_creation"), "ephemeral_1h_input_tokens") or 0
+    return long if rows and total == written and long <= written else None
 
 
 class _Written(msgspec.Struct, forbid_unknown_fields=True):
@@ -92,18 +112,26 @@ def usual_usage(raw: bytes) -> tuple[Usual, Usage] | None:
     return told, Usage(uncached + (read or 0) + (written or 0), told.output, read, short, long)
 
 
-def apart(found: Mapping[str, object], model: str | None, counts: Counts) -> tuple[Part, ...]:
+def apart(
+    found: Mapping[str, object], model: str | None, counts: Counts, declined: Sequence[str | None] = ()
+) -> tuple[Part, ...]:
     """Usage of iterations that the top-level counts leave out: compaction passes of the same model, calls to
-    another model (advisor), and what a model had said before it declined. Each is a request of its own to the price."""
+    another model (advisor), and what a model had said before it declined. Each is a request of its own to the price.
+
+    ``declined``: why models declined, in their order.
+    """
     extra: list[Part] = []
+    hops: dict[str | None, int] = {}
     for row in counts.rows(found, "iterations"):
         kind = row.get("type")
         other = text(row.get("model"))
         if kind == _ANSWER or (kind in _INSIDE and (other is None or other == model)):
             continue
         usage = counts.accept(anthropic_usage(row, counts))
-        if usage is not None and kind in _INSIDE and not usage.output:
-            continue
+        if usage is not None and kind in _INSIDE:
+            hop = hops.setdefault(other, len(hops))
+            if not usage.output and (hop >= len(declined) or declined[hop] not in _BILLED):
+                continue
         named = other or model
         if usage is not None and named is not None and (usage.input or usage.output):
             extra.append(Part(named, usage))
@@ -119,6 +147,8 @@ def answered_by(found: Mapping[str, object]) -> str | None:
     return None
 
 
-def refused(usage: Usage) -> Usage:
-    """Of an answer that was refused: the same, and free if nothing had been said."""
-    return msgspec.structs.replace(usage, billed_input=0, billed_output=0) if usage.output == 0 else usage
+def refused(usage: Usage, category: str | None) -> Usage:
+    """Of an answer that was refused: the same, and free if nothing had been said, except in some categories."""
+    if usage.output != 0 or category in _BILLED:
+        return usage
+    return msgspec.structs.replace(usage, billed_input=0, billed_output=0)

@@ -36,6 +36,7 @@ class _Router(msgspec.Struct):
 
 class _Trace(msgspec.Struct):
     router: _Router | None = msgspec.field(name="promptRouter", default=None)
+    guardrail: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Piece(msgspec.Struct):
@@ -76,6 +77,7 @@ _PIECE = Shape(_Piece)
 _WORDS = Shape(_Words)
 _ASK = Shape(_Ask)
 _VERBS = ("/converse-stream", "/converse")
+_STOPPED = "guardrail_intervened"
 
 
 class ConverseReader(AnswerReader):
@@ -107,8 +109,13 @@ class ConverseReader(AnswerReader):
         seen.usage_adds(piece.usage)
         if piece.performance is not None and piece.performance.latency == "optimized":
             seen.service_tier = OPTIMIZED
-        if piece.trace is not None and piece.trace.router is not None:
-            seen.identity(piece.trace.router.model, None)
+        if piece.trace is not None:
+            if piece.trace.router is not None:
+                seen.identity(piece.trace.router.model, None)
+            if bytes(piece.trace.guardrail).startswith(
+                b"{"
+            ):  # an account may impose one that no request names
+                seen.fees_unseen = True
         if piece.tier is not None:
             seen.service_tier = text(piece.tier.type, 64) or seen.service_tier
         if piece.delta is not None and self.text is not None:
@@ -117,7 +124,8 @@ class ConverseReader(AnswerReader):
             self.finished = True
 
     def usage(self, counts: Counts) -> Usage | None:
-        self.seen.fees_unseen = b'"guardrailConfig"' in self.call.request_body
+        if b'"guardrailConfig"' in self.call.request_body or _STOPPED in self.seen.finish:
+            self.seen.fees_unseen = True
         return bedrock_usage(self.seen.usage, counts) if self.seen.usage is not None else None
 
 

@@ -14,7 +14,7 @@ import binascii
 import msgspec
 
 from gateway.wire.anthropic_messages import MessagesReader
-from gateway.wire.anthropic_usage import anthropic_usage, apart
+from gateway.wire.anthropic_usage import anthropic_usage, apart, refused
 from gateway.wire.asking import first_count, of_body
 from gateway.wire.bedrock_usage import (
     bedrock_usage,
@@ -57,10 +57,15 @@ class _Body(msgspec.Struct):
     """What the families put at the top of a body or of an event."""
 
     type: object = None
+    id: object = None
+    model: object = None
+    generation_id: object = None
+    response_id: object = None
     usage: msgspec.Raw = msgspec.Raw(b"")
     prompt_token_count: object = None
     generation_token_count: object = None
     stop_reason: object = None
+    finish_reason: object = None
     nova_stop: object = msgspec.field(name="stopReason", default=None)
     titan_input: object = msgspec.field(name="inputTextTokenCount", default=None)
     titan_reason: object = msgspec.field(name="completionReason", default=None)
@@ -132,8 +137,10 @@ class InvokeReader(MessagesReader):
         if body is None:
             return
         seen = self._seen
-        if streamed and body.type is None:
+        if streamed and body.type is None:  # one with a type was read as a message's event
+            seen.identity(body.model, body.id)
             seen.usage_adds(body.usage)
+        seen.identity(None, body.generation_id or body.response_id)
         if body.service_tier:
             seen.service_tier = text(body.service_tier, 64) or seen.service_tier
         if body.guardrail is not None:
@@ -144,7 +151,8 @@ class InvokeReader(MessagesReader):
             seen.finished_with(body.message_stop.reason)
         seen.finished_with(body.nova_stop)
         seen.finished_with(body.titan_reason)
-        if body.generation is not None and body.stop_reason not in seen.finish:
+        seen.finished_with(body.finish_reason)
+        if body.stop_reason not in seen.finish:  # of a whole body it was read with the message
             seen.finished_with(body.stop_reason)
         for result in body.results or body.outputs or body.generations or body.choices or ():
             seen.finished_with(result.reason or result.finish_reason or result.stop_reason)
@@ -188,7 +196,9 @@ class InvokeReader(MessagesReader):
             usage = openai_usage("bedrock", found, counts)
         else:
             usage = anthropic_usage(found, counts)
-            also = apart(found, seen.model or self._call.ask.model, counts)
+            also = apart(found, seen.model or self._call.ask.model, counts, self._declined)
+            if "refusal" in seen.finish:
+                usage = refused(usage, self._why)
         seen.service_tier = header_tier(self._call) or seen.service_tier
         return seen.with_usage(self._call, usage, counts, also=also)
 

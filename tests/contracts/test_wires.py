@@ -135,7 +135,6 @@ def test_path_is_recognised_by_this_wire_alone(recording: Recording) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "/agents/A/agentAliases/B/sessions/C/text",
         "/v1/agents/a1/invoke",
         "/v1/organizations/o1/summaries",
         "/v1/skills/s1/run",

@@ -310,3 +310,25 @@ def test_rules_go_before_recognition() -> None:
         None,
         "found",
     ]
+
+
+def test_inline_agents_of_bedrock_have_the_path_that_others_make_agents_with() -> None:
+    named = {
+        (provider, path): wire_for(PROVIDERS[provider], "POST", path, WIRES)
+        for provider, path in (
+            ("bedrock", "/agents/s-1"),
+            ("bedrock", "/agents/A/agentAliases/B/sessions/s-1/text"),
+            ("anthropic", "/v1/agents/a-1"),
+            ("mistral", "/v1/agents/a-1"),
+        )
+    }
+    assert [wire.name if wire is not None else None for wire in named.values()] == [
+        "bedrock_agent",
+        "bedrock_agent",
+        "control",
+        "control",
+    ]
+    inline = named["bedrock", "/agents/s-1"]
+    assert inline is not None
+    asked = inline.read_ask("/agents/s-1", "", b'{"foundationModel":"amazon.nova-pro-v1:0","inputText":"x"}')
+    assert (asked.model, asked.session, asked.stream) == ("amazon.nova-pro-v1:0", "s-1", True)
