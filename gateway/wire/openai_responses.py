@@ -75,7 +75,9 @@ _RESPONSE = Shape(Response)
 TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _RUNNING = ("queued", "in_progress")
 _NULL = (b"", b"null")
-_MARKS = (b'"response"', b'"error"', b"[DONE]")
+_MARKS = (b'"response"', b'"error"', b'output_item.added"', b"[DONE]")
+_BEFORE_WORK = ("response.created", "response.queued", "response.in_progress", "response.failed")
+"""Events that come also where nothing is ever done (a quota is used up), unless the response in them has something."""
 _ONE = re.compile(r"/responses/[^/]+(/cancel)?$")
 _CREATES = ("/responses", "/responses/compact")
 _USED = re.compile(rb"[1-9]")
@@ -110,7 +112,8 @@ class ResponsesReader:
             self._seen.error(body_code(data))
             self.finished = True
             return
-        self._seen.began = True
+        if kind not in _BEFORE_WORK:
+            self._seen.began = True
         if event.response is not None:
             self._take(event.response)
             if kind in TERMINAL:
@@ -123,7 +126,11 @@ class ResponsesReader:
         response = _RESPONSE.read(body)
         if response is None:
             return
-        self._seen.began = True
+        if response.status is None and bytes(response.error) not in _NULL:
+            self._seen.error(body_code(body))
+            return
+        if response.status != "failed":
+            self._seen.began = True
         self._take(response)
         self._ended(response)
         if self.text is not None:
@@ -131,7 +138,7 @@ class ResponsesReader:
 
     def _ended(self, response: Response) -> None:
         self.finished = True
-        if response.output is None:  # too large to be read: it holds an image
+        if response.output is None and bytes(response.usage) not in _NULL:  # too large: it holds an image
             self._seen.fees_unseen = True
 
     def _take(self, response: Response) -> None:
@@ -142,6 +149,8 @@ class ResponsesReader:
         if response.background is True:
             self._background = True
         seen.usage_adds(response.usage)
+        if response.output or bytes(response.usage) not in _NULL:
+            seen.began = True
         seen.created_at(response.created_at)
         status = response.status
         if status and status not in _RUNNING:
