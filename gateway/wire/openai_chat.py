@@ -110,8 +110,11 @@ _CHUNK = Shape(_Chunk)
 _USUAL = msgspec.json.Decoder(_Usual)
 _PARTS = Shape(_Parts)
 _WORDS = Shape(_Words)
-_TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b"error")
-_SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b"error")
+_RAN = b'"executed_tools"'
+"""Groq's own tools (searches, a browser, code). Each use is charged, and no usage tells of it."""
+_RAN_SOME = re.compile(_RAN + rb"\s*:\s*\[\s*\{")
+_TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b"error", _RAN)
+_SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b"error", _RAN)
 """An error may be named by its event alone, without the quotes of a member."""
 _SEARCHING = re.compile(r"gpt-[^/]*-search-(?:preview|api)")
 """Models of OpenAI's that search before every answer. Each search is charged, and no usage tells of it."""
@@ -129,13 +132,15 @@ def marks_for(event: bytes) -> tuple[bytes, ...]:
 
 
 class ChatReader:
-    __slots__ = ("_call", "_ends", "_seen", "_shares", "finished", "marks", "text")
+    __slots__ = ("_call", "_ends", "_ran", "_seen", "_shares", "finished", "marks", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self._call = call
         self._seen = Seen()
         self._ends: dict[int, object] = {}
         """Why each choice ended. OpenRouter says it again with the usage."""
+        self._ran = False
+        """The provider ran tools of its own."""
         self._shares = _NO_RAW
         """Which model of a system of several (Groq's compound ones) used how much of the usage."""
         self.finished = False
@@ -154,6 +159,7 @@ class ChatReader:
         else:
             self._seen.began = True
         self._take(chunk)
+        self._ran = self._ran or ran_tools(data)
         if self.text is not None:
             self._keep(self.text, data)
         elif not self.marks and self._seen.model is not None:  # else it is not how the others are written
@@ -171,6 +177,7 @@ class ChatReader:
         else:
             self._seen.began = True
         self._take(chunk, whole=True)
+        self._ran = ran_tools(body)
         self.finished = True
         if self.text is not None:
             self._keep(self.text, body)
@@ -222,9 +229,8 @@ class ChatReader:
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
-        seen.fees_unseen = (
-            seen.began and _SEARCHING.search(seen.model or self._call.ask.model or "") is not None
-        )
+        searched = _SEARCHING.search(seen.model or self._call.ask.model or "") is not None
+        seen.fees_unseen = seen.began and (searched or self._ran)
         usual = usual_usage(seen.raw) if seen.raw is not None and self._shares is _NO_RAW else None
         if usual is not None or seen.usage is None:
             return seen.with_usage(self._call, usual, counts)
@@ -264,10 +270,15 @@ def usual(path: str, body: bytes) -> Reading | None:
     except NOT_AS_EXPECTED:
         return None
     finish = [choice.finish_reason for choice in told.choices if choice.finish_reason]
-    if "error" in finish or "-search-" in told.model:
+    if "error" in finish or "-search-" in told.model or ran_tools(body):
         return None
     raw = bytes(told.usage)
     return usual_reading(usual_usage(raw), raw, told.model, told.id, finish, told.service_tier)
+
+
+def ran_tools(data: bytes) -> bool:
+    """Does an answer, or a part of one, tell of tools that the provider ran?"""
+    return _RAN in data and _RAN_SOME.search(data) is not None
 
 
 def _is_less(parts: tuple[Part, ...], whole: Usage) -> bool:
