@@ -80,6 +80,8 @@ _BEFORE_WORK = ("response.created", "response.queued", "response.in_progress", "
 """Events that come also where nothing is ever done (a quota is used up), unless the response in them has something."""
 _ONE = re.compile(r"/responses/[^/]+(/cancel)?$")
 _CREATES = ("/responses", "/responses/compact")
+_RENTS = re.compile(rb'"(?:code_interpreter|shell)"')
+"""Tools that may have run in a container."""
 _USED = re.compile(rb"[1-9]")
 """In what tells what tools used: they used something."""
 
@@ -139,7 +141,8 @@ class ResponsesReader:
     def _ended(self, response: Response) -> None:
         self.finished = True
         if response.output is None and bytes(response.usage) not in _NULL:  # too large: it holds an image
-            self._seen.fees_unseen = True
+            counted = self._tools.images is not None
+            self._seen.fees_unseen = not counted or _RENTS.search(bytes(response.tools)) is not None
 
     def _take(self, response: Response) -> None:
         seen = self._seen
