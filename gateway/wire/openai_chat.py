@@ -83,8 +83,13 @@ class _Words(msgspec.Struct):
     choices: list[_Spoken] | None = None
 
 
+class _UsualMessage(msgspec.Struct):
+    executed_tools: None = None
+
+
 class _UsualChoice(msgspec.Struct):
     finish_reason: Short | None = None
+    message: _UsualMessage | None = None
     usage: None = None
 
 
@@ -159,7 +164,7 @@ class ChatReader:
         else:
             self._seen.began = True
         self._take(chunk)
-        self._ran = self._ran or ran_tools(data)
+        self._ran = self._ran or _ran_tools(data)
         if self.text is not None:
             self._keep(self.text, data)
         elif not self.marks and self._seen.model is not None:  # else it is not how the others are written
@@ -177,7 +182,7 @@ class ChatReader:
         else:
             self._seen.began = True
         self._take(chunk, whole=True)
-        self._ran = ran_tools(body)
+        self._ran = _ran_tools(body)
         self.finished = True
         if self.text is not None:
             self._keep(self.text, body)
@@ -270,13 +275,13 @@ def usual(path: str, body: bytes) -> Reading | None:
     except NOT_AS_EXPECTED:
         return None
     finish = [choice.finish_reason for choice in told.choices if choice.finish_reason]
-    if "error" in finish or "-search-" in told.model or ran_tools(body):
+    if "error" in finish or "-search-" in told.model:
         return None
     raw = bytes(told.usage)
     return usual_reading(usual_usage(raw), raw, told.model, told.id, finish, told.service_tier)
 
 
-def ran_tools(data: bytes) -> bool:
+def _ran_tools(data: bytes) -> bool:
     """Does an answer, or a part of one, tell of tools that the provider ran?"""
     return _RAN in data and _RAN_SOME.search(data) is not None
 
