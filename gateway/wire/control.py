@@ -12,6 +12,7 @@ from gateway.wire.answer import AnswerReader
 from gateway.wire.contract import AskFields, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import openai_error
+from gateway.wire.openai_realtime import SOCKETS
 from gateway.wire.paths import plain
 from pricing.usage import Usage
 from telemetry.record import FREE_METHODS
@@ -20,7 +21,7 @@ _MANAGES = re.compile(
     r"/(?:files|uploads(?:/[^/]+/(?:parts|complete|cancel))?|assistants(?:/[^/]+)?|threads(?:/[^/]+)?"
     r"|threads/[^/]+/messages(?:/[^/]+)?|vector_stores(?:/.*)?|conversations(?:/.*)?"
     r"|cachedContents(?:/[^/]+)?|fileSearchStores(?:/[^/]+)?|auth_tokens"
-    r"|chat/completions/[^/]+|realtime/(?:client_secrets|sessions|transcription_sessions)"
+    r"|chat/completions/[^/]+|realtime/(?:sessions|transcription_sessions|(?:translations/)?client_secrets)"
     r"|chatkit/sessions(?:/[^/]+/cancel)?|evals(?:/[^/]+)?|skills(?:/[^/]+(?:/versions(?:/[^/]+)?)?)?"
     r"|agents(?:/[^/]+(?:/(?:archive|aliases|versions?))?)?|libraries(?:/.*)?"
     r"|organizations?/(?:(?:admin_)?api_keys|certificates|groups|invites|projects|roles|users|workspaces)(?:/.*)?"
@@ -48,7 +49,7 @@ def read_ask(path: str, query: str, body: bytes) -> AskFields:
 def matches(method: str, path: str) -> bool:
     short = plain(path)
     if method in FREE_METHODS:
-        return not short.endswith("/realtime")
+        return not short.endswith(SOCKETS)
     return method == "POST" and _MANAGES.search(short) is not None
 
 

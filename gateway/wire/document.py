@@ -15,7 +15,8 @@ from gateway.wire.prefix import scalars, tail_object
 HEAD = 16_384
 TAIL = 65_536
 _IDENTITY = frozenset(b"id type model modelVersion responseId object status response_id".split())
-_LAST = (b"usage", b"usageMetadata", b"usage_info", b"meta", b"model")
+_LAST = (b"tool_usage", b"usage", b"usageMetadata", b"usage_info", b"meta", b"model")
+"""What tools used stands before all the others."""
 
 
 class DocumentFrames:

@@ -15,7 +15,7 @@ from gateway.wire.asking import read_body
 from gateway.wire.contract import Exchanged, Kept, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
-from gateway.wire.openai_usage import openai_charge, openai_usage, usual_usage
+from gateway.wire.openai_usage import openai_charge, openai_usage, uses_tools, usual_usage
 from gateway.wire.paths import ends
 from gateway.wire.seen import MOST_FINISHES, Seen, usual_reading
 from gateway.wire.shapes import NOT_AS_EXPECTED, Name, Shape, Short, exact_object, text
@@ -26,6 +26,7 @@ _NO_RAW = msgspec.Raw(b"")
 
 
 class _Choice(msgspec.Struct):
+    index: object = None
     finish_reason: object = None
     usage: msgspec.Raw = _NO_RAW
     """Moonshot's streams tell it here."""
@@ -82,8 +83,13 @@ class _Words(msgspec.Struct):
     choices: list[_Spoken] | None = None
 
 
+class _UsualMessage(msgspec.Struct):
+    executed_tools: None = None
+
+
 class _UsualChoice(msgspec.Struct):
     finish_reason: Short | None = None
+    message: _UsualMessage | None = None
     usage: None = None
 
 
@@ -109,9 +115,14 @@ _CHUNK = Shape(_Chunk)
 _USUAL = msgspec.json.Decoder(_Usual)
 _PARTS = Shape(_Parts)
 _WORDS = Shape(_Words)
-_TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b"error")
-_SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b"error")
+_RAN = b'"executed_tools"'
+"""Groq's own tools (searches, a browser, code). Each use is charged, and no usage tells of it."""
+_RAN_SOME = re.compile(_RAN + rb"\s*:\s*\[\s*\{")
+_TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b"error", _RAN)
+_SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b"error", _RAN)
 """An error may be named by its event alone, without the quotes of a member."""
+_SEARCHING = re.compile(r"gpt-[^/]*-search-(?:preview|api)")
+"""Models of OpenAI's that search before every answer. Each search is charged, and no usage tells of it."""
 _ODD_SPACE = re.compile(rb'"\s+:|:\s\s|:[\t\r\n]')
 
 
@@ -126,11 +137,15 @@ def marks_for(event: bytes) -> tuple[bytes, ...]:
 
 
 class ChatReader:
-    __slots__ = ("_call", "_seen", "_shares", "finished", "marks", "text")
+    __slots__ = ("_call", "_ends", "_ran", "_seen", "_shares", "finished", "marks", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self._call = call
         self._seen = Seen()
+        self._ends: dict[int, object] = {}
+        """Why each choice ended. OpenRouter says it again with the usage."""
+        self._ran = False
+        """The provider ran tools of its own."""
         self._shares = _NO_RAW
         """Which model of a system of several (Groq's compound ones) used how much of the usage."""
         self.finished = False
@@ -149,6 +164,7 @@ class ChatReader:
         else:
             self._seen.began = True
         self._take(chunk)
+        self._ran = self._ran or _ran_tools(data)
         if self.text is not None:
             self._keep(self.text, data)
         elif not self.marks and self._seen.model is not None:  # else it is not how the others are written
@@ -165,19 +181,22 @@ class ChatReader:
             self._seen.error(code_in(chunk.error))
         else:
             self._seen.began = True
-        self._take(chunk)
+        self._take(chunk, whole=True)
+        self._ran = _ran_tools(body)
         self.finished = True
         if self.text is not None:
             self._keep(self.text, body)
 
-    def _take(self, chunk: _Chunk) -> None:
+    def _take(self, chunk: _Chunk, *, whole: bool = False) -> None:
+        """``whole``: it holds each choice once."""
         seen = self._seen
         seen.identity(chunk.model, chunk.id)
         if chunk.service_tier:
             seen.service_tier = text(chunk.service_tier, 64) or seen.service_tier
-        for choice in chunk.choices or ():
+        for place, choice in enumerate(chunk.choices or ()):
             if choice.finish_reason:
-                seen.finished_with(choice.finish_reason)
+                told = choice.index if type(choice.index) is int and not whole else place
+                self._ended(told, choice.finish_reason)
                 if choice.finish_reason == "error":
                     seen.error(None)
                 if choice.usage is not _NO_RAW:
@@ -189,6 +208,16 @@ class ChatReader:
         seen.usage_adds(chunk.usage)
         if chunk.usage_breakdown is not _NO_RAW:
             self._shares = chunk.usage_breakdown
+
+    def _ended(self, choice: int, reason: object) -> None:
+        """One reason a choice: the last that was told."""
+        ends = self._ends
+        if choice not in ends and len(ends) == MOST_FINISHES:
+            return
+        ends[choice] = reason
+        self._seen.finish.clear()
+        for why in ends.values():
+            self._seen.finished_with(why)
 
     def _keep(self, kept: Kept, data: bytes) -> None:
         words = _WORDS.read(data)
@@ -205,6 +234,8 @@ class ChatReader:
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
+        searched = _SEARCHING.search(seen.model or self._call.ask.model or "") is not None
+        seen.fees_unseen = seen.began and (searched or self._ran)
         usual = usual_usage(seen.raw) if seen.raw is not None and self._shares is _NO_RAW else None
         if usual is not None or seen.usage is None:
             return seen.with_usage(self._call, usual, counts)
@@ -213,7 +244,9 @@ class ChatReader:
         charge = openai_charge(self._call.provider, found)
         seen.service_tier = seen.service_tier or text(found.get("service_tier"), 64)
         also: tuple[Part, ...] = ()
-        if charge is None and found.get("num_sources_used"):  # xAI charges for what it looked at
+        if charge is not None:
+            seen.fees_unseen = False
+        elif uses_tools(found):
             seen.fees_unseen = True
         if self._shares is not _NO_RAW:
             also = self._apart(counts)
@@ -242,10 +275,15 @@ def usual(path: str, body: bytes) -> Reading | None:
     except NOT_AS_EXPECTED:
         return None
     finish = [choice.finish_reason for choice in told.choices if choice.finish_reason]
-    if "error" in finish:
+    if "error" in finish or "-search-" in told.model:
         return None
     raw = bytes(told.usage)
     return usual_reading(usual_usage(raw), raw, told.model, told.id, finish, told.service_tier)
+
+
+def _ran_tools(data: bytes) -> bool:
+    """Does an answer, or a part of one, tell of tools that the provider ran?"""
+    return _RAN in data and _RAN_SOME.search(data) is not None
 
 
 def _is_less(parts: tuple[Part, ...], whole: Usage) -> bool:

@@ -1,4 +1,5 @@
-"""OpenAI legacy completions, and those who speak it (Together, Fireworks, vLLM, Writer)."""
+"""OpenAI legacy completions, and those who speak it (Together, Fireworks, vLLM, Writer). Edits answered alike, but for
+naming no model."""
 
 from __future__ import annotations
 
@@ -40,7 +41,9 @@ class CompletionReader(ChatReader):
 
 
 def matches(method: str, path: str) -> bool:
-    return method == "POST" and ends(path, "/completions") and not ends(path, "/chat/completions")
+    if method != "POST" or not ends(path, "/completions", "/edits"):
+        return False
+    return not ends(path, "/chat/completions", "/images/edits")
 
 
 WIRE = Wire(

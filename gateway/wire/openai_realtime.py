@@ -1,7 +1,7 @@
 """OpenAI realtime over WebSocket: each ``response.done`` reports the usage of one turn.
 
 What the user says is written down by another model, whose usage is told with each transcript. A session that does
-nothing else has that model for its own.
+nothing else has that model for its own. A session that interprets has no turns and reports nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gateway.wire.counts import milliseconds
 from gateway.wire.errors import code_in, openai_error
 from gateway.wire.openai_transcriptions import heard
 from gateway.wire.openai_usage import openai_usage
-from gateway.wire.paths import ends, plain
+from gateway.wire.paths import ends
 from gateway.wire.shapes import Shape, exact_object, text
 from gateway.wire.turns import TurnsReader
 
@@ -53,6 +53,7 @@ class _Message(msgspec.Struct):
     error: object = None
 
 
+SOCKETS = ("/realtime", "/realtime/translations")
 _MESSAGE = Shape(_Message)
 _TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 _MARKS = (
@@ -110,7 +111,7 @@ class RealtimeReader(TurnsReader):
 
 
 def matches(method: str, path: str) -> bool:
-    return method == "GET" and ends(plain(path), "/realtime")
+    return method == "GET" and ends(path, *SOCKETS)
 
 
 def read_ask(path: str, query: str, body: bytes) -> AskFields:

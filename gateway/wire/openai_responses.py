@@ -7,7 +7,7 @@ that fetch it later report the usage of that job again and again (``Reading.job_
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -17,15 +17,11 @@ from gateway.wire.contract import Exchanged, Kept, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_chat import provider_of
-from gateway.wire.openai_usage import openai_charge, openai_usage, usual_usage
+from gateway.wire.openai_tools import NO_TOOLS, Item, tool_use
+from gateway.wire.openai_usage import openai_charge, openai_usage, uses_tools, usual_usage
 from gateway.wire.paths import plain
 from gateway.wire.seen import Seen, usual_reading
 from gateway.wire.shapes import NOT_AS_EXPECTED, Name, Shape, Short, anything, text
-
-
-class Item(msgspec.Struct):
-    type: object = None
-    action: msgspec.Raw = msgspec.Raw(b"")
 
 
 class _Incomplete(msgspec.Struct):
@@ -43,6 +39,8 @@ class Response(msgspec.Struct):
     error: msgspec.Raw = msgspec.Raw(b"")
     incomplete_details: _Incomplete | None = None
     output: list[Item] | None = None
+    tool_usage: msgspec.Raw = msgspec.Raw(b"")
+    tools: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Event(msgspec.Struct):
@@ -68,6 +66,7 @@ class _Usual(msgspec.Struct):
     background: bool | None = None
     incomplete_details: None = None
     error: None = None
+    tool_usage: msgspec.Raw = msgspec.Raw(b"")
 
 
 EVENT = Shape(Event)
@@ -76,22 +75,25 @@ _RESPONSE = Shape(Response)
 TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _RUNNING = ("queued", "in_progress")
 _NULL = (b"", b"null")
-_MARKS = (b'"response"', b'"error"', b"[DONE]")
+_MARKS = (b'"response"', b'"error"', b'output_item.added"', b"[DONE]")
+_BEFORE_WORK = ("response.created", "response.queued", "response.in_progress", "response.failed")
+"""Events that come also where nothing is ever done (a quota is used up), unless the response in them has something."""
 _ONE = re.compile(r"/responses/[^/]+(/cancel)?$")
 _CREATES = ("/responses", "/responses/compact")
-_WITH_FEES = ("code_interpreter_call", "image_generation_call")
-"""Tools whose use is charged and reported nowhere: containers by session, images at another model's rates."""
+_RENTS = re.compile(rb'"(?:code_interpreter|shell)"')
+"""Tools that may have run in a container."""
+_USED = re.compile(rb"[1-9]")
+"""In what tells what tools used: they used something."""
 
 
 class ResponsesReader:
-    __slots__ = ("_background", "_call", "_files", "_searches", "_seen", "finished", "marks", "text")
+    __slots__ = ("_background", "_call", "_seen", "_tools", "finished", "marks", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self._call = call
         self._seen = Seen()
         self._background = False
-        self._searches = 0
-        self._files = 0
+        self._tools = NO_TOOLS
         self.finished = False
         self.marks: tuple[bytes, ...] = ()
         self.text: Kept | None = None
@@ -112,13 +114,12 @@ class ResponsesReader:
             self._seen.error(body_code(data))
             self.finished = True
             return
-        self._seen.began = True
+        if kind not in _BEFORE_WORK:
+            self._seen.began = True
         if event.response is not None:
             self._take(event.response)
             if kind in TERMINAL:
-                self.finished = True
-                if event.response.output is None:  # too large to be read: it holds an image
-                    self._seen.fees_unseen = True
+                self._ended(event.response)
 
     def document(self, body: bytes) -> None:
         if self._call.status >= 400:
@@ -127,11 +128,21 @@ class ResponsesReader:
         response = _RESPONSE.read(body)
         if response is None:
             return
-        self._seen.began = True
+        if response.status is None and bytes(response.error) not in _NULL:
+            self._seen.error(body_code(body))
+            return
+        if response.status != "failed":
+            self._seen.began = True
         self._take(response)
-        self.finished = True
+        self._ended(response)
         if self.text is not None:
             _keep_output(self.text, body)
+
+    def _ended(self, response: Response) -> None:
+        self.finished = True
+        if response.output is None and bytes(response.usage) not in _NULL:  # too large: it holds an image
+            counted = self._tools.images is not None
+            self._seen.fees_unseen = not counted or _RENTS.search(bytes(response.tools)) is not None
 
     def _take(self, response: Response) -> None:
         seen = self._seen
@@ -141,6 +152,8 @@ class ResponsesReader:
         if response.background is True:
             self._background = True
         seen.usage_adds(response.usage)
+        if response.output or bytes(response.usage) not in _NULL:
+            seen.began = True
         seen.created_at(response.created_at)
         status = response.status
         if status and status not in _RUNNING:
@@ -151,9 +164,9 @@ class ResponsesReader:
             seen.error(
                 code_in(anything(bytes(response.error))) if bytes(response.error) not in _NULL else None
             )
-        if response.output:
-            self._searches, self._files = searches_in(response.output)
-            seen.fees_unseen = has_fees(response.output)
+        if response.output or response.tool_usage:
+            self._tools = tool_use(response.output or (), response.tool_usage, response.tools)
+            seen.fees_unseen = self._tools.fees_unseen
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
@@ -164,17 +177,21 @@ class ResponsesReader:
         if usage is None and seen.usage is not None:
             usage = openai_usage(provider_of(self._call), seen.usage, counts)
             charge = openai_charge(self._call.provider, seen.usage)
-        if usage is not None and (self._searches or self._files):
+            if charge is None and uses_tools(seen.usage):
+                seen.fees_unseen = True
+        tools = self._tools
+        if usage is not None and (tools.web or tools.files):
             usage = msgspec.structs.replace(
-                usage,
-                web_searches=self._searches or usage.web_searches,
-                file_searches=self._files or None,
+                usage, web_searches=tools.web or usage.web_searches, file_searches=tools.files or None
             )
         if self._background:
+            if tools.images is not None:  # a job has no parts
+                seen.fees_unseen = True
             return seen.with_job(self._call, usage, counts, begins=True, charge=charge)
         if self._call.method != "POST" or _cancels(self._call.path):
             return seen.with_usage(self._call, None, counts, billable=False)
-        return seen.with_usage(self._call, usage, counts, charge=charge)
+        also = () if tools.images is None or usage is None else (tools.images,)
+        return seen.with_usage(self._call, usage, counts, charge=charge, also=also)
 
 
 def usual(path: str, body: bytes) -> Reading | None:
@@ -183,29 +200,10 @@ def usual(path: str, body: bytes) -> Reading | None:
         told = _USUAL.decode(body)
     except NOT_AS_EXPECTED:
         return None
-    if told.background or _cancels(path):
+    if told.background or _cancels(path) or _USED.search(told.tool_usage) is not None:
         return None
     raw = bytes(told.usage)
     return usual_reading(usual_usage(raw), raw, told.model, told.id, [told.status], told.service_tier)
-
-
-def searches_in(items: Iterable[Item]) -> tuple[int, int]:
-    """Searches of the web, and of the provider's file store, among the items of an answer."""
-    web = sum(1 for item in items if item.type == "web_search_call" and _is_search(item.action))
-    return web, sum(1 for item in items if item.type == "file_search_call")
-
-
-def has_fees(items: Iterable[Item]) -> bool:
-    """Was a tool used that is charged and reported nowhere?"""
-    return any(item.type in _WITH_FEES for item in items)
-
-
-def _is_search(action: msgspec.Raw) -> bool:
-    """Opening a page and finding in it are not billed as searches."""
-    if bytes(action) in _NULL:
-        return True
-    value = anything(bytes(action))
-    return not isinstance(value, Mapping) or value.get("type", "search") == "search"
 
 
 def _keep_output(kept: Kept, body: bytes) -> None:

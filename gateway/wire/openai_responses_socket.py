@@ -9,7 +9,8 @@ import msgspec
 
 from gateway.wire.contract import AskFields, Exchanged, Wire
 from gateway.wire.errors import body_code, openai_error
-from gateway.wire.openai_responses import EVENT, TERMINAL, Response, has_fees, searches_in
+from gateway.wire.openai_responses import EVENT, TERMINAL, Response
+from gateway.wire.openai_tools import tool_use
 from gateway.wire.openai_usage import openai_usage
 from gateway.wire.paths import ends
 from gateway.wire.shapes import exact_object, text
@@ -46,13 +47,17 @@ class SocketReader(TurnsReader):
         if found is None:
             return
         usage = openai_usage(self.call.provider, found, self._counts)
-        items = response.output or ()
-        web, files = searches_in(items)
-        if web or files:
-            usage = msgspec.structs.replace(usage, web_searches=web or None, file_searches=files or None)
-        if has_fees(items):
+        tools = tool_use(response.output or (), response.tool_usage, response.tools)
+        if tools.web or tools.files:
+            usage = msgspec.structs.replace(
+                usage, web_searches=tools.web or None, file_searches=tools.files or None
+            )
+        if tools.fees_unseen:
             self.seen.fees_unseen = True
-        self.add(usage, found, text(response.model), text(response.service_tier, 64))
+        tier = text(response.service_tier, 64)
+        self.add(usage, found, text(response.model), tier)
+        if tools.images is not None:
+            self.add(tools.images.usage, found, tools.images.model, tier)
 
 
 def matches(method: str, path: str) -> bool:

@@ -113,6 +113,8 @@ def openai_usage(provider: str, found: Mapping[str, object], counts: Counts) -> 
     reasoning = counts.take(of_output, "reasoning_tokens")
     if reasoning is None:
         reasoning = counts.take(found, "reasoning_tokens")
+    if provider == "openrouter" and reasoning and completion is not None and reasoning > completion:
+        reasoning = None  # it counts them apart, at times more than there are; its charge is the same
     cached, written = _cache(found, of_input, counts)
     cited = None
     if provider == "perplexity" and "completion_tokens" in found:
@@ -172,7 +174,15 @@ def _searches(found: Mapping[str, object], counts: Counts) -> int | None:
     if tools:
         return counts.take(tools, "web_search_requests")
     calls = counts.part(found, "tool_calls_details")  # Perplexity
-    return counts.take(counts.part(calls, "search_web"), "invocation") if calls else None
+    if calls:
+        return counts.take(counts.part(calls, "search_web"), "invocation")
+    tools = counts.part(found, "server_side_tool_usage_details")  # xAI
+    return counts.take(tools, "web_search_calls") or None if tools else None
+
+
+def uses_tools(found: Mapping[str, object]) -> bool:
+    """Does xAI tell of tools or sources? It charges for each of them, and not all have a count."""
+    return bool(found.get("num_sources_used") or found.get("num_server_side_tools_used"))
 
 
 def _output(

@@ -22,7 +22,7 @@ from gateway.wire.openai_completions import WIRE as COMPLETIONS
 from gateway.wire.openai_images import WIRE as IMAGES
 from gateway.wire.openai_responses import WIRE as RESPONSES
 from gateway.wire.tap import Blind, Tap, TapLimits
-from pricing.usage import Usage
+from pricing.usage import Part, Usage
 
 SSE = "text/event-stream; charset=utf-8"
 DOCUMENT = json.dumps(
@@ -279,6 +279,40 @@ def test_what_an_event_above_the_limit_used_is_read_off_its_end(size: int) -> No
         assert (usage.input, usage.output) == (7, 9)
         assert tap.finished
         assert tap.reading().fees_unseen is (wire is RESPONSES)
+
+
+@pytest.mark.parametrize("tool", ["web_search", "code_interpreter", "shell"])
+@pytest.mark.parametrize("streamed", [True, False])
+def test_the_tokens_of_a_picture_above_the_limit_are_told_behind_it(streamed: bool, tool: str) -> None:
+    answer = {
+        "id": "resp_1",
+        "status": "completed",
+        "model": "gpt-5",
+        "output": [{"type": "image_generation_call", "result": "A" * 150_000}],
+        "tool_usage": {"image_gen": {"input_tokens": 5, "output_tokens": 40, "total_tokens": 45}},
+        "tools": [{"type": tool}, {"type": "image_generation", "model": "gpt-image-2"}],
+        "usage": {"input_tokens": 7, "output_tokens": 9, "total_tokens": 16},
+    }
+    if streamed:
+        event = json.dumps({"type": "response.completed", "response": answer})
+        tap = tapped(RESPONSES, SSE, [f"data: {event}\n".encode(), b"\n"], limits=TapLimits(event=2000))
+    else:
+        body = json.dumps(answer).encode()
+        tap = tapped(RESPONSES, "application/json", [body], limits=TapLimits(document=2000))
+    reading = tap.reading()
+    assert tap.dropped == 1
+    assert reading.usage == Usage(7, 9)
+    assert reading.also == (Part("gpt-image-2", Usage(5, 40)),)
+    assert reading.fees_unseen is (tool != "web_search")
+
+
+def test_a_picture_above_the_limit_whose_tokens_nothing_tells_has_a_fee() -> None:
+    body = json.dumps(
+        {"id": "r", "output": ["A" * 150_000], "usage": {"input_tokens": 7, "output_tokens": 9}}
+    )
+    tap = tapped(RESPONSES, "application/json", [body.encode()], limits=TapLimits(document=2000))
+    assert tap.reading().usage == Usage(7, 9)
+    assert tap.reading().fees_unseen
 
 
 def test_an_event_above_the_limit_that_is_cut_tells_nothing() -> None:
