@@ -83,13 +83,8 @@ class _Words(msgspec.Struct):
     choices: list[_Spoken] | None = None
 
 
-class _UsualMessage(msgspec.Struct):
-    executed_tools: None = None
-
-
 class _UsualChoice(msgspec.Struct):
     finish_reason: Short | None = None
-    message: _UsualMessage | None = None
     usage: None = None
 
 
@@ -275,7 +270,7 @@ def usual(path: str, body: bytes) -> Reading | None:
     except NOT_AS_EXPECTED:
         return None
     finish = [choice.finish_reason for choice in told.choices if choice.finish_reason]
-    if "error" in finish or "-search-" in told.model:
+    if "error" in finish or "-search-" in told.model or (told.x_groq is not None and _RAN in body):
         return None
     raw = bytes(told.usage)
     return usual_reading(usual_usage(raw), raw, told.model, told.id, finish, told.service_tier)
