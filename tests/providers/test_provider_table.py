@@ -44,6 +44,8 @@ def table(environ: dict[str, str] | None = None, **sections: Any) -> ProviderTab
          "/v1beta/models/m:generateContent", "key=k"),
         (b"/v1/projects/p/locations/global/x", "aiplatform.googleapis.com", "/v1/projects/p/locations/global/x",
          ""),
+        (b"/v1beta1/publishers/google/models/m:x?key=k", "aiplatform.googleapis.com",
+         "/v1beta1/publishers/google/models/m:x", "key=k"),
         (b"/ollama/api/chat", "127.0.0.1:11434", "/api/chat", ""),
         (b"/openai/a/../b", "api.openai.com", "/a/../b", ""),
         (b"/openai/v1/..%2fx", "api.openai.com", "/v1/..%2fx", ""),
