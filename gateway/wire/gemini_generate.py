@@ -109,7 +109,7 @@ class GenerateReader:
         self._queries: set[int] = set()
         """Hashes of what Google Search was asked; the same twice is charged once."""
         self._ended: dict[int, object] = {}
-        """Why each candidate ended: older models say so in every chunk of a stream."""
+        """Why each candidate ended. A stream may say it more than once: where tools were used, or in every chunk."""
         self._blocked = False
         """The prompt was, so nothing was made of it."""
         self.finished = False
