@@ -1,6 +1,9 @@
-"""Google's Gemini API. The key rides in ``x-goog-api-key`` or in ``?key=``, kept out of every record."""
+"""Google's Gemini API. The key rides in ``x-goog-api-key`` or in ``?key=``, kept out of every record. Its batches are on
+paths where OpenAI's are too."""
 
-from gateway.providers.contract import Credential, Provider
+import re
+
+from gateway.providers.contract import Credential, Provider, WireRule
 
 PROVIDER = Provider(
     name="gemini",
@@ -13,4 +16,5 @@ PROVIDER = Provider(
     sdk_base="/gemini",
     sdk_env="GOOGLE_GEMINI_BASE_URL",
     reports_stream_usage=True,
+    rules=(WireRule(re.compile(r"/v1(?:alpha|beta)?/batches/[^/]+/*$"), "gemini_batches"),),
 )

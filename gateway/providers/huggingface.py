@@ -1,4 +1,7 @@
-"""Hugging Face. Beside the OpenAI wire under ``/v1/``, inference endpoints have one of their own on any path."""
+"""Hugging Face. Beside the OpenAI wire, inference endpoints have one of their own on any path.
+
+The router puts a seller in front (``/novita/chat/completions``), whose version is not always ``/v1/``.
+"""
 
 import re
 
@@ -11,7 +14,13 @@ PROVIDER = Provider(
     price_as="huggingface",
     base_url="https://router.huggingface.co",
     credential=Credential(env="HF_TOKEN"),
-    rules=(WireRule(re.compile(r"^(?!.*/v1/)"), "huggingface"),),
+    rules=(
+        WireRule(
+            re.compile(r"^(?!.*/v1/)(?!.*/(?:chat/completions|embeddings|images/generations)/*$)"),
+            "huggingface",
+            "POST",
+        ),
+    ),
     sdk_base="/huggingface/v1",
     sdk_env="OPENAI_BASE_URL",
 )

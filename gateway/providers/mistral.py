@@ -1,4 +1,5 @@
-"""Mistral AI. Its conversations are on paths where OpenAI's, which cost nothing, are too."""
+"""Mistral AI. Its conversations are on paths where OpenAI's, which cost nothing, are too; its agents answer as chats
+do."""
 
 import re
 
@@ -15,6 +16,7 @@ PROVIDER = Provider(
     sdk_env=None,
     reports_stream_usage=True,
     rules=(
+        WireRule(re.compile(r"/v1/agents/completions/*$"), "openai_chat", "POST"),
         WireRule(
             re.compile(r"/v1/conversations(?:/[^/]+(?:/restart)?)?/*$"), "mistral_conversations", "POST"
         ),

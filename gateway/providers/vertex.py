@@ -12,7 +12,7 @@ PROVIDER = Provider(
     price_as="google",
     base_url="https://aiplatform.googleapis.com",
     credential=Credential(query="key"),
-    bare=("/v1/projects", "/v1beta1/projects"),
+    bare=("/v1/projects", "/v1beta1/projects", "/v1/publishers", "/v1beta1/publishers"),
     sdk_base="/vertex",
     sdk_env="GOOGLE_VERTEX_BASE_URL",
 )

@@ -1,6 +1,6 @@
 """Bedrock ``converse`` and ``converse-stream``. The model is in the path; streams are Amazon event streams whose
-last message, ``metadata``, carries the usage. A prompt router tells in the trace which model it chose; guardrails have
-a fee of their own, which is not told."""
+last message, ``metadata``, carries the usage. A prompt router tells in the trace which model it chose; guardrails and
+Nova's searches of the web have fees of their own, which are not told."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from gateway.wire.answer import AnswerReader
 from gateway.wire.asking import of_body
 from gateway.wire.bedrock_usage import OPTIMIZED, bedrock_usage, header_error, model_of
-from gateway.wire.contract import AskFields, Wire
+from gateway.wire.contract import AskFields, Exchanged, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import aws_error
 from gateway.wire.eventstream import EXCEPTION
@@ -78,10 +78,15 @@ _WORDS = Shape(_Words)
 _ASK = Shape(_Ask)
 _VERBS = ("/converse-stream", "/converse")
 _STOPPED = "guardrail_intervened"
+_SEARCHED = b'"nova_grounding_result"'
 
 
 class ConverseReader(AnswerReader):
-    __slots__ = ()
+    __slots__ = ("_searched",)
+
+    def __init__(self, call: Exchanged) -> None:
+        super().__init__(call)
+        self._searched = False
 
     def document(self, body: bytes) -> None:
         super().document(body)
@@ -102,6 +107,7 @@ class ConverseReader(AnswerReader):
         seen.began = True
         if name == b"contentBlockDelta" and self.text is None:
             return
+        self._searched = self._searched or _SEARCHED in data
         piece = _PIECE.read(data)
         if piece is None:
             return
@@ -124,7 +130,7 @@ class ConverseReader(AnswerReader):
             self.finished = True
 
     def usage(self, counts: Counts) -> Usage | None:
-        if b'"guardrailConfig"' in self.call.request_body or _STOPPED in self.seen.finish:
+        if self._searched or _STOPPED in self.seen.finish or b'"guardrailConfig"' in self.call.request_body:
             self.seen.fees_unseen = True
         return bedrock_usage(self.seen.usage, counts) if self.seen.usage is not None else None
 

@@ -10,7 +10,7 @@ from gateway.wire.paths import ends
 
 
 def matches(method: str, path: str) -> bool:
-    return method == "POST" and ends(path, "/v1/rerank", "/v2/rerank", "/rerank")
+    return method == "POST" and ends(path, "/rerank") and not ends(path, "/text/rerank")  # watsonx's
 
 
 WIRE = Wire("cohere_rerank", "rerank", matches, read_body, CohereReader, message_error)

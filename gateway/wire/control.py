@@ -1,7 +1,7 @@
 """Everything that manages rather than generates: listings, look-ups, files, threads, deletions. Costs nothing.
 
 Asked last. ``GET`` never generates (realtime sockets aside), neither do ``DELETE`` and ``HEAD``; of the ``POST``
-only those are meant whose path is known to manage something.
+and ``PATCH`` only those are meant whose path is known to manage something.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from telemetry.record import FREE_METHODS
 _MANAGES = re.compile(
     r"/(?:files|uploads(?:/[^/]+/(?:parts|complete|cancel))?|assistants(?:/[^/]+)?|threads(?:/[^/]+)?"
     r"|threads/[^/]+/messages(?:/[^/]+)?|vector_stores(?:/.*)?|conversations(?:/.*)?"
-    r"|cachedContents(?:/[^/]+)?|fileSearchStores(?:/[^/]+)?|auth_tokens"
+    r"|cachedContents(?:/[^/]+)?|fileSearchStores(?:/[^/:]+)?|models/[^/]+:fetchPredictOperation|auth_tokens"
     r"|chat/completions/[^/]+|realtime/(?:sessions|transcription_sessions|(?:translations/)?client_secrets)"
     r"|chatkit/sessions(?:/[^/]+/cancel)?|evals(?:/[^/]+)?|skills(?:/[^/]+(?:/versions(?:/[^/]+)?)?)?"
     r"|agents(?:/[^/]+(?:/(?:archive|aliases|versions?))?)?|libraries(?:/.*)?"
     r"|organizations?/(?:(?:admin_)?api_keys|certificates|groups|invites|projects|roles|users|workspaces)(?:/.*)?"
-    r"|api/(?:show|pull|push|copy|create|blobs/[^/]+))$"
+    r"|check-api-key|api/(?:show|pull|push|copy|create|blobs/[^/]+))$"
 )
+"""Gemini's ``fileSearchStores/NAME:VERB`` is not among them: what is put into a store is embedded, at a price."""
 
 
 class ControlReader(AnswerReader):
@@ -50,7 +51,7 @@ def matches(method: str, path: str) -> bool:
     short = plain(path)
     if method in FREE_METHODS:
         return not short.endswith(SOCKETS)
-    return method == "POST" and _MANAGES.search(short) is not None
+    return method in ("POST", "PATCH") and _MANAGES.search(short) is not None
 
 
 WIRE = Wire("control", "control", matches, read_ask, ControlReader, openai_error, None, False, True)

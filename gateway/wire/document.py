@@ -14,7 +14,7 @@ from gateway.wire.prefix import scalars, tail_object
 
 HEAD = 16_384
 TAIL = 65_536
-_IDENTITY = frozenset(b"id type model modelVersion responseId object status response_id".split())
+_IDENTITY = frozenset(b"id type name model modelVersion responseId object status response_id".split())
 _LAST = (b"tool_usage", b"usage", b"usageMetadata", b"usage_info", b"meta", b"model")
 """What tools used stands before all the others."""
 

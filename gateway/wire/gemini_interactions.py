@@ -1,8 +1,9 @@
 """Gemini interactions: created, streamed, in the background, and polled.
 
 Counts are named otherwise than in ``usageMetadata`` and mean the same: thoughts and tool use are apart. They are
-cumulative and replaced whole. Only the call that creates an interaction may be billed. One that works on after that and
-is not named a background job is unpriced: a poll does not say whether it was billed already.
+cumulative and replaced whole; in a stream they stand in an interaction, in an event or in its ``metadata``. Only the
+call that creates an interaction may be billed. One that works on after that and is not named a background job is
+unpriced: a poll does not say whether it was billed already. Deep research is a background job, named so or not.
 """
 
 from __future__ import annotations
@@ -42,6 +43,10 @@ class _Delta(msgspec.Struct):
     text: object = None
 
 
+class _Metadata(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw(b"")
+
+
 class _Piece(_Interaction):
     """An interaction, or an event that may hold one."""
 
@@ -49,6 +54,7 @@ class _Piece(_Interaction):
     interaction: _Interaction | None = None
     error: object = None
     delta: _Delta | None = None
+    metadata: _Metadata | None = None
 
 
 class _Limits(msgspec.Struct):
@@ -60,6 +66,7 @@ class _Ask(msgspec.Struct):
     generation_config: _Limits | None = None
 
 
+_NOTHING = msgspec.Raw(b"")
 _PIECE = Shape(_Piece)
 _ASK = Shape(_Ask)
 _MARKS = (b"interaction.", b'"usage"', b'"error"', b"[DONE]")
@@ -89,9 +96,10 @@ class InteractionReader(AnswerReader):
         seen.began = True
         found = piece if piece.interaction is None else piece.interaction
         self._identify(found)
-        told = exact_object(found.usage)
-        if told:
-            seen.usage_is(told, bytes(found.usage))
+        for usage in (piece.metadata.usage if piece.metadata is not None else _NOTHING, found.usage):
+            told = exact_object(usage)
+            if told:
+                seen.usage_is(told, bytes(usage))
         if found.status not in _OPEN and piece.event_type != "interaction.status_update":
             seen.finish.clear()
             seen.finished_with(found.status)
@@ -113,7 +121,7 @@ class InteractionReader(AnswerReader):
         if found.service_tier:
             seen.service_tier = text(found.service_tier, 64) or seen.service_tier
         seen.created_at(found.created)
-        self._background = self._background or found.background is True
+        self._background = self._background or found.background is True or _is_research(found.agent)
 
     def usage(self, counts: Counts) -> Usage | None:
         found = self.seen.usage
@@ -129,6 +137,11 @@ class InteractionReader(AnswerReader):
             return self.seen.with_usage(self.call, None, counts, billable=False)
         read = self.seen.with_usage(self.call, usage, counts)
         return msgspec.structs.replace(read, goes_on=self._open) if self._open else read
+
+
+def _is_research(agent: object) -> bool:
+    """Deep research runs in the background only, and its answers need not say so."""
+    return isinstance(agent, str) and agent.startswith("deep-research")
 
 
 def interaction_usage(found: Mapping[str, object], counts: Counts) -> Usage:

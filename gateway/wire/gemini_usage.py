@@ -29,12 +29,15 @@ def gemini_usage(found: Mapping[str, object], counts: Counts) -> Usage:
         cached=counts.take(found, "cachedContentTokenCount"),
         thoughts=thoughts,
         tools=tools,
-        asked_by=by_modality(
-            found, counts, "tokenCount", "promptTokensDetails", "toolUsePromptTokensDetails"
-        ),
+        asked_by=by_modality(found, counts, "tokenCount", _details(found), "toolUsePromptTokensDetails"),
         cached_by=by_modality(found, counts, "tokenCount", "cacheTokensDetails"),
         made_by=by_modality(found, counts, "tokenCount", "candidatesTokensDetails", "responseTokensDetails"),
     )
+
+
+def _details(found: Mapping[str, object]) -> str:
+    """The Gemini API's embeddings spell it otherwise; Vertex's do not."""
+    return "promptTokensDetails" if "promptTokensDetails" in found else "promptTokenDetails"
 
 
 def traffic_of(found: Mapping[str, object]) -> str | None:

@@ -6,6 +6,9 @@ event); one side alone stays in the raw usage.
 
 from __future__ import annotations
 
+import re
+from urllib.parse import unquote
+
 import msgspec
 
 from gateway.wire.answer import AnswerReader
@@ -13,7 +16,7 @@ from gateway.wire.asking import of_body
 from gateway.wire.contract import AskFields, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, plain_error
-from gateway.wire.paths import after, ends
+from gateway.wire.paths import ends, plain
 from gateway.wire.shapes import Shape, anything
 from pricing.usage import Usage
 
@@ -46,6 +49,8 @@ class _Ask(msgspec.Struct):
 _BODY = Shape(_Body)
 _ASK = Shape(_Ask)
 _MARKS = (b'"details":{', b'"details": {', b'"error"')
+_MODEL = re.compile(r"(?:/models|^/pipeline/[^/]+)/([^/]+(?:/(?!pipeline/)[^/]+)?)")
+"""Its owner stands before the model's name; few models have none. What is asked of it stands behind, or in front."""
 
 
 class GenerationReader(AnswerReader):
@@ -83,10 +88,8 @@ class GenerationReader(AnswerReader):
 def read_ask(path: str, query: str, body: bytes) -> AskFields:
     """The model is in the path where it is anywhere."""
     del query
-    model = path.partition("/models/")[2].strip("/") or None
-    asked = of_body(
-        body, model=model if model is None or "/pipeline/" not in model else after(path, "/models/")
-    )
+    named = _MODEL.search(plain(path))
+    asked = of_body(body, model=unquote(named.group(1))[:512] if named is not None else None)
     found = _ASK.read(body)
     limit = found.parameters.max_new_tokens if found is not None and found.parameters is not None else None
     streamed = asked.stream or ends(path, "/generate_stream")

@@ -1,7 +1,8 @@
 """A JSON array whose elements are events (Gemini streams without ``alt=sse``), incrementally.
 
-Elements are found by counting brackets outside strings, so each is delivered as soon as its last byte is there.
-A body that is no array (an error object) is delivered whole as a document at the end.
+Elements are found by counting brackets outside strings, so each is delivered as soon as its last byte is there. Of one
+above the limit only both ends are read, as of a large body. A body that is no array (an error object) is delivered whole
+as a document at the end.
 """
 
 from __future__ import annotations
@@ -9,16 +10,30 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
+from gateway.wire.document import HEAD, TAIL, excerpt
+
 _SPACE = b" \t\r\n"
+_BETWEEN = b", \t\r\n"
 BOM = b"\xef\xbb\xbf"
 _OUTSIDE = re.compile(rb'["{}\[\]]')
 _INSIDE = re.compile(rb'["\\]')
 
 
 class ArrayFrames:
-    """Cuts a JSON array into elements for a reader; an element above the limit is dropped, the next is read."""
+    """Cuts a JSON array into elements for a reader."""
 
-    __slots__ = ("_at", "_depth", "_document", "_escaped", "_event", "_limit", "_quoted", "_rest", "dropped")
+    __slots__ = (
+        "_at",
+        "_depth",
+        "_document",
+        "_escaped",
+        "_event",
+        "_head",
+        "_limit",
+        "_quoted",
+        "_rest",
+        "dropped",
+    )
 
     def __init__(
         self,
@@ -35,6 +50,8 @@ class ArrayFrames:
         """0: before the array; 1: between elements; -1: not an array; -2: after it."""
         self._quoted = False
         self._escaped = False
+        self._head = b""
+        """Beginning of an element that is above the limit."""
         self.dropped = 0
 
     def feed(self, data: bytes) -> None:
@@ -58,17 +75,24 @@ class ArrayFrames:
                 self._depth = 1
         if self._depth > 0:
             self._scan()
-        if len(self._rest) > self._limit:
+        if self._depth < 0 and len(self._rest) > self._limit:
             self.dropped += 1
             self._rest.clear()
-            self._at = 0
-            if self._depth == -1:
-                self._depth = -2
+            self._depth = -2
+        elif self._head or len(self._rest) > self._limit:
+            self._keep_both_ends()
 
     def end(self) -> None:
         if self._depth == -1 and self._rest:
             self._document(bytes(self._rest))
         self._rest.clear()
+
+    def _keep_both_ends(self) -> None:
+        if not self._head:
+            self.dropped += 1
+            self._head = bytes(self._rest[:HEAD]).lstrip(_BETWEEN)
+        del self._rest[: -min(TAIL, self._limit)]
+        self._at = len(self._rest)  # all of it was looked at
 
     def _scan(self) -> None:
         rest = self._rest
@@ -98,8 +122,10 @@ class ArrayFrames:
                     rest.clear()
                     return
                 if self._depth == 1:
-                    element = bytes(rest[:at]).lstrip(b", \t\r\n")
+                    element = bytes(rest[:at]).lstrip(_BETWEEN)
                     del rest[:at]
                     at = 0
+                    if self._head:
+                        element, self._head = excerpt(self._head, element), b""
                     self._event(b"", element)
         self._at = at

@@ -1,4 +1,4 @@
-"""Mistral OCR: billed per page, and per page at another rate where annotations were asked for."""
+"""Mistral OCR, at Azure too: billed per page, and per page at another rate where annotations were asked for."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class OcrReader(AnswerReader):
 
 
 def matches(method: str, path: str) -> bool:
-    return method == "POST" and ends(path, "/v1/ocr")
+    return method == "POST" and ends(path, "/v1/ocr", "/azure/ocr")
 
 
 WIRE = Wire("mistral_ocr", "generate_content", matches, read_body, OcrReader, message_error)

@@ -11,6 +11,8 @@ from gateway.wire.paths import ends
 from pricing.usage import Usage
 
 _PATHS = ("/embeddings", "/contextualizedembeddings", "/multimodalembeddings")
+_OTHERS = ("/api/embeddings", "/text/embeddings")
+"""Ollama's older ones and watsonx's."""
 _NAMED = frozenset(("prompt_tokens", "input_tokens"))
 
 
@@ -27,7 +29,7 @@ class EmbeddingsReader(ChatReader):
 
 
 def matches(method: str, path: str) -> bool:
-    return method == "POST" and ends(path, *_PATHS) and not ends(path, "/api/embeddings")
+    return method == "POST" and ends(path, *_PATHS) and not ends(path, *_OTHERS)
 
 
 WIRE = Wire("openai_embeddings", "embeddings", matches, read_body, EmbeddingsReader, openai_error)

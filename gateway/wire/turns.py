@@ -134,7 +134,7 @@ class TurnsReader:
         if all(kind.model != _OWN for kind in kinds):  # its own model has done nothing
             model = whose = next(iter(kinds)).model
         own = {kind: usage for kind, usage in kinds.items() if kind.model == whose}
-        usage = _sum(own.values())
+        usage = sum_of(own.values())
         named = model or self.call.ask.model
         parts: list[Part] = []
         if named is not None and (len(own) > 1 or (len(self._tiers) > 1 and next(iter(own)).tier)):
@@ -152,7 +152,8 @@ class TurnsReader:
         return self._tiers[kind.tier] if len(self._tiers) > 1 else None
 
 
-def _sum(usages: Iterable[Usage]) -> Usage:
+def sum_of(usages: Iterable[Usage]) -> Usage:
+    """Counts of several requests, of which there is at least one, that fall into the same range of sizes."""
     first, *rest = usages
     for usage in rest:
         first = _added(first, usage)

@@ -1,5 +1,5 @@
-"""Vertex ``rawPredict`` and ``streamRawPredict``: the body is the publisher's own (Anthropic, else OpenAI's shape).
-The model is in the path."""
+"""Vertex ``rawPredict`` and ``streamRawPredict``: the body is the publisher's own (Anthropic's, Mistral's OCR, else
+OpenAI's shape). The model is in the path."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from gateway.wire.asking import of_body
 from gateway.wire.contract import AskFields, Exchanged, Reader, Wire
 from gateway.wire.errors import anthropic_error
 from gateway.wire.gemini_generate import model_of
+from gateway.wire.mistral_ocr import OcrReader
 from gateway.wire.openai_chat import ChatReader
 from gateway.wire.paths import plain
 
@@ -30,7 +31,9 @@ def matches(method: str, path: str) -> bool:
 
 
 def reader(call: Exchanged) -> Reader:
-    return MessagesReader(call) if "/anthropic/" in call.path else ChatReader(call)
+    if "/anthropic/" in call.path:
+        return MessagesReader(call)
+    return OcrReader(call) if "-ocr" in (call.ask.model or "") else ChatReader(call)
 
 
 WIRE = Wire("vertex_raw_predict", "chat", matches, read_ask, reader, anthropic_error)

@@ -1,4 +1,4 @@
-"""IBM watsonx text generation and embeddings; its chat reports like OpenAI's.
+"""IBM watsonx text generation; its chat reports like OpenAI's.
 
 In a stream the counts are cumulative, but the input is told once and is 0 from then on: the larger value counts.
 """
@@ -52,7 +52,7 @@ class _Limits(msgspec.Struct):
 _BODY = Shape(_Body)
 _ASK = Shape(_Ask)
 _NULL = (b"", b"null")
-_PATHS = ("/text/generation", "/generation/text", "/text/embeddings", "/text/chat")
+_PATHS = ("/text/generation", "/generation/text", "/text/chat")
 _STREAMS = ("/text/generation_stream", "/generation/text_stream", "/text/chat_stream")
 
 

@@ -257,6 +257,45 @@ async def test_an_asynchronous_completion_costs_what_its_poll_says(
     assert sum(record.cost.total or 0 for record in core.records) == 42_500_000
 
 
+def gemini_batch(state: str, *usages: dict[str, int]) -> dict[str, Any]:
+    answers = [{"response": {"candidates": [], "usageMetadata": usage}} for usage in usages]
+    about = {
+        "model": "models/gemini-2.5-flash",
+        "createTime": "2026-05-01T10:00:00.469338586Z",
+        "batchStats": {"requestCount": "2", "successfulRequestCount": str(len(usages))},
+        "state": f"BATCH_STATE_{state}",
+    }
+    output = {"inlinedResponses": {"inlinedResponses": answers}} if answers else None
+    return {"name": "batches/b1", "metadata": about, "response": output}
+
+
+async def test_a_batch_of_gemini_costs_what_its_answers_say(core: Core, upstream: ScriptedUpstream) -> None:
+    usage = {"promptTokenCount": 1_000_000, "candidatesTokenCount": 100_000, "thoughtsTokenCount": 900_000}
+    done = gemini_batch("SUCCEEDED", usage, usage)
+    played(upstream, gemini_batch("PENDING"), gemini_batch("RUNNING"), done, done)
+    await call(core.port, "POST", "/gemini/v1beta/models/gemini-2.5-flash:batchGenerateContent", json={})
+    for _ in range(3):
+        await call(core.port, "GET", "/gemini/v1beta/batches/b1")
+    assert len({record.id for record in jobs(core)}) == 1
+    found = jobs(core)[0]
+    assert found.usage is not None
+    assert (found.usage.input, found.usage.output, found.usage.reasoning) == (2_000_000, 2_000_000, 1_800_000)
+    assert (found.cost.status, found.cost.total) == (
+        CostStatus.PRICED,
+        2_800_000_000,
+    )  # half of $0.30 and $2.50
+
+
+async def test_a_batch_of_gemini_too_large_to_be_read_is_unpriced(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    done = gemini_batch("SUCCEEDED", {"promptTokenCount": 1})
+    played(upstream, {**done, "metadata": {**done["metadata"], "displayName": "x" * 5_000_000}})
+    await call(core.port, "GET", "/gemini/v1beta/batches/b1")
+    (found,) = jobs(core)
+    assert (found.answer.model, found.cost.status) == (None, CostStatus.UNPRICED)
+
+
 @pytest.mark.parametrize("told", [None, "yesterday", -5, 10**12, True])
 async def test_a_job_of_no_known_age_is_billed_all_the_same(
     core: Core, upstream: ScriptedUpstream, told: object

@@ -135,6 +135,21 @@ def test_model_in_the_path_beats_the_body() -> None:
         assert (ask.model, ask.stream) == expected
 
 
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/models/gpt2", "gpt2"),
+        ("/hf-inference/models/an/owner%27s", "an/owner's"),
+        ("/hf-inference/models/an/owner/pipeline/feature-extraction", "an/owner"),
+        ("/hf-inference/models/gpt2/pipeline/feature-extraction", "gpt2"),
+        ("/pipeline/feature-extraction/an/owner", "an/owner"),
+        ("/generate", None),
+    ],
+)
+def test_hugging_face_names_the_model_with_its_owner(path: str, model: str | None) -> None:
+    assert WIRES.get("huggingface").read_ask(path, "", b"{}").model == model
+
+
 def test_registry_remembers_a_bounded_number_of_paths() -> None:
     for i in range(10_000):
         assert WIRES.find("PATCH", f"/made/up/{i}") is None

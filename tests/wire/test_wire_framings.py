@@ -173,6 +173,23 @@ def test_array_element_is_delivered_with_its_last_byte() -> None:
     assert len(recorder.events) == 2
 
 
+@pytest.mark.parametrize("size", [7, 100, 30_000, 10_000_000])
+def test_of_a_large_array_element_both_ends_are_read(size: int) -> None:
+    recorder = Recorder()
+    frames = ArrayFrames(recorder.event, recorder.document, 100_000)
+    large = {"model": "m", "data": "]}\\" * 60_000, "usage": {"a": 1}}
+    body = json.dumps([{"a": 1}, large, {"a": 2}, large]).encode()
+    for at in range(0, len(body), size):
+        frames.feed(body[at : at + size])
+        assert len(frames._rest) <= 100_000 + size
+    frames.end()
+    first, second, third, fourth = [json.loads(data) for _, data in recorder.events]
+    assert (first, third) == ({"a": 1}, {"a": 2})
+    for read in (second, fourth):
+        assert (read["model"], read["usage"]) == ("m", {"a": 1})
+    assert frames.dropped == (0 if size > len(body) else 2)
+
+
 def test_array_that_is_an_object_is_a_document() -> None:
     recorder = Recorder()
     frames = ArrayFrames(recorder.event, recorder.document, 1000)
