@@ -270,7 +270,9 @@ def usual(path: str, body: bytes) -> Reading | None:
     except NOT_AS_EXPECTED:
         return None
     finish = [choice.finish_reason for choice in told.choices if choice.finish_reason]
-    if "error" in finish or "-search-" in told.model or (told.x_groq is not None and _RAN in body):
+    if "error" in finish or "-search-" in told.model:
+        return None
+    if told.x_groq is not None and _RAN in body:
         return None
     raw = bytes(told.usage)
     return usual_reading(usual_usage(raw), raw, told.model, told.id, finish, told.service_tier)
