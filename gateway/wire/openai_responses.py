@@ -165,7 +165,9 @@ class ResponsesReader:
                 code_in(anything(bytes(response.error))) if bytes(response.error) not in _NULL else None
             )
         if response.output or response.tool_usage:
-            self._tools = tool_use(response.output or (), response.tool_usage, response.tools)
+            self._tools = tool_use(
+                response.output or (), response.tool_usage, response.tools, seen.model or self._call.ask.model
+            )
             seen.fees_unseen = self._tools.fees_unseen
 
     def reading(self) -> Reading:

@@ -47,7 +47,7 @@ class SocketReader(TurnsReader):
         if found is None:
             return
         usage = openai_usage(self.call.provider, found, self._counts)
-        tools = tool_use(response.output or (), response.tool_usage, response.tools)
+        tools = tool_use(response.output or (), response.tool_usage, response.tools, text(response.model))
         if tools.web or tools.files:
             usage = msgspec.structs.replace(
                 usage, web_searches=tools.web or None, file_searches=tools.files or None

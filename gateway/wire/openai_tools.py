@@ -1,11 +1,12 @@
 """What OpenAI's own tools used for a response: searches, containers, and images, which another model makes.
 
 Searches and images have counts. For a container (of a code interpreter, of a hosted shell) a fee is charged by its
-session, which one response does not tell of.
+session, which one response does not tell of; and some searches cost more than their count tells.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -51,11 +52,15 @@ class ToolUse(msgspec.Struct, frozen=True):
 
 
 NO_TOOLS: Final = ToolUse()
+_OLDER: Final = re.compile(r"gpt-4(?:o|\.1)\b")
+"""Models without reasoning. The first form of the search (``web_search_preview``) costs them 2.5 times as much."""
+_SMALL: Final = re.compile(r"gpt-4(?:o|\.1)-mini\b")
+"""Models that are charged a fixed number of input tokens for each search."""
 _GIVEN: Final = Shape(_Given)
 
 
-def tool_use(items: Iterable[Item], told: msgspec.Raw, given: msgspec.Raw) -> ToolUse:
-    """``items`` of the output, the ``tool_usage`` the response tells, and the ``tools`` it was given."""
+def tool_use(items: Iterable[Item], told: msgspec.Raw, given: msgspec.Raw, model: str | None) -> ToolUse:
+    """``items`` of the output, the ``tool_usage`` the response tells, the ``tools`` it was given, and who answered."""
     web = files = 0
     painted = rented = False
     for item in items:
@@ -70,10 +75,26 @@ def tool_use(items: Iterable[Item], told: msgspec.Raw, given: msgspec.Raw) -> To
         ):
             rented = True
     found = exact_object(told) or {}
-    images = _images(found.get("image_gen"), given)
+    tools = _tools(given)
+    images = _images(found.get("image_gen"), tools)
     if not web:  # an output may have been left out
         web = _searches(found.get("web_search"))
-    return ToolUse(web, files, images, rented or (painted and images is None))
+    dearer = web > 0 and _costs_more(model or "", tools)
+    return ToolUse(web, files, images, rented or dearer or (painted and images is None))
+
+
+def _tools(given: msgspec.Raw) -> list[_Tool]:
+    found = _GIVEN.read(b'{"tools":%b}' % bytes(given)) if given else None
+    return (found.tools if found is not None else None) or []
+
+
+def _costs_more(model: str, tools: Iterable[_Tool]) -> bool:
+    """Does a search of this model cost more than the plain rate for one?"""
+    if _OLDER.search(model) is None:
+        return False
+    return _SMALL.search(model) is not None or any(
+        str(tool.type).startswith("web_search_preview") for tool in tools
+    )
 
 
 def _is_search(action: msgspec.Raw) -> bool:
@@ -88,7 +109,7 @@ def _searches(told: object) -> int:
     return Counts().take(told, "num_requests") or 0 if isinstance(told, Mapping) else 0
 
 
-def _images(told: object, given: msgspec.Raw) -> Part | None:
+def _images(told: object, tools: Iterable[_Tool]) -> Part | None:
     """``None`` also where no tool names the model: prices differ by it."""
     if not isinstance(told, Mapping):
         return None
@@ -96,8 +117,7 @@ def _images(told: object, given: msgspec.Raw) -> Part | None:
     usage = counts.accept(openai_usage("openai", told, counts))
     if usage is None or not (usage.input or usage.output):
         return None
-    tools = _GIVEN.read(b'{"tools":%b}' % bytes(given)) if given else None
-    for tool in (tools.tools if tools is not None else None) or ():
+    for tool in tools:
         model = text(tool.model)
         if tool.type == "image_generation" and model is not None:
             return Part(model, usage)
