@@ -113,8 +113,8 @@ _WORDS = Shape(_Words)
 _RAN = b'"executed_tools"'
 """Groq's own tools (searches, a browser, code). Each use is charged, and no usage tells of it."""
 _RAN_SOME = re.compile(_RAN + rb"\s*:\s*\[\s*\{")
-_TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b"error", _RAN)
-_SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b"error", _RAN)
+_TIGHT = (b"_tokens", b'_reason":"', b"[DONE]", b"error")
+_SPACED = (b"_tokens", b'_reason": "', b"[DONE]", b"error")
 """An error may be named by its event alone, without the quotes of a member."""
 _SEARCHING = re.compile(r"gpt-[^/]*-search-(?:preview|api)")
 """Models of OpenAI's that search before every answer. Each search is charged, and no usage tells of it."""
@@ -132,15 +132,17 @@ def marks_for(event: bytes) -> tuple[bytes, ...]:
 
 
 class ChatReader:
-    __slots__ = ("_call", "_ends", "_ran", "_seen", "_shares", "finished", "marks", "text")
+    __slots__ = ("_call", "_ends", "_ran", "_runs", "_seen", "_shares", "finished", "marks", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self._call = call
         self._seen = Seen()
         self._ends: dict[int, object] = {}
         """Why each choice ended. OpenRouter says it again with the usage."""
+        self._runs = call.provider == "groq"
+        """The provider runs tools of its own."""
         self._ran = False
-        """The provider ran tools of its own."""
+        """It has run some."""
         self._shares = _NO_RAW
         """Which model of a system of several (Groq's compound ones) used how much of the usage."""
         self.finished = False
@@ -159,11 +161,14 @@ class ChatReader:
         else:
             self._seen.began = True
         self._take(chunk)
-        self._ran = self._ran or _ran_tools(data)
+        if self._runs:
+            self._ran = self._ran or _ran_tools(data)
         if self.text is not None:
             self._keep(self.text, data)
         elif not self.marks and self._seen.model is not None:  # else it is not how the others are written
             self.marks = marks_for(data)
+            if self._runs and self.marks:
+                self.marks += (_RAN,)
 
     def document(self, body: bytes) -> None:
         chunk = _CHUNK.read(body)
@@ -177,7 +182,7 @@ class ChatReader:
         else:
             self._seen.began = True
         self._take(chunk, whole=True)
-        self._ran = _ran_tools(body)
+        self._ran = self._runs and _ran_tools(body)
         self.finished = True
         if self.text is not None:
             self._keep(self.text, body)
