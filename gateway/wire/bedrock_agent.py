@@ -31,9 +31,20 @@ class _Asked(msgspec.Struct):
     trace: object = msgspec.field(name="traceId", default=None)
 
 
+class _Raw(msgspec.Struct):
+    content: object = None
+
+
 class _Answered(msgspec.Struct):
     metadata: _Metadata | None = None
+    raw: _Raw | None = msgspec.field(name="rawResponse", default=None)
     trace: object = msgspec.field(name="traceId", default=None)
+
+
+class _Own(msgspec.Struct):
+    """The model's own answer, a JSON text within the trace: Claude names itself in it."""
+
+    model: object = None
 
 
 class _Sought(msgspec.Struct):
@@ -63,6 +74,7 @@ class _Ask(msgspec.Struct):
 
 
 _EVENT = Shape(_Event)
+_OWN = Shape(_Own)
 _ASK = Shape(_Ask)
 
 
@@ -108,7 +120,7 @@ class AgentReader(TurnsReader):
         answered = step.answered
         if answered is None:
             return
-        model = self._asked.pop(text(answered.trace) or "", None)
+        model = self._asked.pop(text(answered.trace) or "", None) or _named(answered.raw)
         found = exact_object(answered.metadata.usage) if answered.metadata is not None else None
         if found is not None:
             self.add(bedrock_usage(found, self._counts), found, model)
@@ -118,6 +130,14 @@ class AgentReader(TurnsReader):
         if self.call.status >= 300 or (self.seen.failed and not self.seen.began):
             return msgspec.structs.replace(read, billable=False)
         return read
+
+
+def _named(raw: _Raw | None) -> str | None:
+    """The model by its own answer, where the trace does not say whom it asked."""
+    if raw is None or type(raw.content) is not str:
+        return None
+    own = _OWN.read(raw.content.encode("utf-8", "replace"))
+    return text(own.model) if own is not None else None
 
 
 def read_ask(path: str, query: str, body: bytes) -> AskFields:

@@ -1,9 +1,10 @@
 """Bedrock ``invoke`` and ``invoke-with-response-stream``: the body is the model family's own.
 
 Counts come from the body where the family reports them (Anthropic, Nova, Llama, OpenAI shapes), else from the
-response headers, else (Titan) from the body's text counts. A stream ends with ``amazon-bedrock-invocationMetrics``,
-which count where the family's own events do not: the two can disagree, and the family's own are billed. Without
-either, a guardrail answered in place of the model. Guardrails have a fee of their own, which is not told.
+response headers, else (Titan) from the body's text counts. An answer of Nova's that a guardrail rewrote has lost its
+output count; the headers still tell it. A stream ends with ``amazon-bedrock-invocationMetrics``, which count where the
+family's own events do not: the two can disagree, and the family's own are billed. Without either, a guardrail answered
+in place of the model. Guardrails have a fee of their own, which is not told.
 """
 
 from __future__ import annotations
@@ -191,6 +192,9 @@ class InvokeReader(MessagesReader):
             if found is not None:
                 seen.usage_is(found, None)
         elif "inputTokens" in found or "outputTokens" in found:
+            if found.get("inputTokens") is None or found.get("outputTokens") is None:
+                found = {**(self._metrics or header_counts(self._call)), **found}
+                seen.usage_is(found, None)
             usage = bedrock_usage(found, counts)
         elif "prompt_tokens" in found:
             usage = openai_usage("bedrock", found, counts)
@@ -205,6 +209,7 @@ class InvokeReader(MessagesReader):
 
 class _Limits(msgspec.Struct):
     nova: object = msgspec.field(name="max_new_tokens", default=None)
+    nova_as_converse: object = msgspec.field(name="maxTokens", default=None)
     titan: object = msgspec.field(name="maxTokenCount", default=None)
 
 
@@ -232,6 +237,7 @@ def read_ask(path: str, query: str, body: bytes) -> AskFields:
         found.claude,
         found.ai21,
         found.nova.nova if found.nova is not None else None,
+        found.nova.nova_as_converse if found.nova is not None else None,
         found.titan.titan if found.titan is not None else None,
     )
     return msgspec.structs.replace(asked, max_tokens=limit)

@@ -25,9 +25,14 @@ _MANAGES = re.compile(
     r"|chatkit/sessions(?:/[^/]+/cancel)?|evals(?:/[^/]+)?|skills(?:/[^/]+(?:/versions(?:/[^/]+)?)?)?"
     r"|agents(?:/[^/]+(?:/(?:archive|aliases|versions?))?)?|libraries(?:/.*)?"
     r"|organizations?/(?:(?:admin_)?api_keys|certificates|groups|invites|projects|roles|users|workspaces)(?:/.*)?"
-    r"|check-api-key|api/(?:show|pull|push|copy|create|blobs/[^/]+))$"
+    r"|check-api-key|api/(?:show|pull|push|copy|create|blobs/[^/]+)"
+    r"|traces/ingest|(?:oidc|identity|oauth2(?:/v[0-9.]+)?)/token)$"
+    r"|^/token$"
 )
-"""Gemini's ``fileSearchStores/NAME:VERB`` is not among them: what is put into a store is embedded, at a price."""
+"""Gemini's ``fileSearchStores/NAME:VERB`` is not among them: what is put into a store is embedded, at a price.
+
+SDKs trade keys for tokens at hosts of their own (IBM's, Google's) and OpenAI's agents send their traces home: an app
+may send all of it through one gateway. The model calls that such traces tell of are not made again."""
 
 
 class ControlReader(AnswerReader):
