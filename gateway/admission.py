@@ -154,14 +154,15 @@ class Admission:
         self._rates = Rates(book)
 
     def admit(self, call: Call, known: KnownKey | None, *, paid: bool | None = None) -> Admitted:
-        """Reserve for a call; ``paid``: it may cost something (by default, as its method says). Raises :class:`gateway.errors.Refusal` where its model has no price and may have none."""
+        """Reserve for a call; ``paid``: it may cost something (by default, as its method and its wire say). Raises :class:`gateway.errors.Refusal` where its model has no price and may have none."""
         if known is None and not self._scopes.budgets:
             return FREE
         accounts = self._accounts(call, known)
         if not accounts:
             return FREE
         if paid is None:
-            paid = call.method not in FREE_METHODS
+            wire = call.target.wire
+            paid = call.method not in FREE_METHODS and not (wire is not None and wire.free)
         expense = guessed(call, self._rates) if paid else NOTHING
         purses = self._purses(accounts)
         holds: Holds = []

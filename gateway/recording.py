@@ -64,7 +64,8 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
         if told is not None:
             return told
     if reading.usage is None and reading.charge is None:
-        if call.target.wire is None and call.method in FREE_METHODS:
+        wire = call.target.wire
+        if wire.free if wire is not None else call.method in FREE_METHODS:
             return NOT_BILLABLE
         return UNPRICED
     cost = book.price(query)

@@ -145,3 +145,5 @@ class Wire(msgspec.Struct, frozen=True):
     usual: Callable[[str, bytes], Reading | None] | None = None
     """``(path, body)``: what a reader would read off a whole JSON answer (200, to a ``POST``), if it is as nearly all
     are; ``None`` for any other. It is there for speed alone: a property test holds it to the reader."""
+    free: bool = False
+    """Its calls cost nothing, whatever they ask: they manage or count."""

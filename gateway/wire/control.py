@@ -59,4 +59,4 @@ def matches(method: str, path: str) -> bool:
     return method in ("POST", "PATCH") and _MANAGES.search(short) is not None
 
 
-WIRE = Wire("control", "control", matches, read_ask, ControlReader, openai_error, None, False, True)
+WIRE = Wire("control", "control", matches, read_ask, ControlReader, openai_error, fallback=True, free=True)

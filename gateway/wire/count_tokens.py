@@ -50,4 +50,4 @@ def matches(method: str, path: str) -> bool:
     return ends(path, *_GOOGLE, *_OTHERS) or ("/model/" in path and ends(path, "/count-tokens"))
 
 
-WIRE = Wire("count_tokens", "count_tokens", matches, read_ask, CountReader, anthropic_error)
+WIRE = Wire("count_tokens", "count_tokens", matches, read_ask, CountReader, anthropic_error, free=True)

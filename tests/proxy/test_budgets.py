@@ -20,6 +20,7 @@ from gateway.keyring import KeyRing, Snapshot
 from gateway.proxy import Limits
 from gateway.purse import Purse
 from pricing.book import PriceBook, PriceQuery
+from pricing.cost import CostStatus
 from pricing.usage import Usage
 from storage.budgets.leases import Grant, Standing
 from storage.budgets.model import EVERY, Budget, Mode, Unit, Unpriced, Window, account_of
@@ -335,6 +336,20 @@ async def test_listings_and_polls_are_free(upstream: ScriptedUpstream, lane: Lan
     upstream.default = reply(json={"data": []})
     async with core_of(upstream, lane, hard(0)) as core:
         assert (await call(core.port, "GET", "/openai/v1/models")).status == 200
+        assert (await call(core.port, "POST", CHAT, json=BODY)).status == 429
+
+
+@pytest.mark.parametrize("unit", [Unit.USD, Unit.TOKENS])
+@pytest.mark.parametrize(
+    "path", ["/openai/v1/threads", "/openai/v1/files", "/anthropic/v1/messages/count_tokens"]
+)
+async def test_what_manages_or_counts_is_free(
+    upstream: ScriptedUpstream, lane: LaneKind, path: str, unit: Unit
+) -> None:
+    upstream.default = reply(json={"id": "made", "input_tokens": 9})
+    async with core_of(upstream, lane, hard(0, unit=unit, unpriced=Unpriced.BLOCK)) as core:
+        assert (await call(core.port, "POST", path, json={"model": "house-model"})).status == 200
+        assert (await core.record()).cost.status is CostStatus.NOT_BILLABLE
         assert (await call(core.port, "POST", CHAT, json=BODY)).status == 429
 
 

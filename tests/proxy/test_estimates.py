@@ -180,6 +180,17 @@ async def test_a_request_that_was_sent_and_never_answered_may_be_billed(
     assert_estimated(record)
 
 
+@pytest.mark.parametrize("path", ["/openai/v1/files", "/anthropic/v1/messages/count_tokens"])
+async def test_what_manages_or_counts_is_free_though_never_answered(
+    core: Core, upstream: ScriptedUpstream, path: str
+) -> None:
+    upstream.play(steps(body_read(), rst()))
+    assert (await call(core.port, "POST", path, json=ASK)).status == 502
+    record = await core.record()
+    assert record.cost.status is CostStatus.NOT_BILLABLE
+    assert core.estimator.estimated == 0
+
+
 async def test_a_shutdown_before_the_answer_may_be_billed(core: Core, upstream: ScriptedUpstream) -> None:
     upstream.play(steps(body_read(), hang()))
     client = await RawClient.open(core.port)
