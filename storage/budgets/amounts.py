@@ -12,14 +12,18 @@ from telemetry.record import FREE_METHODS, CallRecord
 MTOK: Final = 1_000_000
 BACKGROUND: Final = "background_job"
 """Operation of records that bill a call that is recorded already."""
+NO_WORK: Final = ("control", "count_tokens")
+"""Operations of calls that manage or count."""
 UPGRADED: Final = 101
 """A WebSocket begins with a GET, and does."""
 _REFUSED: Final = Outcome.REFUSED
 _USD: Final = Unit.USD
 _TOKENS: Final = Unit.TOKENS
+_NOT_CALLS: Final = (BACKGROUND, *NO_WORK)
+_NOT_CALLS_SQL: Final = ", ".join(f"'{operation}'" for operation in _NOT_CALLS)
 _FREE_SQL: Final = ", ".join(f"'{method}'" for method in sorted(FREE_METHODS))
 CALLS_SQL: Final = (
-    f"SUM(CASE WHEN outcome <> '{Outcome.REFUSED.value}' AND COALESCE(operation, '') <> '{BACKGROUND}'"
+    f"SUM(CASE WHEN outcome <> '{Outcome.REFUSED.value}' AND COALESCE(operation, '') NOT IN ({_NOT_CALLS_SQL})"
     f" AND (method NOT IN ({_FREE_SQL}) OR http_status = {UPGRADED}) THEN 1 ELSE 0 END)"
 )
 UNPRICED_SQL: Final = "SUM(CASE WHEN cost_nano IS NULL THEN 1 ELSE 0 END)"
@@ -60,7 +64,7 @@ def spent(budget: Budget, record: CallRecord) -> int:
 def is_call(record: CallRecord) -> bool:
     """Did a call of its own go to a provider that asked for work?"""
     what = record.what
-    if record.outcome is _REFUSED or what.operation == BACKGROUND:
+    if record.outcome is _REFUSED or what.operation in _NOT_CALLS:
         return False
     return what.method not in FREE_METHODS or record.answer.status == UPGRADED
 

@@ -14,6 +14,7 @@ import pytest
 from gateway.wire.contract import AskFields, Exchanged, Wire
 from gateway.wire.registry import WIRES
 from gateway.wire.tap import Tap
+from storage.budgets.amounts import NO_WORK
 from tests.wire.recordings import ENCODINGS, FIXTURES, Recording, all_recordings, compressed
 
 RECORDINGS = all_recordings()
@@ -130,6 +131,12 @@ def test_path_is_recognised_by_this_wire_alone(recording: Recording) -> None:
     assert WIRES.find(recording.method, recording.path) is recording.wire
     others = [w.name for w in WIRE_LIST if not w.fallback and w.matches(recording.method, recording.path)]
     assert others == ([] if recording.wire.fallback else [recording.wire_name])
+
+
+def test_budgets_know_the_operations_that_cost_nothing() -> None:
+    """They read them off records, which tell of no wire."""
+    assert {wire.operation for wire in WIRES if wire.free} == set(NO_WORK)
+    assert not any(wire.operation in NO_WORK for wire in WIRES if not wire.free)
 
 
 @pytest.mark.parametrize(

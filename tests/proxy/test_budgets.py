@@ -339,7 +339,7 @@ async def test_listings_and_polls_are_free(upstream: ScriptedUpstream, lane: Lan
         assert (await call(core.port, "POST", CHAT, json=BODY)).status == 429
 
 
-@pytest.mark.parametrize("unit", [Unit.USD, Unit.TOKENS])
+@pytest.mark.parametrize("unit", [Unit.USD, Unit.TOKENS, Unit.CALLS])
 @pytest.mark.parametrize(
     "path", ["/openai/v1/threads", "/openai/v1/files", "/anthropic/v1/messages/count_tokens"]
 )

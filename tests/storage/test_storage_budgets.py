@@ -57,7 +57,7 @@ def record(chance: random.Random, at_s: int = NOW) -> CallRecord:
         call_id(started),
         Outcome.REFUSED if refused else Outcome.COMPLETED,
         who,
-        What("openai", "openai_chat", chance.choice(["chat", None, "background_job"]), chance.choice(["POST", "POST", "GET", "DELETE"]), "/v1/x", chance.choice(MODELS), False, None, 10),
+        What("openai", "openai_chat", chance.choice(["chat", "chat", None, "background_job", "control", "count_tokens"]), chance.choice(["POST", "POST", "GET", "DELETE"]), "/v1/x", chance.choice(MODELS), False, None, 10),
         Route(),
         Timing(started),
         Answer(chance.choice([200, 200, 101, 404, None])),
