@@ -75,13 +75,13 @@ _RESPONSE = Shape(Response)
 TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _RUNNING = ("queued", "in_progress")
 _NULL = (b"", b"null")
-_MARKS = (b'"response"', b'"error"', b'output_item.added"', b"[DONE]")
+_MARKS = (b'"response"', b'"error"', b"[DONE]")
 _BEFORE_WORK = ("response.created", "response.queued", "response.in_progress", "response.failed")
 """Events that come also where nothing is ever done (a quota is used up), unless the response in them has something."""
 _ONE = re.compile(r"/responses/[^/]+(/cancel)?$")
 _CREATES = ("/responses", "/responses/compact")
-_RENTS = re.compile(rb'"(?:code_interpreter|shell)"')
-"""Tools that may have run in a container."""
+_TOLD_ABOVE = re.compile(rb'"(?:code_interpreter|shell|file_search)"')
+"""Tools that are charged by what the output alone tells of their use."""
 _USED = re.compile(rb"[1-9]")
 """In what tells what tools used: they used something."""
 
@@ -105,9 +105,7 @@ class ResponsesReader:
         event = EVENT.read(data)
         if event is None:
             return
-        if self.text is None:
-            self.marks = _MARKS
-        else:
+        if self.text is not None:
             self.text.add(event.delta)
         kind = event.type if isinstance(event.type, str) else name.decode("latin-1")
         if kind == "error":
@@ -116,6 +114,8 @@ class ResponsesReader:
             return
         if kind not in _BEFORE_WORK:
             self._seen.began = True
+            if self.text is None:  # not before: the first event that tells of work has no mark
+                self.marks = _MARKS
         if event.response is not None:
             self._take(event.response)
             if kind in TERMINAL:
@@ -140,9 +140,11 @@ class ResponsesReader:
 
     def _ended(self, response: Response) -> None:
         self.finished = True
-        if response.output is None and bytes(response.usage) not in _NULL:  # too large: it holds an image
-            counted = self._tools.images is not None
-            self._seen.fees_unseen = not counted or _RENTS.search(bytes(response.tools)) is not None
+        if response.output is not None or bytes(response.usage) in _NULL:
+            return
+        # too large: it holds an image
+        if self._tools.images is None or _TOLD_ABOVE.search(bytes(response.tools)) is not None:
+            self._seen.fees_unseen = True
 
     def _take(self, response: Response) -> None:
         seen = self._seen
