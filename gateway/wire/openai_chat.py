@@ -275,7 +275,7 @@ def usual(path: str, body: bytes) -> Reading | None:
     except NOT_AS_EXPECTED:
         return None
     finish = [choice.finish_reason for choice in told.choices if choice.finish_reason]
-    if "error" in finish or "-search-" in told.model:
+    if "error" in finish or not told.model or "-search-" in told.model:
         return None
     if told.x_groq is not None and _RAN in body:
         return None
