@@ -17,7 +17,7 @@ from gateway.wire.contract import Exchanged, Kept, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_chat import provider_of
-from gateway.wire.openai_tools import NO_TOOLS, Item, tool_use
+from gateway.wire.openai_tools import NO_TOOLS, USED, Item, tool_use
 from gateway.wire.openai_usage import openai_charge, openai_usage, uses_tools, usual_usage
 from gateway.wire.paths import plain
 from gateway.wire.seen import Seen, usual_reading
@@ -82,8 +82,6 @@ _ONE = re.compile(r"/responses/[^/]+(/cancel)?$")
 _CREATES = ("/responses", "/responses/compact")
 _TOLD_ABOVE = re.compile(rb'"(?:code_interpreter|shell|file_search)"')
 """Tools that are charged by what the output alone tells of their use."""
-_USED = re.compile(rb"[1-9]")
-"""In what tells what tools used: they used something."""
 
 
 class ResponsesReader:
@@ -204,7 +202,7 @@ def usual(path: str, body: bytes) -> Reading | None:
         told = _USUAL.decode(body)
     except NOT_AS_EXPECTED:
         return None
-    if told.background or _cancels(path) or _USED.search(told.tool_usage) is not None:
+    if told.background or _cancels(path) or USED.search(told.tool_usage) is not None:
         return None
     raw = bytes(told.usage)
     return usual_reading(usual_usage(raw), raw, told.model, told.id, [told.status], told.service_tier)
