@@ -21,5 +21,6 @@ PROVIDER = Provider(
     aws_service="bedrock",
     sdk_base="/bedrock",
     sdk_env="ANTHROPIC_BEDROCK_BASE_URL",
-    rules=(WireRule(re.compile(r"/agents/[^/]+/*$"), "bedrock_agent", "POST"),),
+    # With a slash behind it, an agent is made ready (``PrepareAgent``), which costs nothing.
+    rules=(WireRule(re.compile(r"/agents/[^/]+$"), "bedrock_agent", "POST"),),
 )

@@ -195,8 +195,9 @@ class ChatReader:
             seen.service_tier = text(chunk.service_tier, 64) or seen.service_tier
         for place, choice in enumerate(chunk.choices or ()):
             if choice.finish_reason:
-                told = choice.index if type(choice.index) is int and not whole else place
-                self._ended(told, choice.finish_reason)
+                which = choice.index if type(choice.index) is int and not whole else place
+                if which in self._ends or len(self._ends) < MOST_FINISHES:
+                    self._ends[which] = choice.finish_reason  # the last that was told
                 if choice.finish_reason == "error":
                     seen.error(None)
                 if choice.usage is not _NO_RAW:
@@ -208,16 +209,6 @@ class ChatReader:
         seen.usage_adds(chunk.usage)
         if chunk.usage_breakdown is not _NO_RAW:
             self._shares = chunk.usage_breakdown
-
-    def _ended(self, choice: int, reason: object) -> None:
-        """One reason a choice: the last that was told."""
-        ends = self._ends
-        if choice not in ends and len(ends) == MOST_FINISHES:
-            return
-        ends[choice] = reason
-        self._seen.finish.clear()
-        for why in ends.values():
-            self._seen.finished_with(why)
 
     def _keep(self, kept: Kept, data: bytes) -> None:
         words = _WORDS.read(data)
@@ -234,7 +225,11 @@ class ChatReader:
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
-        searched = _SEARCHING.search(seen.model or self._call.ask.model or "") is not None
+        seen.finish = []
+        for why in self._ends.values():
+            seen.finished_with(why)
+        model = seen.model or self._call.ask.model or ""
+        searched = "-search-" in model and _SEARCHING.search(model) is not None
         seen.fees_unseen = seen.began and (searched or self._ran)
         usual = usual_usage(seen.raw) if seen.raw is not None and self._shares is _NO_RAW else None
         if usual is not None or seen.usage is None:
@@ -275,7 +270,7 @@ def usual(path: str, body: bytes) -> Reading | None:
     except NOT_AS_EXPECTED:
         return None
     finish = [choice.finish_reason for choice in told.choices if choice.finish_reason]
-    if "error" in finish or "-search-" in told.model:
+    if "error" in finish or not told.model or "-search-" in told.model:
         return None
     if told.x_groq is not None and _RAN in body:
         return None

@@ -41,9 +41,9 @@ class CompletionReader(ChatReader):
 
 
 def matches(method: str, path: str) -> bool:
-    if method != "POST" or not ends(path, "/completions", "/edits"):
+    if method != "POST" or ends(path, "/chat/completions"):
         return False
-    return not ends(path, "/chat/completions", "/images/edits")
+    return ends(path, "/completions", "/v1/edits")  # pictures and videos have edits of their own
 
 
 WIRE = Wire(

@@ -17,7 +17,7 @@ from gateway.wire.contract import Exchanged, Kept, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_chat import provider_of
-from gateway.wire.openai_tools import NO_TOOLS, Item, tool_use
+from gateway.wire.openai_tools import NO_TOOLS, USED, Item, tool_use
 from gateway.wire.openai_usage import openai_charge, openai_usage, uses_tools, usual_usage
 from gateway.wire.paths import plain
 from gateway.wire.seen import Seen, usual_reading
@@ -75,15 +75,13 @@ _RESPONSE = Shape(Response)
 TERMINAL = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _RUNNING = ("queued", "in_progress")
 _NULL = (b"", b"null")
-_MARKS = (b'"response"', b'"error"', b'output_item.added"', b"[DONE]")
+_MARKS = (b'"response"', b'"error"', b"[DONE]")
 _BEFORE_WORK = ("response.created", "response.queued", "response.in_progress", "response.failed")
 """Events that come also where nothing is ever done (a quota is used up), unless the response in them has something."""
 _ONE = re.compile(r"/responses/[^/]+(/cancel)?$")
 _CREATES = ("/responses", "/responses/compact")
-_RENTS = re.compile(rb'"(?:code_interpreter|shell)"')
-"""Tools that may have run in a container."""
-_USED = re.compile(rb"[1-9]")
-"""In what tells what tools used: they used something."""
+_TOLD_ABOVE = re.compile(rb'"(?:code_interpreter|shell|file_search)"')
+"""Tools that are charged by what the output alone tells of their use."""
 
 
 class ResponsesReader:
@@ -105,9 +103,7 @@ class ResponsesReader:
         event = EVENT.read(data)
         if event is None:
             return
-        if self.text is None:
-            self.marks = _MARKS
-        else:
+        if self.text is not None:
             self.text.add(event.delta)
         kind = event.type if isinstance(event.type, str) else name.decode("latin-1")
         if kind == "error":
@@ -116,6 +112,8 @@ class ResponsesReader:
             return
         if kind not in _BEFORE_WORK:
             self._seen.began = True
+            if self.text is None:  # not before: the first event that tells of work has no mark
+                self.marks = _MARKS
         if event.response is not None:
             self._take(event.response)
             if kind in TERMINAL:
@@ -140,9 +138,11 @@ class ResponsesReader:
 
     def _ended(self, response: Response) -> None:
         self.finished = True
-        if response.output is None and bytes(response.usage) not in _NULL:  # too large: it holds an image
-            counted = self._tools.images is not None
-            self._seen.fees_unseen = not counted or _RENTS.search(bytes(response.tools)) is not None
+        if response.output is not None or bytes(response.usage) in _NULL:
+            return
+        # too large: it holds an image
+        if self._tools.images is None or _TOLD_ABOVE.search(bytes(response.tools)) is not None:
+            self._seen.fees_unseen = True
 
     def _take(self, response: Response) -> None:
         seen = self._seen
@@ -202,7 +202,7 @@ def usual(path: str, body: bytes) -> Reading | None:
         told = _USUAL.decode(body)
     except NOT_AS_EXPECTED:
         return None
-    if told.background or _cancels(path) or _USED.search(told.tool_usage) is not None:
+    if told.background or _cancels(path) or USED.search(told.tool_usage) is not None:
         return None
     raw = bytes(told.usage)
     return usual_reading(usual_usage(raw), raw, told.model, told.id, [told.status], told.service_tier)

@@ -57,6 +57,8 @@ _OLDER: Final = re.compile(r"gpt-4(?:o|\.1)\b")
 _SMALL: Final = re.compile(r"gpt-4(?:o|\.1)-mini\b")
 """Models that are charged a fixed number of input tokens for each search."""
 _GIVEN: Final = Shape(_Given)
+USED: Final = re.compile(rb"[1-9]")
+"""In what tells what tools used: they used something. Nearly always it tells of nothing but zeros."""
 
 
 def tool_use(items: Iterable[Item], told: msgspec.Raw, given: msgspec.Raw, model: str | None) -> ToolUse:
@@ -74,11 +76,11 @@ def tool_use(items: Iterable[Item], told: msgspec.Raw, given: msgspec.Raw, model
             item.type == "shell_call" and b"container" in bytes(item.environment)
         ):
             rented = True
-    found = exact_object(told) or {}
-    tools = _tools(given)
-    images = _images(found.get("image_gen"), tools)
+    found = (exact_object(told) if USED.search(told) is not None else None) or {}
     if not web:  # an output may have been left out
         web = _searches(found.get("web_search"))
+    tools = _tools(given) if web or found else []
+    images = _images(found.get("image_gen"), tools)
     dearer = web > 0 and _costs_more(model or "", tools)
     return ToolUse(web, files, images, rented or dearer or (painted and images is None))
 

@@ -33,7 +33,9 @@ def matches(method: str, path: str) -> bool:
 def reader(call: Exchanged) -> Reader:
     if "/anthropic/" in call.path:
         return MessagesReader(call)
-    return OcrReader(call) if "-ocr" in (call.ask.model or "") else ChatReader(call)
+    if "/mistralai/" in call.path and "-ocr" in (call.ask.model or ""):
+        return OcrReader(call)
+    return ChatReader(call)
 
 
 WIRE = Wire("vertex_raw_predict", "chat", matches, read_ask, reader, anthropic_error)

@@ -281,7 +281,7 @@ def test_what_an_event_above_the_limit_used_is_read_off_its_end(size: int) -> No
         assert tap.reading().fees_unseen is (wire is RESPONSES)
 
 
-@pytest.mark.parametrize("tool", ["web_search", "code_interpreter", "shell"])
+@pytest.mark.parametrize("tool", ["web_search", "code_interpreter", "shell", "file_search"])
 @pytest.mark.parametrize("streamed", [True, False])
 def test_the_tokens_of_a_picture_above_the_limit_are_told_behind_it(streamed: bool, tool: str) -> None:
     answer = {
@@ -304,6 +304,26 @@ def test_the_tokens_of_a_picture_above_the_limit_are_told_behind_it(streamed: bo
     assert reading.usage == Usage(7, 9)
     assert reading.also == (Part("gpt-image-2", Usage(5, 40)),)
     assert reading.fees_unseen is (tool != "web_search")
+
+
+def test_searches_beside_a_picture_above_the_limit_still_cost_more_than_their_rate() -> None:
+    answer = {
+        "id": "resp_1",
+        "status": "completed",
+        "model": "gpt-4.1-mini",
+        "output": [{"type": "image_generation_call", "result": "A" * 150_000}],
+        "tool_usage": {
+            "image_gen": {"input_tokens": 5, "output_tokens": 40, "total_tokens": 45},
+            "web_search": {"num_requests": 2},
+        },
+        "tools": [{"type": "web_search"}, {"type": "image_generation", "model": "gpt-image-2"}],
+        "usage": {"input_tokens": 7, "output_tokens": 9, "total_tokens": 16},
+    }
+    tap = tapped(
+        RESPONSES, "application/json", [json.dumps(answer).encode()], limits=TapLimits(document=2000)
+    )
+    assert tap.reading().usage == Usage(7, 9, web_searches=2)
+    assert tap.reading().fees_unseen
 
 
 def test_a_picture_above_the_limit_whose_tokens_nothing_tells_has_a_fee() -> None:

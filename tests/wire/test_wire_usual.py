@@ -21,6 +21,7 @@ PATHS = {
     "anthropic_messages": "/v1/messages",
 }
 PROVIDERS = ("", "openai", "anthropic", "gemini", "openrouter", "perplexity", "xai")
+ASKED = (None, "gpt-4o-search-preview", "gpt-4.1-mini")
 QUICK = [wire.name for wire in WIRES if wire.usual is not None]
 
 ODD: st.SearchStrategy[Any] = st.sampled_from(
@@ -80,18 +81,25 @@ CLAUDE_USAGE = some(
     rare={"server_tool_use": some(web_search_requests=COUNT), "iterations": ODD, "output_tokens_details": some(thinking_tokens=COUNT)},
 )  # fmt: skip
 TEXT = st.text(max_size=12)
+TOOL_USAGE = some(
+    web_search=some(num_requests=COUNT), image_gen=some(input_tokens=COUNT, output_tokens=COUNT)
+)
+TOOLS = st.lists(
+    some(type=st.sampled_from(("web_search", "web_search_preview", "image_generation")), model=TEXT),
+    max_size=2,
+)
 ANSWERS = {
     "openai_chat": some(
-        id=TEXT, model=st.just("gpt-4o"), usage=OPENAI_USAGE, service_tier=st.sampled_from(("default", "flex")),
+        id=TEXT, model=st.sampled_from(("gpt-4o", "gpt-4o-search-preview")), usage=OPENAI_USAGE, service_tier=st.sampled_from(("default", "flex")),
         choices=st.lists(some(finish_reason=st.sampled_from(("stop", "length")), index=COUNT, rare={"usage": OPENAI_USAGE}), max_size=2)
         | st.lists(some(finish_reason=st.sampled_from(("stop", "error"))), min_size=14, max_size=18),
         rare={"error": ODD, "x_groq": some(id=TEXT, rare={"usage": OPENAI_USAGE, "usage_breakdown": ODD}), "usage_breakdown": ODD},
     ),
     "openai_responses": some(
-        id=TEXT, model=st.just("gpt-5"), usage=RESPONSE_USAGE, status=st.sampled_from(("completed", "completed", "failed")),
+        id=TEXT, model=st.sampled_from(("gpt-5", "gpt-4.1-mini")), usage=RESPONSE_USAGE, status=st.sampled_from(("completed", "completed", "failed")),
         output=st.lists(some(type=st.sampled_from(("message", "message", "reasoning", "web_search_call", "code_interpreter_call"))), max_size=2),
         background=st.sampled_from((False, False, True)), created_at=COUNT,
-        rare={"error": ODD, "incomplete_details": some(reason=TEXT)},
+        rare={"error": ODD, "incomplete_details": some(reason=TEXT), "tool_usage": TOOL_USAGE | ODD, "tools": TOOLS | ODD},
     ),
     "anthropic_messages": some(
         id=TEXT, type=st.sampled_from(("message", "message", "error")), model=st.just("claude-haiku-4-5"), usage=CLAUDE_USAGE,
@@ -115,8 +123,9 @@ USUAL: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def thoroughly(wire: Wire, path: str, body: bytes, provider: str = "") -> Reading:
-    tap = Tap(wire, Exchanged("POST", path, "", AskFields(), 200, (), provider=provider), "application/json")
+def thoroughly(wire: Wire, path: str, body: bytes, provider: str = "", model: str | None = None) -> Reading:
+    asked = AskFields(model=model)
+    tap = Tap(wire, Exchanged("POST", path, "", asked, 200, (), provider=provider), "application/json")
     tap.whole(body)
     return tap.conclude()
 
@@ -131,11 +140,13 @@ def test_every_quick_way_is_tried() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ANSWERS))
-@given(data=st.data(), provider=st.sampled_from(PROVIDERS))
-def test_it_says_what_the_reader_says(name: str, data: st.DataObject, provider: str) -> None:
+@given(data=st.data(), provider=st.sampled_from(PROVIDERS), asked=st.sampled_from(ASKED))
+def test_it_says_what_the_reader_says(
+    name: str, data: st.DataObject, provider: str, asked: str | None
+) -> None:
     body = json.dumps(data.draw(ANSWERS[name])).encode()
     quick = quickly(WIRES.get(name), PATHS[name], body)
-    assert quick in (None, thoroughly(WIRES.get(name), PATHS[name], body, provider))
+    assert quick in (None, thoroughly(WIRES.get(name), PATHS[name], body, provider, asked))
 
 
 @pytest.mark.parametrize("name", sorted(ANSWERS))
@@ -245,3 +256,10 @@ def test_a_usage_means_the_same_however_it_is_laid_out(provider: str) -> None:
     for more in ({"x": 1}, {"seconds": None}):
         body = json.dumps({"usage": usage | more}, indent=1).encode()
         assert thoroughly(wire, path, body, provider).usage == plain.usage
+
+
+def test_who_was_asked_counts_where_an_answer_names_no_model() -> None:
+    chat, path = WIRES.get("openai_chat"), PATHS["openai_chat"]
+    body = json.dumps({**USUAL["openai_chat"], "model": ""}).encode()
+    assert quickly(chat, path, body) is None
+    assert thoroughly(chat, path, body, model="gpt-4o-search-preview").fees_unseen
