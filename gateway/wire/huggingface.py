@@ -6,6 +6,7 @@ event); one side alone stays in the raw usage.
 
 from __future__ import annotations
 
+import json
 import re
 from urllib.parse import unquote
 
@@ -60,7 +61,8 @@ class GenerationReader(AnswerReader):
         del name
         if data.startswith(b"["):
             value = anything(data)
-            data = msgspec.json.encode(value[0]) if isinstance(value, list) and value else b""
+            # The standard library's: a text may hold half of a character, of which msgspec makes no JSON.
+            data = json.dumps(value[0]).encode() if isinstance(value, list) and value else b""
         body = _BODY.read(data)
         if body is None:
             return
