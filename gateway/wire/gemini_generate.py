@@ -17,7 +17,7 @@ from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, google_error
 from gateway.wire.gemini_usage import gemini_usage, traffic_of
 from gateway.wire.paths import after, plain
-from gateway.wire.seen import MOST_FINISHES, Seen
+from gateway.wire.seen import Seen
 from gateway.wire.shapes import Shape, exact_object, text
 from pricing.usage import Usage
 
@@ -98,18 +98,18 @@ _PER_PROMPT = re.compile(r"gemini-[12]\b")
 MOST_QUERIES = 256
 _TIER = b"x-gemini-service-tier"
 _NULL = (b"", b"null")
+_PROMPT = -1
+"""In place of a candidate's number: the prompt was blocked."""
 
 
 class GenerateReader:
-    __slots__ = ("_blocked", "_call", "_ended", "_queries", "_seen", "finished", "marks", "text")
+    __slots__ = ("_blocked", "_call", "_queries", "_seen", "finished", "marks", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self._call = call
         self._seen = Seen()
         self._queries: set[int] = set()
         """Hashes of what Google Search was asked; the same twice is charged once."""
-        self._ended: dict[int, object] = {}
-        """Why each candidate ended. A stream may say it more than once: where tools were used, or in every chunk."""
         self._blocked = False
         """The prompt was, so nothing was made of it."""
         self.finished = False
@@ -152,11 +152,11 @@ class GenerateReader:
             reason = candidate.finish_reason
             if reason:
                 which = candidate.index if type(candidate.index) is int else 0
-                if which in self._ended or len(self._ended) < MOST_FINISHES:
-                    self._ended[which] = _FINISH.get(reason, reason) if type(reason) is int else reason
+                # A stream may say it more than once: where tools were used, or in every chunk.
+                seen.choice_ended(which, _FINISH.get(reason, reason) if type(reason) is int else reason)
         if chunk.feedback is not None and chunk.feedback.block_reason:
             why, self._blocked = chunk.feedback.block_reason, True
-            self._ended[-1] = _BLOCKED.get(why, why) if type(why) is int else why
+            seen.choice_ended(_PROMPT, _BLOCKED.get(why, why) if type(why) is int else why)
         if self.text is not None:
             self._keep(self.text, data)
 
@@ -175,9 +175,7 @@ class GenerateReader:
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
-        seen.finish = []
-        for which in sorted(self._ended):
-            seen.finished_with(self._ended[which])
+        seen.finished_as_told()
         usage = gemini_usage(seen.usage, counts) if seen.usage is not None else None
         if usage is not None and usage == _WITHOUT_COUNTS:
             usage = None

@@ -132,13 +132,11 @@ def marks_for(event: bytes) -> tuple[bytes, ...]:
 
 
 class ChatReader:
-    __slots__ = ("_call", "_ends", "_ran", "_runs", "_seen", "_shares", "finished", "marks", "text")
+    __slots__ = ("_call", "_ran", "_runs", "_seen", "_shares", "finished", "marks", "text")
 
     def __init__(self, call: Exchanged) -> None:
         self._call = call
         self._seen = Seen()
-        self._ends: dict[int, object] = {}
-        """Why each choice ended. OpenRouter says it again with the usage."""
         self._runs = call.provider == "groq"
         """The provider runs tools of its own."""
         self._ran = False
@@ -196,8 +194,7 @@ class ChatReader:
         for place, choice in enumerate(chunk.choices or ()):
             if choice.finish_reason:
                 which = choice.index if type(choice.index) is int and not whole else place
-                if which in self._ends or len(self._ends) < MOST_FINISHES:
-                    self._ends[which] = choice.finish_reason  # the last that was told
+                seen.choice_ended(which, choice.finish_reason)  # OpenRouter says it again with the usage
                 if choice.finish_reason == "error":
                     seen.error(None)
                 if choice.usage is not _NO_RAW:
@@ -225,9 +222,7 @@ class ChatReader:
 
     def reading(self) -> Reading:
         seen, counts = self._seen, Counts()
-        seen.finish = []
-        for why in self._ends.values():
-            seen.finished_with(why)
+        seen.finished_as_told()
         model = seen.model or self._call.ask.model or ""
         searched = "-search-" in model and _SEARCHING.search(model) is not None
         seen.fees_unseen = seen.began and (searched or self._ran)

@@ -128,7 +128,8 @@ class ResponsesReader:
             return
         if response.status is None and bytes(response.error) not in _NULL:
             self._seen.error(body_code(body))
-            return
+            if bytes(response.usage) in _NULL:
+                return
         if response.status != "failed":
             self._seen.began = True
         self._take(response)

@@ -35,6 +35,8 @@ class Seen(msgspec.Struct, gc=False):
     geo: str | None = None
     error_code: str | None = None
     finish: list[str] = []
+    ends: dict[int, object] = {}
+    """Why each choice ended, where it may be said more than once."""
     created: int | None = None
     """When what is answered about was created, seconds since 1970."""
     fees_unseen: bool = False
@@ -61,6 +63,16 @@ class Seen(msgspec.Struct, gc=False):
             short = text(reason, 64)
             if short:
                 self.finish.append(short)
+
+    def choice_ended(self, which: int, reason: object) -> None:
+        """Of each choice the last reason counts; :meth:`finished_as_told` makes them those of the answer."""
+        if which in self.ends or len(self.ends) < MOST_FINISHES:
+            self.ends[which] = reason
+
+    def finished_as_told(self) -> None:
+        self.finish = []
+        for reason in self.ends.values():
+            self.finished_with(reason)
 
     @property
     def usage(self) -> dict[str, object] | None:
