@@ -6,7 +6,7 @@ A test holds :data:`COLUMNS` against the table and :func:`row` against the recor
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import chain
@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from pricing.cost import Cost
-from pricing.usage import Usage
+from pricing.usage import NOTHING, Part, Usage
 from storage.mend import mend
 from telemetry.record import Answer, CallRecord, Route, Timing, Trace, What, Who
 
@@ -191,40 +191,36 @@ LATER_COLUMNS: tuple[str, ...] = (
 """Columns that are empty when a row is written and filled by jobs."""
 
 Row = tuple[Any, ...]
-Halves = tuple[Row, Row]
-"""Values of the common columns and of the rare ones."""
-NOTHING_RARE: Row = (None,) * len(RARE_COLUMNS)
+Column = Sequence[Any]
 
 
-def _taking(part: type[msgspec.Struct], columns: dict[str, str]) -> Callable[[Row], Row]:
-    """Takes the fields of these columns out of all fields of a part: two calls in C, and no look-up of a name."""
-    places = [part.__struct_fields__.index(name) for name in columns]
-    first, last = places[0], places[-1]
-    together = places == list(range(first, last + 1))
-    take: Callable[[Row], Row] = operator.itemgetter(*([slice(first, last + 1)] if together else places))
-    return take
+class Columns(msgspec.Struct, frozen=True):
+    """Rows column by column: so they are made, and told alike, by calls that take all rows at once."""
+
+    rows: int
+    values: list[Column | None]
+    """In the order of :data:`COLUMNS`; ``None`` for a rare column that no row fills."""
 
 
-_who = _taking(Who, _common(WHO_COLUMNS))
-_rare_who = _taking(Who, _rare(WHO_COLUMNS))
-_what = _taking(What, WHAT_COLUMNS)
-_route = _taking(Route, _common(ROUTE_COLUMNS))
-_rare_route = _taking(Route, _rare(ROUTE_COLUMNS))
-_timing = _taking(Timing, TIMING_COLUMNS)
-_answer = _taking(Answer, _common(ANSWER_COLUMNS))
-_rare_answer = _taking(Answer, _rare(ANSWER_COLUMNS))
-_usage = _taking(Usage, _common(USAGE_COLUMNS))
-_rare_usage = _taking(Usage, _rare(USAGE_COLUMNS))
-_cost = _taking(Cost, COST_COLUMNS)
+_PARTS: Final[dict[str, tuple[type[msgspec.Struct], dict[str, str]]]] = {
+    "who": (Who, WHO_COLUMNS),
+    "what": (What, WHAT_COLUMNS),
+    "route": (Route, ROUTE_COLUMNS),
+    "timing": (Timing, TIMING_COLUMNS),
+    "answer": (Answer, ANSWER_COLUMNS),
+    "usage": (Usage, USAGE_COLUMNS),
+    "cost": (Cost, COST_COLUMNS),
+}
+_value: Callable[[Any], str] = operator.attrgetter("_value_")
+"""Of an enum: takes a quarter of the time of ``value``."""
 _LAST_MS = 2**48 - 1
 """Of a UUIDv7."""
+_ID_LENGTH: Final = 36
+_TIME_LENGTH: Final = 15
+"""Characters of an id that tell its time."""
+_NO_ID: Final = "the call id is not a UUIDv7"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NO_USAGE = (None,) * len(Usage.__struct_fields__)
 _NO_TRACE = (None,) * len(TRACE_COLUMNS)
-_NO_RARE_WHO = (None,) * len(_rare(WHO_COLUMNS))
-_NO_RARE_ROUTE = (None,) * len(_rare(ROUTE_COLUMNS))
-_NO_RARE_ANSWER = (None,) * len(_rare(ANSWER_COLUMNS))
-_RARE_COUNTS = len(_rare(USAGE_COLUMNS))
 _json = msgspec.json.Encoder().encode
 
 
@@ -247,11 +243,11 @@ def started_ms(call_id: str) -> int:
     The partition key comes from here and from nowhere else: the same id always lands in the same partition,
     so that the primary key (id, started_at) is unique on the id alone.
     """
-    if len(call_id) == 36:
-        ms = _ms_of(call_id[:15])
+    if len(call_id) == _ID_LENGTH:
+        ms = _ms_of(call_id[:_TIME_LENGTH])
         if ms is not None:
             return ms
-    raise RowError("the call id is not a UUIDv7")
+    raise RowError(_NO_ID)
 
 
 @lru_cache(maxsize=1024)
@@ -303,125 +299,102 @@ SQLITE: Final = Kinds(as_text, int, bytearray)
 
 
 def rows_of(records: Sequence[CallRecord], kinds: Kinds) -> list[Row]:
-    """The rows of a batch, in the order of :data:`COLUMNS`. Raises as :func:`halves_of`."""
-    return [common + rare for common, rare in halves_of(records, kinds)]
+    """The rows of a batch, in the order of :data:`COLUMNS`. Raises as :func:`columns_of`."""
+    made = columns_of(records, kinds)
+    empty = (None,) * made.rows
+    return [*zip(*[empty if column is None else column for column in made.values], strict=True)]
 
 
-def halves_of(records: Sequence[CallRecord], kinds: Kinds) -> list[Halves]:
-    """The rows of a batch; records with text no database takes are mended. Raises :class:`RowError`."""
+def columns_of(records: Sequence[CallRecord], kinds: Kinds) -> Columns:
+    """The rows of a batch; records with text no database takes are mended. Raises :class:`RowError`, and ``ValueError`` or
+    ``OverflowError`` for what cannot be mended."""
+    if not records:
+        return Columns(0, [()] * len(COLUMNS))
     try:
-        known = _Known()
-        return [halves(record, kinds, known) for record in records]
+        return _columns(records, kinds)
     except (ValueError, OverflowError):
-        return [_mended(record, kinds) for record in records]
+        return _columns([_mended(record, kinds) for record in records], kinds)
 
 
-def _mended(record: CallRecord, kinds: Kinds) -> Halves:
+def _mended(record: CallRecord, kinds: Kinds) -> CallRecord:
     try:
-        return halves(record, kinds, _Known())
+        _columns([record], kinds)
     except RowError:
         raise
     except (ValueError, OverflowError):
-        return halves(mend(record), kinds, _Known())
+        return mend(record)
+    return record
 
 
-class _Known:
-    """What was made of parts that many records of a batch share, by the identity of the part: the records keep it alive."""
-
-    __slots__ = ("routes", "whose")
-
-    def __init__(self) -> None:
-        self.whose: dict[int, tuple[Row, Row, bool, str, str | None]] = {}
-        """Columns, rare columns and whether these are filled; tenant; where the values came from."""
-        self.routes: dict[int, tuple[Row, Row, bool]] = {}
-        """Columns, rare columns and whether these are filled."""
-
-    def who(self, who: Who) -> tuple[Row, Row, bool, str, str | None]:
-        fields = astuple(who)
-        common, rare = _who(fields), _rare_who(fields)
-        _check("".join(filter(None, (*common, *rare, who.tenant))))
-        is_rare = rare != _NO_RARE_WHO or bool(who.tags)
-        made = self.whose[id(who)] = (
-            common,
-            rare,
-            is_rare,
-            who.tenant or DEFAULT_TENANT,
-            _sources(who.sources),
-        )
-        return made
-
-    def route(self, route: Route) -> tuple[Row, Row, bool]:
-        fields = astuple(route)
-        rare = _rare_route(fields)
-        made = self.routes[id(route)] = (_route(fields), rare, rare != _NO_RARE_ROUTE)
-        return made
+def fields_of(kind: type[msgspec.Struct], made: Iterable[msgspec.Struct]) -> dict[str, Row]:
+    """What some structs of a kind hold, by the name of the field: three calls in C, and no look-up of a name."""
+    return dict(zip(kind.__struct_fields__, zip(*map(astuple, made), strict=True), strict=True))
 
 
-def halves(record: CallRecord, kinds: Kinds, known: _Known) -> Halves:
-    """The values of :data:`COMMON_COLUMNS` and those of :data:`RARE_COLUMNS`, which are :data:`NOTHING_RARE` itself where none
-    is filled: for nearly all rows nobody needs to look. (``_value_`` of an enum takes a quarter of the time of ``value``.)
-
-    Raises :class:`RowError`, and ``ValueError`` for text that not every database takes (NUL, lone surrogates), so that both
-    keep the same.
-    """
-    who, what, route, usage, cost = record.who, record.what, record.route, record.usage, record.cost
-    common_who, rare_who, is_rare_who, tenant, sources = known.whose.get(id(who)) or known.who(who)
-    common_route, rare_route, is_rare_route = known.routes.get(id(route)) or known.route(route)
-    answered, flag = astuple(record.answer), kinds.flag
-    used = _NO_USAGE if usage is None else astuple(usage)
-    answer, rare_answer, counts = _answer(answered), _rare_answer(answered), _usage(used)
-    reasons = record.answer.finish_reasons
-    _check("".join(filter(None, (what.model, what.path, *answer[:3], *rare_answer, *reasons))))
-    common = (
-        record.id,
-        kinds.time(started_ms(record.id)),
-        tenant,
-        record.outcome._value_,
-        sources,
-        _listed(reasons) if reasons else None,
-        record.usage_source._value_,
-        None if record.usage_raw is None else kinds.blob(record.usage_raw),
-        cost.status._value_,
-        cost.source._value_,
-        flag(record.fees_unseen),
-        flag(what.stream),
-        *common_who,
-        *_what(astuple(what)),
-        *common_route,
-        *_timing(astuple(record.timing)),
-        *answer,
-        *counts,
-        *_cost(astuple(cost)),
+def _columns(records: Sequence[CallRecord], kinds: Kinds) -> Columns:
+    """Raises :class:`RowError`, and ``ValueError`` for text that not every database takes (NUL, lone surrogates), so that both
+    keep the same."""
+    of = fields_of(CallRecord, records)
+    of["usage"] = tuple([NOTHING if usage is None else usage for usage in of["usage"]])
+    found: dict[str, Column] = {}
+    parts: dict[str, dict[str, Row]] = {}
+    for name, (kind, columns) in _PARTS.items():
+        fields = parts[name] = fields_of(kind, of[name])
+        found |= {column: fields[field] for field, column in columns.items()}
+    who, what, answer, cost = parts["who"], parts["what"], parts["answer"], parts["cost"]
+    _check_all(who, what, answer)
+    found |= {
+        "id": of["id"],
+        "started_at": _times(of["id"], kinds),
+        "tenant_id": [tenant or DEFAULT_TENANT for tenant in who["tenant"]],
+        "outcome": [*map(_value, of["outcome"])],
+        "attribute_sources": [*map(_sources, who["sources"])],
+        "finish_reasons": [*map(_listed, answer["finish_reasons"])],
+        "usage_source": [*map(_value, of["usage_source"])],
+        "usage_raw": [None if raw is None else kinds.blob(raw) for raw in of["usage_raw"]],
+        "cost_status": [*map(_value, cost["status"])],
+        "cost_source": [*map(_value, cost["source"])],
+        "fees_unseen": [*map(kinds.flag, of["fees_unseen"])],
+        "stream": [*map(kinds.flag, what["stream"])],
+        "baseline_nano": of["baseline_nano"],
+    }
+    if any(who["tags"]):
+        found["tags"] = [*map(_object, who["tags"])]
+    if any(of["also"]):
+        found["usage_also"] = [_json(_also(also)).decode() if also else None for also in of["also"]]
+    if of["trace"].count(None) < len(records):
+        traced = zip(*[_trace(trace, kinds.flag) for trace in of["trace"]], strict=True)
+        found |= zip(TRACE_COLUMNS.values(), traced, strict=True)
+    rare = [found.get(name) for name in RARE_COLUMNS]
+    return Columns(
+        len(records),
+        [
+            *[found[name] for name in COMMON_COLUMNS],
+            *[None if column is None or column.count(None) == len(records) else column for column in rare],
+        ],
     )
-    if (
-        is_rare_who
-        or is_rare_route
-        or rare_answer != _NO_RARE_ANSWER
-        or used.count(None) - counts.count(None) != _RARE_COUNTS
-        or record.trace is not None
-        or record.baseline_nano is not None
-        or record.also
-    ):
-        return common, (
-            *_said_rarely(record),
-            *rare_who,
-            *rare_route,
-            *rare_answer,
-            *_rare_usage(used),
-            *_trace(record.trace, flag),
-        )
-    return common, NOTHING_RARE
 
 
-def _said_rarely(record: CallRecord) -> Row:
-    tags = record.who.tags
-    if tags:
-        _check("".join(chain.from_iterable(tags)))
-    return _object(tags), _json(_also(record)).decode() if record.also else None, record.baseline_nano
+def _times(ids: Row, kinds: Kinds) -> list[object]:
+    if set(map(len, ids)) != {_ID_LENGTH}:
+        raise RowError(_NO_ID)
+    found = [*map(_ms_of, [call_id[:_TIME_LENGTH] for call_id in ids])]
+    known = [ms for ms in found if ms is not None]
+    if len(known) < len(found):
+        raise RowError(_NO_ID)
+    return [*map(kinds.time, known)]
+
+
+def _check_all(who: dict[str, Row], what: dict[str, Row], answer: dict[str, Row]) -> None:
+    """What comes from outside, all at once: one pass costs less than looking at each value."""
+    _check("".join(filter(None, chain(
+        who["tenant"], *[who[field] for field in WHO_COLUMNS], what["model"], what["path"],
+        answer["model"], answer["response_id"], answer["service_tier"], answer["error_type"], answer["error_code"],
+        chain.from_iterable(answer["finish_reasons"]), chain.from_iterable(chain.from_iterable(who["tags"])),
+    ))))  # fmt: skip
 
 
 def _check(text: str) -> None:
-    """What comes from outside, all at once: one pass costs less than looking at each value."""
     if "\0" in text:
         raise ValueError("NUL")
     if not text.isascii():
@@ -437,12 +410,12 @@ _sources = lru_cache(maxsize=256)(_object)
 
 
 @lru_cache(maxsize=256)
-def _listed(reasons: tuple[str, ...]) -> str:
+def _listed(reasons: tuple[str, ...]) -> str | None:
     """The same few all day, of 64 characters at most."""
-    return _json(reasons).decode()
+    return _json(reasons).decode() if reasons else None
 
 
-def _also(record: CallRecord) -> list[dict[str, object]]:
+def _also(also: tuple[Part, ...]) -> list[dict[str, object]]:
     return [
         {"model": part.model}
         | ({"service_tier": part.service_tier} if part.service_tier is not None else {})
@@ -452,7 +425,7 @@ def _also(record: CallRecord) -> list[dict[str, object]]:
             for name, count in zip(Usage.__struct_fields__, astuple(part.usage), strict=True)
             if count is not None
         }
-        for part in record.also
+        for part in also
     ]
 
 

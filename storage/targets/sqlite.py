@@ -11,7 +11,7 @@ from pathlib import Path
 from storage.address import Address
 from storage.mend import encode_anyhow, storable
 from storage.privacy.erased import Erased
-from storage.rows import SQLITE, Halves, RowError, halves_of
+from storage.rows import SQLITE, Columns, RowError, columns_of
 from storage.schema import DEAD_TABLE, HEAD, TABLE, VERSION_QUERY, Fit, Migrate, fit
 from storage.sqlite_file import connect
 from storage.targets.contract import (
@@ -23,7 +23,7 @@ from storage.targets.contract import (
     SchemaBehind,
     SchemaTooNew,
 )
-from storage.targets.sqlite_rows import Inserter
+from storage.targets.sqlite_rows import PIECE, Inserter
 from storage.trouble import trouble_of
 from telemetry.record import CallRecord
 
@@ -98,7 +98,7 @@ class SqliteTarget:
     def write(self, records: Sequence[CallRecord]) -> int:
         """Insert a batch in one transaction."""
         try:
-            rows = halves_of(records, SQLITE)
+            pieces = _pieces_of(records)
         except RowError as error:
             raise RowRefused(str(error)) from error
         except (ValueError, OverflowError) as error:
@@ -108,8 +108,8 @@ class SqliteTarget:
             db.execute("BEGIN IMMEDIATE")
             spared = self._erased.in_sqlite(db, records)
             if spared is not records:
-                records, rows = spared, halves_of(spared, SQLITE)
-            inserted = self._insert(db, records, rows)
+                records, pieces = spared, _pieces_of(spared)
+            inserted = self._insert(db, records, pieces)
             for companion in self._companions:
                 companion.in_sqlite(db, inserted)
             db.execute("COMMIT")
@@ -128,11 +128,11 @@ class SqliteTarget:
         return len(inserted)
 
     def _insert(
-        self, db: sqlite3.Connection, records: Sequence[CallRecord], rows: list[Halves]
+        self, db: sqlite3.Connection, records: Sequence[CallRecord], pieces: list[Columns]
     ) -> Sequence[CallRecord]:
         """Insert, and say which were new. The write lock is held, so what is not there now will not appear."""
         db.execute("SAVEPOINT batch")
-        if self._rows.insert(db, rows) == len(rows):
+        if self._rows.insert(db, pieces) == len(records):
             return records
         db.execute("ROLLBACK TO batch")
         known: set[str] = set()
@@ -144,8 +144,9 @@ class SqliteTarget:
         for index, record in enumerate(records):
             if record.id not in known:
                 fresh.setdefault(record.id, index)
-        self._rows.insert(db, [rows[index] for index in fresh.values()])
-        return [records[index] for index in fresh.values()]
+        new = [records[index] for index in fresh.values()]
+        self._rows.insert(db, _pieces_of(new))
+        return new
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Keep refused records, once each."""
@@ -189,6 +190,10 @@ class SqliteTarget:
         if self._db is not None:
             self._db.close()
             self._db = None
+
+
+def _pieces_of(records: Sequence[CallRecord]) -> list[Columns]:
+    return [columns_of(records[at : at + PIECE], SQLITE) for at in range(0, len(records), PIECE)]
 
 
 def _version(db: sqlite3.Connection) -> str | None:

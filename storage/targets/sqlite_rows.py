@@ -1,6 +1,8 @@
 """Rows of ``model_requests`` into SQLite in the order in which they come, as fast as the standard library's driver can.
 
-Two things cost there. An empty value is asked how it wants to be adapted, which takes five times as long as binding a number
+Three things cost there. Each value is bound by itself, which is half of the time of an insert, and most values of a row are
+those of its neighbours (the provider, the operation, how it ended): what many rows share is bound once for all of them.
+An empty value is asked how it wants to be adapted, which takes five times as long as binding a number
 (PostgreSQL's driver does not): so of the columns that many rows leave empty only those go in that a piece of a batch
 fills, and a row that fills many more of them goes in by itself. And each statement lets go of Python's lock and takes it
 again, in turn with the loop that serves calls: so many rows go in by one statement.
@@ -12,74 +14,126 @@ import sqlite3
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain, compress
-from operator import or_
+from operator import add, not_, or_
 from typing import Final
 
-from storage.rows import COLUMNS, COMMON_COLUMNS, NOTHING_RARE, RARE_COLUMNS, Halves, Row
+from storage.rows import COLUMNS, COMMON_COLUMNS, RARE_COLUMNS, Column, Columns
 from storage.schema import TABLE
 
 MOST_PARAMETERS: Final = 999
 """Of one statement, in any SQLite."""
 FEW: Final = MOST_PARAMETERS // len(COLUMNS)
 """Fewer rows than one statement takes of any shape go in one by one."""
-PIECE: Final = 100
-"""Rows whose columns are looked at together."""
+PIECE: Final = 10 * (MOST_PARAMETERS // len(COMMON_COLUMNS))
+"""Rows whose columns are looked at together; of the usual shape a number of whole statements."""
 MOST_EMPTY: Final = 8
 """Empty values of a row in the mean for which rows still go in together."""
 OFTEN: Final = 10
 """Otherwise columns that one row in so many fills; the others are odd."""
+LOOK_EVERY: Final = 4
+"""One statement in so many is looked at for what its rows share."""
+LOOKS: Final = 16
+"""After so many looks it is chosen anew what is bound once."""
+MOSTLY: Final = 14
+"""What rows share in so many of them; where they do not, a statement is written without sharing anything."""
+MOST_SHAPES: Final = 64
 
 Shape = tuple[bool, ...]
 """Which of :data:`storage.rows.RARE_COLUMNS` are written; empty: none."""
 _NONE: Final = (False,) * len(RARE_COLUMNS)
+_COMMON: Final = len(COMMON_COLUMNS)
 
 
 class _Statements:
     """How rows of one shape are written."""
 
     def __init__(self, shape: Shape) -> None:
-        columns = (*COMMON_COLUMNS, *compress(RARE_COLUMNS, shape))
-        self.at_once = MOST_PARAMETERS // len(columns)
+        self.columns = (*COMMON_COLUMNS, *compress(RARE_COLUMNS, shape))
+        self.at_once = MOST_PARAMETERS // len(self.columns)
         """Rows that one statement takes."""
-        self.one = _insert_of(columns, 1)
-        self.many = _insert_of(columns, self.at_once)
+        self.one = _insert_of(self.columns, 1)
+        self.many = _insert_of(self.columns, self.at_once)
 
 
 def _insert_of(columns: Sequence[str], rows: int) -> str:
     """``OR ROLLBACK``: a row that is refused takes the whole transaction with it, as it would anyway; a statement of many rows
     that could be undone by itself would first put a copy of every page it changes into a file."""
-    values = f"({', '.join('?' * len(columns))})"
-    return (
-        f"INSERT OR ROLLBACK INTO {TABLE} ({', '.join(columns)}) VALUES {', '.join([values] * rows)}"
-        " ON CONFLICT (id) DO NOTHING"
-    )
+    return _inserting(columns, f"VALUES {_places(len(columns), rows)}")
 
 
-_statements = lru_cache(maxsize=64)(_Statements)
+@lru_cache(maxsize=MOST_SHAPES)
+def _insert_sharing(columns: tuple[str, ...], shared: tuple[bool, ...], rows: int) -> str:
+    """The values of the columns that are shared come first, then row by row those of the others."""
+    own = [not is_shared for is_shared in shared]
+    names = [*compress(columns, shared), *compress(columns, own)]
+    given = [*"?" * sum(shared), *[f"column{number}" for number in range(1, sum(own) + 1)]]
+    return _inserting(names, f"SELECT {', '.join(given)} FROM (VALUES {_places(sum(own), rows)}) WHERE true")
+
+
+def _inserting(columns: Sequence[str], values: str) -> str:
+    return f"INSERT OR ROLLBACK INTO {TABLE} ({', '.join(columns)}) {values} ON CONFLICT (id) DO NOTHING"
+
+
+def _places(columns: int, rows: int) -> str:
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+
+
+_statements = lru_cache(maxsize=MOST_SHAPES)(_Statements)
+
+
+class _Habit:
+    """What rows of one shape mostly share with their neighbours. Each choice is a statement, which takes its time to be made:
+    so it holds for a while."""
+
+    def __init__(self, columns: int) -> None:
+        self._columns = columns
+        self._statements = 0
+        self._often = [0] * columns
+        self.shared = self.own = (False,) * columns
+        """The columns that are bound once, if there are any, and the others."""
+
+    def follow(self, columns: Sequence[Column]) -> None:
+        """Look at what the rows of a statement share, now and then."""
+        self._statements += 1
+        if self._statements % LOOK_EVERY:
+            return
+        _, *others = columns  # ids differ
+        self._often = [0, *map(add, self._often[1:], map(_is_shared, others))]
+        if self._statements == LOOK_EVERY * LOOKS:
+            self.shared = tuple([often >= MOSTLY for often in self._often])
+            self.own = tuple(map(not_, self.shared))
+            self._often = [0] * self._columns
+            self._statements = 0
+
+
+def _is_shared(column: Column) -> bool:
+    first = column[0]
+    return bool(first == column[-1] and column.count(first) == len(column))
 
 
 class Inserter:
-    """Belongs to one writer: what its rows filled lately, they are likely to fill again."""
+    """Belongs to one writer: what its rows filled and shared lately, they are likely to fill and share again."""
 
     def __init__(self) -> None:
         self._lately = _NONE
+        self._habits: dict[Shape, _Habit] = {}
 
-    def insert(self, db: sqlite3.Connection, rows: Sequence[Halves]) -> int:
-        """Insert within the transaction that is open, in this order; returns how many were new."""
-        if len(rows) < FEW:
-            return sum(_insert_one(db, row) for row in rows)
-        return sum(self._insert_piece(db, rows[at : at + PIECE]) for at in range(0, len(rows), PIECE))
+    def insert(self, db: sqlite3.Connection, pieces: Sequence[Columns]) -> int:
+        """Insert within the transaction that is open, in this order; returns how many were new. Pieces of :data:`PIECE`
+        rows, the last of fewer, cost least."""
+        return sum(self._insert_piece(db, piece) for piece in pieces)
 
-    def _insert_piece(self, db: sqlite3.Connection, rows: Sequence[Halves]) -> int:
-        commons, rares = zip(*rows, strict=True)
-        if rares.count(NOTHING_RARE) == len(rares):
-            return _insert_alike(db, _statements(()), commons)
-        shape, is_all = self._shape([column.count(None) for column in zip(*rares, strict=True)], len(rows))
-        if not is_all:
-            return _insert_with_odd(db, shape, rows)
-        return _insert_alike(
-            db, _statements(shape), [(*common, *compress(rare, shape)) for common, rare in rows]
-        )
+    def _insert_piece(self, db: sqlite3.Connection, piece: Columns) -> int:
+        if piece.rows < FEW:
+            return sum(_insert_one(db, piece, row) for row in range(piece.rows))
+        rare = piece.values[_COMMON:]
+        if rare.count(None) == len(rare):
+            return self._insert_alike(db, (), piece)
+        empty = [piece.rows if column is None else column.count(None) for column in rare]
+        shape, is_all = self._shape(empty, piece.rows)
+        if is_all:
+            return self._insert_alike(db, shape, piece)
+        return self._insert_with_odd(db, shape, piece)
 
     def _shape(self, empty: list[int], rows: int) -> tuple[Shape, bool]:
         """What to write of rows of which so many leave each column empty, and whether that is all they fill.
@@ -94,33 +148,77 @@ class Inserter:
         most = rows - max(1, rows // OFTEN)
         return tuple([number <= most for number in empty]), False
 
+    def _insert_with_odd(self, db: sqlite3.Connection, shape: Shape, piece: Columns) -> int:
+        """Those that fill no more than ``shape`` together, the others each by itself."""
+        beyond = [
+            column
+            for column, is_written in zip(piece.values[_COMMON:], shape, strict=True)
+            if column is not None and not is_written
+        ]
+        odd = [
+            row for row, values in enumerate(zip(*beyond, strict=True)) if values.count(None) < len(beyond)
+        ]
+        new, start = 0, 0
+        for row in odd:
+            new += self._insert_alike(db, shape, _part(piece, start, row - start)) + _insert_one(
+                db, piece, row
+            )
+            start = row + 1
+        return new + self._insert_alike(db, shape, _part(piece, start, piece.rows - start))
 
-def _insert_with_odd(db: sqlite3.Connection, shape: Shape, rows: Sequence[Halves]) -> int:
-    """Those that fill no more than ``shape`` together, the others each by itself."""
-    beyond = len(shape) - sum(shape)
-    new, alike = 0, list[Row]()
-    for common, rare in rows:
-        filled = (*compress(rare, shape),)
-        if rare.count(None) - filled.count(None) == beyond:
-            alike.append(common + filled)
-        else:
-            new += _insert_alike(db, _statements(shape), alike) + _insert_one(db, (common, rare))
-            alike.clear()
-    return new + _insert_alike(db, _statements(shape), alike)
+    def _insert_alike(self, db: sqlite3.Connection, shape: Shape, piece: Columns) -> int:
+        statements = _statements(shape)
+        empty = (None,) * piece.rows
+        columns = [
+            empty if column is None else column
+            for column in (*piece.values[:_COMMON], *compress(piece.values[_COMMON:], shape))
+        ]
+        count = statements.at_once
+        whole = piece.rows - piece.rows % count
+        new = 0
+        for at in range(0, whole, count):
+            new += self._insert_many(db, shape, statements, [column[at : at + count] for column in columns])
+        if whole < piece.rows:
+            rest = zip(*[column[whole:] for column in columns], strict=True)
+            new += db.executemany(statements.one, rest).rowcount
+        return new
+
+    def _insert_many(
+        self, db: sqlite3.Connection, shape: Shape, statements: _Statements, columns: list[Column]
+    ) -> int:
+        """As many rows as one statement takes."""
+        habit = self._habit(shape, len(columns))
+        shared, own = habit.shared, habit.own
+        habit.follow(columns)
+        if not any(shared) or not all(map(_is_shared, compress(columns, shared))):
+            return db.execute(statements.many, [*chain.from_iterable(zip(*columns, strict=True))]).rowcount
+        once = [column[0] for column in compress(columns, shared)]
+        return db.execute(
+            _insert_sharing(statements.columns, shared, statements.at_once),
+            [*once, *chain.from_iterable(zip(*compress(columns, own), strict=True))],
+        ).rowcount
+
+    def _habit(self, shape: Shape, columns: int) -> _Habit:
+        habit = self._habits.get(shape)
+        if habit is None:
+            if len(self._habits) == MOST_SHAPES:
+                self._habits.clear()
+            habit = self._habits[shape] = _Habit(columns)
+        return habit
 
 
-def _insert_one(db: sqlite3.Connection, row: Halves) -> int:
-    common, rare = row
-    shape = () if rare is NOTHING_RARE else tuple([value is not None for value in rare])
-    return db.execute(_statements(shape).one, (*common, *compress(rare, shape))).rowcount
+def _part(columns: Columns, start: int, rows: int) -> Columns:
+    if rows == columns.rows:
+        return columns
+    end = min(start + rows, columns.rows)
+    return Columns(end - start, [column and column[start:end] for column in columns.values])
 
 
-def _insert_alike(db: sqlite3.Connection, statements: _Statements, rows: Sequence[Row]) -> int:
-    count = statements.at_once
-    whole = len(rows) - len(rows) % count
-    new = 0
-    for at in range(0, whole, count):
-        new += db.execute(statements.many, [*chain.from_iterable(rows[at : at + count])]).rowcount
-    if whole < len(rows):
-        new += db.executemany(statements.one, rows[whole:]).rowcount
-    return new
+def _insert_one(db: sqlite3.Connection, columns: Columns, row: int) -> int:
+    values = [None if column is None else column[row] for column in columns.values]
+    shape = tuple([value is not None for value in values[_COMMON:]])
+    if shape == _NONE:
+        shape = ()
+    return db.execute(
+        _statements(shape).one, [*values[:_COMMON], *compress(values[_COMMON:], shape)]
+    ).rowcount

@@ -13,7 +13,7 @@ from rig.ledger import call_id, record
 
 from pricing.usage import Usage
 from storage.address import parse
-from storage.rows import COLUMNS, COMMON_COLUMNS, SQLITE, halves_of, rows_of
+from storage.rows import COLUMNS, COMMON_COLUMNS, SQLITE, columns_of, rows_of
 from storage.targets.contract import RowRefused
 from storage.targets.sqlite import SqliteTarget
 from storage.targets.sqlite_rows import MOST_PARAMETERS, PIECE
@@ -59,12 +59,12 @@ def test_a_row_the_database_refuses_takes_all_of_the_batch_with_it(
     target: SqliteTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: int
 ) -> None:
     records = [record(number) for number in range(3 * AT_ONCE + 5)]
-    rows = halves_of(records, SQLITE)
-    common, rare = rows[place]
-    rows[place] = (*common[:3], None, *common[4:]), rare
-    assert COMMON_COLUMNS[3] == "outcome"
+    columns = columns_of(records, SQLITE)
+    outcomes = columns.values[COMMON_COLUMNS.index("outcome")]
+    assert isinstance(outcomes, list)
+    outcomes[place] = None
     with monkeypatch.context() as patch:
-        patch.setattr("storage.targets.sqlite.halves_of", lambda *_: rows)
+        patch.setattr("storage.targets.sqlite.columns_of", lambda *_: columns)
         with pytest.raises(RowRefused):
             target.write(records)
     assert kept(tmp_path) == []
