@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
+from itertools import repeat
 
 import msgspec
 
@@ -117,29 +118,29 @@ class Feed:
 
     def done(self, batch: Batch) -> None:
         """The database has the batch."""
-        for record in batch.records:
-            self._memory.pop(record.id, None)
+        ids = [record.id for record in batch.records]
+        deque(map(self._memory.pop, ids, repeat(None)), maxlen=0)
 
     def _take_memory(self, rows: int, size: int) -> Batch | None:
-        queue, end = self._queue, self._cursor
+        queue, number, last = self._queue, self._next, None
         records: list[CallRecord] = []
         while queue and len(records) < rows and size > 0:
             waiting = queue[0]
             slot = waiting.slot
-            if slot.number > self._next:
+            if slot.number > number:
                 break
             queue.popleft()
-            if slot.number < self._next:
+            if slot.number < number:
                 self._memory.pop(waiting.record.id, None)
                 continue
             records.append(waiting.record)
-            self._next += 1
-            end = slot.end
+            number += 1
             size -= slot.size
-        if not records:
+            last = slot
+        if last is None:
             return None
-        self._cursor = end
-        return Batch(records, end, self._next - 1)
+        self._next, self._cursor = number, last.end
+        return Batch(records, last.end, last.number)
 
     def _open_hole(self) -> bool:
         """Look for records that are on the spool but not next in memory."""

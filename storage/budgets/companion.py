@@ -92,6 +92,8 @@ class BudgetCompanion:
 
     def written(self, records: Sequence[CallRecord]) -> None:
         """These are rows now."""
+        if not self.drawn:
+            return
         for record in records:
             self.drawn.pop(record.id, None)
 

@@ -24,7 +24,7 @@ MOST_PARAMETERS: Final = 999
 """Of one statement, in any SQLite."""
 FEW: Final = MOST_PARAMETERS // len(COLUMNS)
 """Fewer rows than one statement takes of any shape go in one by one."""
-PIECE: Final = 10 * (MOST_PARAMETERS // len(COMMON_COLUMNS))
+PIECE: Final = 20 * (MOST_PARAMETERS // len(COMMON_COLUMNS))
 """Rows whose columns are looked at together; of the usual shape a number of whole statements."""
 MOST_EMPTY: Final = 8
 """Empty values of a row in the mean for which rows still go in together."""
