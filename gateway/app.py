@@ -139,7 +139,7 @@ class Gateway:
             self._scale.weigh,
             self.live,
             self.defects,
-            Turns(loop, self.defects),
+            Turns(loop, self.defects, self._sinks.closed_together),
             tap_limits(settings),
             capture_limits(settings),
             self.keeper.under(recipe(settings, self.table)),

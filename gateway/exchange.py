@@ -119,10 +119,10 @@ class Exchange:
         self.gear.live.add(self)
         self.connecting = self.gear.loop.create_task(attended(self, self._wait, waiting))
 
-    def open(self) -> None:
-        """Put the call on record as opened. Raises :class:`Refusal` when it cannot be accounted for."""
-        self.gear.sink.opened(opening_record(self.call))
+    def go_out(self) -> None:
+        """The call is on record as opened: send it."""
         self.gear.live.add(self)
+        self.attempt()
 
     async def _wait(self, waiting: Waiting) -> None:
         decided = await waiting()
@@ -132,7 +132,7 @@ class Exchange:
         refusal, self.notes = decided.refusal, decided.notes
         if refusal is None:
             try:
-                self.open()
+                self.gear.sink.opened(opening_record(self.call))
             except Refusal as refused:
                 refusal = refused
             else:
@@ -316,11 +316,11 @@ class Exchange:
         ticket, waiter = self.ticket, None
         if not ticket.issued:
             ticket.read(ended(connection), self.witness, with_cost=not self.head_sent)
-            yield
+            yield None
             ticket.weigh()
-            yield
-            waiter = ticket.publish()
-            yield
+            yield None
+            record = ticket.ready()
+            waiter = ticket.publish() if record is None else (yield record)
         if waiter is None or waiter.done():
             self._end(connection, body)
             return

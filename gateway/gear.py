@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
@@ -43,7 +43,13 @@ class Sink(Protocol):
 
     def opened(self, record: CallRecord) -> None: ...
 
+    def opened_together(self, records: Sequence[CallRecord]) -> Sequence[Exception | None] | None:
+        """What keeps each of these calls from being made; ``None`` if nothing keeps any."""
+
     def closed(self, record: CallRecord) -> asyncio.Future[None] | None: ...
+
+    def closed_together(self, records: Sequence[CallRecord]) -> Sequence[asyncio.Future[None] | None] | None:
+        """What ``closed`` returns for each of them, or ``None`` for all."""
 
 
 class Deadlines(msgspec.Struct, frozen=True):

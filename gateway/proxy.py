@@ -25,7 +25,7 @@ from gateway.identity import Identity, check_allowed, check_attributes
 from gateway.ids import call_id
 from gateway.price_headers import price_said
 from gateway.realtime import Side, Tunnel
-from gateway.recording import what_of
+from gateway.recording import opening_record, what_of
 from gateway.refusing import ENDED, Ended, Refused, answer_to, recorded
 from gateway.settings.choices import IncomingTrace
 from gateway.signing import OWN_LINES
@@ -98,7 +98,7 @@ class Proxy:
         """Refusals by code; includes those of requests that named no provider and so left no record."""
         self._admission = admission
         self.adopt(gear, targets, identity, limits, tracing, rules, capture)
-        self._beginnings = Turns(gear.loop, gear.defect)
+        self._beginnings = Turns(gear.loop, gear.defect, gear.sink.opened_together)
         """Where calls meet whose requests are whole."""
         self.closing = False
         self.retiring = False
@@ -137,8 +137,8 @@ class Proxy:
         in the wire's own error shape and recorded; nothing is raised.
         """
         begun: list[Exchange | Ended] = []
-        for _ in self._stages(time.time_ns(), self._gear.clock(), head, body, whole, client, begun.append):
-            pass
+        steps = self._stages(time.time_ns(), self._gear.clock(), head, body, whole, client, begun.append)
+        self._beginnings.through(steps)
         return begun[0]
 
     def begin(self, head: RequestHead, body: bytes, client: Client, begun: Begun) -> None:
@@ -175,10 +175,10 @@ class Proxy:
             wire = target.wire
             if wire is not None:
                 ask = wire.read_ask(target.path, target.query, body)
-            yield
+            yield None
             call, rest = self._call(started_ns, head, plan, ask, body, whole)
             progress.request_bytes = len(body)
-            yield
+            yield None
             admitted = self._admit(call)
             exchange = Exchange(
                 self._gear,
@@ -194,10 +194,8 @@ class Proxy:
             if admitted.waiting is not None:
                 exchange.wait(admitted.waiting)
             else:
-                yield
-                exchange.open()
-                yield
-                exchange.attempt()
+                yield opening_record(call)
+                exchange.go_out()
         except Exception as error:  # also a defect of ours: the app is told, and the call is on record
             refusal = error if isinstance(error, Refusal) else self._failed(error)
             refused = Refused(started_ns, head, target, plan, call, ask)

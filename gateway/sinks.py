@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from gateway.errors import Code, Refusal
@@ -16,7 +16,11 @@ class Ledger(Protocol):
 
     def opened(self, record: CallRecord) -> None: ...
 
+    def opened_together(self, records: Sequence[CallRecord]) -> list[SpoolFull | None] | None: ...
+
     def closed(self, record: CallRecord) -> asyncio.Future[None] | None: ...
+
+    def closed_together(self, records: Sequence[CallRecord]) -> list[asyncio.Future[None] | None] | None: ...
 
 
 class Sinks:
@@ -41,12 +45,25 @@ class Sinks:
         try:
             self._ledger.opened(record)
         except SpoolFull as full:
-            raise Refusal(
-                503,
-                Code.CANNOT_ACCOUNT,
-                "The gateway cannot record calls right now (its spool is full).",
-                retry_after=5,
-            ) from full
+            raise _unaccountable() from full
+
+    def opened_together(self, records: Sequence[CallRecord]) -> list[Exception | None] | None:
+        """The same for calls that go out side by side: what keeps each from being made, ``None`` if nothing keeps any."""
+        try:
+            found = self._ledger.opened_together(records)
+        except Exception as error:  # which of them it was shows one by one
+            if len(records) == 1:
+                return [error]
+            self._defect(error)
+            return [self._opened_alone(record) for record in records]
+        return None if found is None else [full and _unaccountable() for full in found]
+
+    def _opened_alone(self, record: CallRecord) -> Exception | None:
+        try:
+            self.opened(record)
+        except Exception as error:  # raised where the call is
+            return error
+        return None
 
     def closed(self, record: CallRecord) -> asyncio.Future[None] | None:
         """Publish one finished record; never raises."""
@@ -55,9 +72,34 @@ class Sinks:
             waiter = self._ledger.closed(record)
         except Exception as error:  # a sink
             self._defect(error)
-        for look in self._lookers_on:
-            try:
-                look(record)
-            except Exception as error:  # a sink
-                self._defect(error)
+        self._look_on((record,))
         return waiter
+
+    def closed_together(self, records: Sequence[CallRecord]) -> Sequence[asyncio.Future[None] | None] | None:
+        """The same for calls that end side by side: what to wait for with each, ``None`` if there is nothing."""
+        try:
+            waiters = self._ledger.closed_together(records)
+        except Exception as error:  # it may have some of them already; twice does no harm, and never is lost
+            self._defect(error)
+            if len(records) > 1:
+                return [self.closed(record) for record in records]
+            waiters = None
+        self._look_on(records)
+        return waiters
+
+    def _look_on(self, records: Sequence[CallRecord]) -> None:
+        for look in self._lookers_on:
+            for record in records:
+                try:
+                    look(record)
+                except Exception as error:  # a sink
+                    self._defect(error)
+
+
+def _unaccountable() -> Refusal:
+    return Refusal(
+        503,
+        Code.CANNOT_ACCOUNT,
+        "The gateway cannot record calls right now (its spool is full).",
+        retry_after=5,
+    )

@@ -111,6 +111,13 @@ class Ticket:
         if self._with_cost:
             self.cost_lines = cost_headers(record)
 
+    def ready(self) -> CallRecord | None:
+        """The record if all that is left is to put it down, which is then for who asked; else :meth:`publish` it."""
+        if self._record is None or self._reading.job is not None:
+            return None
+        self._settled = True
+        return self._record
+
     def publish(self) -> asyncio.Future[None] | None:
         """Append it to the spool; the last byte must wait for the future, if there is one."""
         record = self._record

@@ -8,7 +8,7 @@ there is a hole. Neither side ever waits for the other and no lock is shared.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 
 import msgspec
@@ -35,8 +35,13 @@ class Batch(msgspec.Struct, frozen=True):
 
 
 class _Waiting(msgspec.Struct, frozen=True, gc=False):
-    record: CallRecord
+    records: Sequence[CallRecord]
     slot: Slot
+
+    @property
+    def first(self) -> int:
+        """Number of the first of them."""
+        return self.slot.number - len(self.records) + 1
 
 
 class Feed:
@@ -47,6 +52,10 @@ class Feed:
         self._quarantine = quarantine
         self._memory_rows = memory_rows
         self._queue: deque[_Waiting] = deque()
+        self._put = 0
+        """Records that were ever in the queue; only the loop changes it."""
+        self._taken = 0
+        """Those of them that are there no more; only the writer changes it."""
         self._loose: deque[CallRecord] = deque()
         self._memory: dict[str, CallRecord] = {}
         self._next = 1
@@ -60,19 +69,21 @@ class Feed:
 
     # -- event loop --------------------------------------------------------------------------------------
 
-    def put(self, record: CallRecord, slot: Slot | None) -> None:
-        """Hand over one closed record; ``slot`` is ``None`` when the spool could not take it."""
+    def put(self, records: Sequence[CallRecord], slot: Slot | None) -> None:
+        """Hand over closed records; ``slot`` is ``None`` when the spool could not take them."""
         if slot is None:
-            if len(self._loose) >= self._memory_rows:
-                self.lost += 1
+            if len(self._loose) + len(records) > self._memory_rows:
+                self.lost += len(records)
                 return
-            self.loose_put += 1
-            self._loose.append(record)
-        elif len(self._queue) < self._memory_rows:
-            self._queue.append(_Waiting(record, slot))
+            self.loose_put += len(records)
+            self._loose.extend(records)
+        elif self._put - self._taken + len(records) <= self._memory_rows:
+            self._put += len(records)
+            self._queue.append(_Waiting(records, slot))
         else:
             return
-        self._memory[record.id] = record
+        for record in records:
+            self._memory[record.id] = record
 
     def pending(self, call_id: str) -> CallRecord | None:
         """A closed record that is in memory and not yet in the database."""
@@ -82,7 +93,7 @@ class Feed:
     def oldest(self) -> CallRecord | None:
         """The record in memory that waits longest."""
         try:
-            return self._queue[0].record
+            return self._queue[0].records[0]
         except IndexError:
             return None
 
@@ -126,15 +137,18 @@ class Feed:
         records: list[CallRecord] = []
         while queue and len(records) < rows and size > 0:
             waiting = queue[0]
-            slot = waiting.slot
-            if slot.number > number:
+            slot, count = waiting.slot, len(waiting.records)
+            behind = number - waiting.first  # so many of them were read back already
+            if behind < 0 or (records and len(records) + count > rows):
                 break
             queue.popleft()
-            if slot.number < number:
-                self._memory.pop(waiting.record.id, None)
+            self._taken += count
+            for record in waiting.records[:behind]:
+                self._memory.pop(record.id, None)
+            if behind >= count:
                 continue
-            records.append(waiting.record)
-            number += 1
+            records += waiting.records[behind:]
+            number = slot.number + 1
             size -= slot.size
             last = slot
         if last is None:
@@ -145,8 +159,8 @@ class Feed:
     def _open_hole(self) -> bool:
         """Look for records that are on the spool but not next in memory."""
         if self._queue:
-            slot = self._queue[0].slot
-            number, until = slot.number - 1, slot.start
+            waiting = self._queue[0]
+            number, until = waiting.first - 1, waiting.slot.start
         else:
             tail = self._spool.tail
             number, until = tail.number, tail.end

@@ -165,9 +165,37 @@ class Ledger:
         was_open, slot = self._spool.closed(record)
         if not was_open:
             self._accepted += 1
-        self._feed.put(record, slot)
+        self._feed.put((record,), slot)
         self._writer.nudge()
         return self._syncer.closed()
+
+    def opened_together(self, records: Sequence[CallRecord]) -> list[SpoolFull | None] | None:
+        """:meth:`opened` for calls that begin in the same turn of the loop and were not open before; what it would have
+        raised for each, or ``None`` if it would for none."""
+        if self._spool.opened_together(records):
+            self._accepted += len(records)
+            self._syncer.touched()
+            return None
+        return [self._unaccounted(record) for record in records]
+
+    def _unaccounted(self, record: CallRecord) -> SpoolFull | None:
+        try:
+            self.opened(record)
+        except SpoolFull as full:
+            return full
+        return None
+
+    def closed_together(self, records: Sequence[CallRecord]) -> list[asyncio.Future[None] | None] | None:
+        """:meth:`closed` for calls that end in the same turn of the loop: what it gives for each, or ``None`` where it gives
+        nothing."""
+        opened, slot = self._spool.closed_together(records)
+        if slot is None:
+            return [self.closed(record) for record in records]
+        self._accepted += len(records) - opened
+        self._feed.put(records, slot)
+        self._writer.nudge()
+        waiter = self._syncer.closed()
+        return None if waiter is None else [waiter] * len(records)
 
     def pending(self, call_id: str) -> CallRecord | None:
         """The record of a closed call that the database does not have yet, if it is still in memory."""

@@ -6,6 +6,7 @@ character; a number beyond 64 bits cannot be a count or an amount of money, so u
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,6 +23,14 @@ def encode_anyhow(record: CallRecord) -> bytes:
         return encode(record)
     except (UnicodeEncodeError, OverflowError):
         return encode(mend(record))
+
+
+def encode_all(records: Sequence[CallRecord]) -> list[bytes]:
+    """The same of many."""
+    try:
+        return [*map(encode, records)]
+    except (UnicodeEncodeError, OverflowError):
+        return [*map(encode_anyhow, records)]
 
 
 def mend(record: CallRecord, longest: int | None = None) -> CallRecord:

@@ -7,10 +7,11 @@ import mmap
 import os
 import struct
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from zlib import crc32
 
-from storage.frames import HEADER_SIZE, pack_into
+from storage.frames import HEADER_SIZE, pack_all, pack_into
 
 SUFFIX = ".seg"
 ACK_NAME = "ack"
@@ -56,6 +57,17 @@ class Segment:
         if start + HEADER_SIZE + len(payload) > self.room:
             return False
         self.size = pack_into(self._map, start, kind, payload)
+        return True
+
+    def append_all(self, kind: int, payloads: Sequence[bytes]) -> bool:
+        """Append the frames of all of ``payloads``, or nothing; whether there was room."""
+        data = pack_all(kind, payloads)
+        start = self.size
+        end = start + len(data)
+        if end > self.room:
+            return False
+        self._map[start:end] = data
+        self.size = end
         return True
 
     def finish(self) -> None:

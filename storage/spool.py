@@ -13,14 +13,15 @@ import enum
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 
 import msgspec
 
 from storage.claim import Claim, new_claim
 from storage.frames import HEADER_SIZE, Kind
-from storage.mend import encode_anyhow
+from storage.mend import encode_all, encode_anyhow
 from storage.reading import call_id_of
 from storage.segment import AckFile, Position, Segment, sync_folder
 from storage.slim import slim_segment
@@ -49,7 +50,8 @@ class SpoolFull(Exception):  # noqa: N818
 
 
 class Slot(msgspec.Struct, frozen=True, gc=False):
-    """Where a final record lies: the ``number``-th closed frame of this spool, the ``size`` bytes before ``end``."""
+    """Where final records lie that were put down together, the last of them as the ``number``-th closed frame of this spool:
+    the ``size`` bytes before ``end``."""
 
     number: int
     end: Position
@@ -167,6 +169,38 @@ class Spool:
         size = HEADER_SIZE + len(payload)
         self.tail = slot = Slot(self.tail.number + 1, (segment.number, segment.size), size)
         return was_open, slot
+
+    def opened_together(self, records: Sequence[CallRecord]) -> bool:
+        """Put the *opened* frames of calls down that were not open before; False if that is not to be done at once, but one
+        by one."""
+        used = self._sealed + self._current.size - self._removed + self._used_by_others
+        room = (len(self._open) + len(records)) * _CLOSING_BYTES
+        if self._max_bytes - used < room or self._reserve_spent:
+            return False
+        payloads = encode_all(records)
+        segment = self._current
+        if segment.size >= self._segment_bytes or not segment.append_all(_OPENED, payloads):
+            return False
+        ids = [record.id for record in records]
+        self._open.update(zip(ids, zip(repeat(segment.number), payloads), strict=False))
+        return True
+
+    def closed_together(self, records: Sequence[CallRecord]) -> tuple[int, Slot | None]:
+        """Put final frames down, one behind the other.
+
+        Returns how many of the calls were open, and where the frames lie: ``None`` if nothing was done, because it is to be
+        done one by one.
+        """
+        payloads = encode_all(records)
+        segment = self._current
+        start = segment.size
+        if start >= self._segment_bytes or not segment.append_all(_CLOSED, payloads):
+            return 0, None
+        ids = [record.id for record in records]
+        unknown = [*map(self._open.pop, ids, repeat(None))].count(None)
+        count, end = len(records), segment.size
+        self.tail = slot = Slot(self.tail.number + count, (segment.number, end), end - start)
+        return count - unknown, slot
 
     def _append(self, kind: int, payload: bytes) -> Segment:
         segment = self._current

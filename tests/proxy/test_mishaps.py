@@ -113,19 +113,21 @@ async def test_the_app_is_told_in_its_wires_shape(
 @pytest.mark.parametrize(
     "where",
     [
-        "gateway.proxy.what_of",
-        "gateway.proxy.Proxy._call",
-        "gateway.proxy.Proxy._admit",
-        "gateway.proxy.Exchange",
-        "gateway.proxy.Exchange.open",
-        "gateway.targets.ProviderTargets.deadlines",
+        ("gateway.proxy.what_of",),
+        ("gateway.proxy.Proxy._call",),
+        ("gateway.proxy.Proxy._admit",),
+        ("gateway.proxy.Exchange",),
+        ("gateway.proxy.opening_record", "gateway.exchange.opening_record"),
+        ("rig.core.MemoryLedger.opened", "rig.core.MemoryLedger.opened_together"),
+        ("gateway.targets.ProviderTargets.deadlines",),
     ],
 )
 @pytest.mark.parametrize("path", [CHAT, CLAUDE, GEMINI])
 async def test_a_defect_before_a_call_is_on_record_is_told_and_recorded(
-    core: Core, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, where: str, path: str
+    core: Core, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch, where: tuple[str, ...], path: str
 ) -> None:
-    monkeypatch.setattr(where, breaks)
+    for name in where:
+        monkeypatch.setattr(name, breaks)
     answer = await call(core.port, "POST", path, json=ASK)
     is_told(answer)
     record = await last_record(core, opened=False)

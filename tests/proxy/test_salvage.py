@@ -15,7 +15,6 @@ from rig.shipped import shipped_counter
 from rig.upstream import ScriptedUpstream
 
 from gateway.background import BackgroundJobs
-from gateway.sinks import Sinks
 from gateway.ticket import Ticket
 from pricing.cost import CostStatus
 from pricing.tokens import TokenCounter
@@ -60,7 +59,7 @@ DEFECTS: dict[str, Defect] = {
     "weigh, at once": (("gateway.ticket.Ticket.weigh",), breaks, PRICED),
     "weigh, the record": (("gateway.recording.record_of",), breaks, UNPRICED),
     "weigh, at its end": (("gateway.ticket.Ticket.weigh",), breaks_after(Ticket.weigh), PRICED),
-    "publish, at once": (("gateway.ticket.Ticket.publish",), breaks, PRICED),
+    "publish, at once": (("gateway.ticket.Ticket.publish", "gateway.ticket.Ticket.ready"), breaks, PRICED),
 }
 HEADERS: Defect = (("gateway.ticket.cost_headers",), breaks, PRICED)
 """Of an answer that is no stream."""
@@ -208,7 +207,8 @@ async def test_an_answer_that_was_read_on_for_its_usage(
 async def test_what_breaks_once_the_ledger_has_the_record_makes_no_second_one(
     core: Core, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Sinks, "closed", breaks_after(Sinks.closed))
+    endings = core.proxy._gear.endings
+    monkeypatch.setattr(endings, "_write", breaks_after(endings._write))
     upstream.play(reply(json=openai_chat()))
     await cut_off(core)
     await only_record(core, COMPLETED, PRICED)

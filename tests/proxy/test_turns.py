@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from rig.bodies import openai_chat, openai_events
@@ -14,7 +14,7 @@ from rig.script import body_read, fin, head, raw, reply, steps, wait
 from rig.upstream import ScriptedUpstream
 
 from gateway.front import FrontConnection
-from gateway.turns import Turns
+from gateway.turns import Steps, Turns
 from telemetry.outcome import Outcome
 
 CHAT = "/openai/v1/chat/completions"
@@ -43,19 +43,19 @@ class Wire(asyncio.Transport):
     def abort(self) -> None: ...
 
 
-def walk(log: list[str], name: str, stages: int) -> Iterator[None]:
+def walk(log: list[str], name: str, stages: int) -> Steps:
     for stage in range(stages):
         log.append(f"{name}{stage}")
-        yield
+        yield None
 
 
-def stumble(log: list[str]) -> Iterator[None]:
+def stumble(log: list[str]) -> Steps:
     log.append("x0")
-    yield
+    yield None
     raise ValueError("a defect")
 
 
-async def ran(turns: Turns, *work: tuple[Iterator[None], Callable[[], None]]) -> None:
+async def ran(turns: Turns, *work: tuple[Steps, Callable[[], None]]) -> None:
     for steps_, broken in work:
         turns.join(steps_, broken)
     await asyncio.sleep(0)
@@ -63,7 +63,7 @@ async def ran(turns: Turns, *work: tuple[Iterator[None], Callable[[], None]]) ->
 
 async def test_each_stage_is_taken_by_all_before_the_next() -> None:
     log: list[str] = []
-    turns = Turns(asyncio.get_running_loop(), lambda _: None)
+    turns = Turns(asyncio.get_running_loop(), lambda _: None, lambda _: None)
     await ran(
         turns, *[(walk(log, name, stages), lambda: None) for name, stages in (("a", 3), ("b", 1), ("c", 2))]
     )
@@ -75,7 +75,7 @@ async def test_each_stage_is_taken_by_all_before_the_next() -> None:
 async def test_a_defect_ends_one_call_and_no_other() -> None:
     log: list[str] = []
     defects: list[BaseException] = []
-    turns = Turns(asyncio.get_running_loop(), defects.append)
+    turns = Turns(asyncio.get_running_loop(), defects.append, lambda _: None)
     await ran(
         turns,
         (walk(log, "a", 2), lambda: log.append("a broken")),
@@ -90,11 +90,11 @@ async def test_a_defect_ends_one_call_and_no_other() -> None:
 
 async def test_who_joins_while_a_turn_runs_comes_in_the_next() -> None:
     log: list[str] = []
-    turns = Turns(asyncio.get_running_loop(), lambda _: None)
+    turns = Turns(asyncio.get_running_loop(), lambda _: None, lambda _: None)
 
-    def again() -> Iterator[None]:
+    def again() -> Steps:
         turns.join(walk(log, "late", 1), lambda: None)
-        yield
+        yield None
         log.append("first")
 
     await ran(turns, (again(), lambda: None))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import enum
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -39,6 +39,7 @@ from gateway.upstream import Pool
 from gateway.wire.registry import WIRES
 from storage.budgets.model import Budget
 from storage.budgets.scopes import Scopes
+from storage.spool import SpoolFull
 from telemetry.record import CallRecord
 
 WAIT = 10.0
@@ -74,6 +75,16 @@ class MemoryLedger:
         self.closed_records.append(record)
         asyncio.get_running_loop().call_soon(lambda: asyncio.ensure_future(self._notify()))
         return self.waiter
+
+    def opened_together(self, records: Sequence[CallRecord]) -> list[SpoolFull | None] | None:
+        if isinstance(self.refuse, SpoolFull):
+            return [self.refuse] * len(records)
+        for record in records:
+            self.opened(record)
+        return None
+
+    def closed_together(self, records: Sequence[CallRecord]) -> list[asyncio.Future[None] | None]:
+        return [self.closed(record) for record in records]
 
     async def _notify(self) -> None:
         async with self.changed:
@@ -184,7 +195,7 @@ class Core:
             scale.weigh,
             self.live,
             self.defects.append,
-            Turns(loop, self.defects.append),
+            Turns(loop, self.defects.append, sinks.closed_together),
             counter=self.estimator if self._counts else None,
             job_ended=BackgroundJobs(scale, self.defects.append).ended,
         )
