@@ -10,12 +10,14 @@ from rig.bodies import openai_chat, openai_events
 from rig.client import RawClient
 from rig.core import Core, LaneKind
 from rig.http11 import LAST_CHUNK, chunk, request_bytes
+from rig.ledger import record
 from rig.script import body_read, fin, head, raw, reply, steps, wait
 from rig.upstream import ScriptedUpstream
 
 from gateway.front import FrontConnection
-from gateway.turns import Steps, Turns
+from gateway.turns import Reply, Steps, Turns
 from telemetry.outcome import Outcome
+from telemetry.record import CallRecord
 
 CHAT = "/openai/v1/chat/completions"
 BODY = b'{"model":"gpt-4o-mini","messages":[]}'
@@ -101,6 +103,71 @@ async def test_who_joins_while_a_turn_runs_comes_in_the_next() -> None:
     assert log == ["first"]
     await asyncio.sleep(0)
     assert log == ["first", "late0"]
+
+
+def keeper(log: list[str], name: str, ahead: int, number: int) -> Steps:
+    """Gives a record after ``ahead`` stages, and says what becomes of it."""
+    yield from walk(log, name, ahead)
+    try:
+        reply = yield record(number)
+        log.append(f"{name} {'waits' if reply else 'goes'}")
+    except ValueError:
+        log.append(f"{name} refused")
+        yield None
+    log.append(f"{name} over")
+
+
+async def test_records_of_one_stage_are_put_down_together_before_the_next() -> None:
+    log: list[str] = []
+    written: list[list[CallRecord]] = []
+    waiter = asyncio.get_running_loop().create_future()
+
+    def write(records: list[CallRecord]) -> list[Reply] | None:
+        log.append("written")
+        written.append(records)
+        return None if len(written) == 1 else [waiter, ValueError("refused")]
+
+    turns = Turns(asyncio.get_running_loop(), lambda _: None, write)
+    await ran(
+        turns,
+        *[
+            (keeper(log, name, ahead, number), lambda: None)
+            for number, (name, ahead) in enumerate((("a", 0), ("b", 1), ("c", 0), ("d", 1)))
+        ],
+        (walk(log, "e", 2), lambda: None),
+    )
+    assert log == [
+        *("b0", "d0", "e0", "written"),
+        *("a goes", "a over", "c goes", "c over", "e1", "written"),
+        *("b waits", "b over", "d refused", "d over"),
+    ]
+    assert written == [[record(0), record(2)], [record(1), record(3)]]
+
+
+async def test_what_breaks_while_records_are_put_down_ends_their_calls_and_no_other() -> None:
+    log: list[str] = []
+    defects: list[BaseException] = []
+
+    def write(records: list[CallRecord]) -> None:
+        raise OSError(f"{len(records)} records")
+
+    turns = Turns(asyncio.get_running_loop(), defects.append, write)
+    work = [(keeper(log, name, 0, number), lambda: log.append("broken")) for number, name in enumerate("ab")]
+    await ran(turns, *work, (walk(log, "c", 2), lambda: None))
+    await asyncio.sleep(0)
+    assert log == ["c0", "c1", "broken", "broken"]
+    assert [str(defect) for defect in defects] == ["2 records"] * 2
+
+
+def test_a_call_that_runs_through_at_once_waits_for_its_record_too() -> None:
+    loop, log = asyncio.new_event_loop(), list[str]()
+    turns = Turns(loop, lambda _: None, lambda records: log.append(f"written {len(records)}"))
+    turns.through(keeper(log, "a", 1, 1))
+    assert log == ["a0", "written 1", "a goes", "a over"]
+    refusing = Turns(loop, lambda _: None, lambda _: [ValueError("refused")])
+    refusing.through(keeper(log, "b", 0, 1))
+    assert log[4:] == ["b refused", "b over"]
+    loop.close()
 
 
 async def test_an_app_that_leaves_in_the_turn_of_its_request_leaves_one_record(
