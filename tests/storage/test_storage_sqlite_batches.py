@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rig.ledger import call_id, record
 
@@ -16,7 +16,7 @@ from storage.address import parse
 from storage.rows import COLUMNS, COMMON_COLUMNS, SQLITE, columns_of, rows_of
 from storage.targets.contract import RowRefused
 from storage.targets.sqlite import SqliteTarget
-from storage.targets.sqlite_rows import MOST_PARAMETERS, PIECE
+from storage.targets.sqlite_rows import LOOK_EVERY, LOOKS, MOST_PARAMETERS, PIECE
 
 AT_ONCE = MOST_PARAMETERS // len(COMMON_COLUMNS)
 RARE_PARTS = st.fixed_dictionaries(
@@ -151,3 +151,55 @@ def test_a_row_that_is_refused_takes_its_batch_back(target: SqliteTarget, tmp_pa
     assert kept(tmp_path) == []
     db.execute("DROP TRIGGER picky")
     assert target.write(good) == len(good)
+
+
+DIFFERENT = st.fixed_dictionaries(
+    {},
+    optional={
+        "what": st.sampled_from([{"model": "m"}, {"model": None}, {"request_bytes": 3}]),
+        "answer": st.sampled_from([{"status": 500}, {"response_id": "r"}, {"error_type": "429"}]),
+        "usage": st.sampled_from([None, Usage(0, 0), Usage(1, 2, input_audio=0)]),
+        "usage_raw": st.sampled_from([None, b"", b"{}"]),
+    },
+)
+
+
+@pytest.mark.parametrize(("every", "looks", "mostly"), [(1, 1, 1), (1, 2, 1), (2, 3, 2)])
+@settings(max_examples=25, deadline=None)
+@given(runs=st.lists(st.tuples(DIFFERENT, st.integers(1, AT_ONCE)), min_size=4, max_size=24))
+def test_what_rows_share_is_written_as_if_they_did_not(
+    shared: Path, every: int, looks: int, mostly: int, runs: list[tuple[dict[str, object], int]]
+) -> None:
+    """Each choice rests on the statements before, and may fit those that follow or not."""
+    kinds = [parts for parts, times in runs for _ in range(times)]
+    records = [record(number, trace=None, **parts) for number, parts in enumerate(kinds)]
+    target = SqliteTarget(parse(None, shared))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in (("LOOK_EVERY", every), ("LOOKS", looks), ("MOSTLY", mostly)):
+            patch.setattr(f"storage.targets.sqlite_rows.{name}", value)
+        target.connect()
+        try:
+            assert target.write(records) == len(records)
+            assert target.write([*records, record(len(records), trace=None)]) == 1
+            found = rows_in(shared)
+            order = [
+                one for (one,) in target._connected().execute("SELECT id FROM model_requests ORDER BY seq")
+            ]
+        finally:
+            target._connected().execute("DELETE FROM model_requests")
+            target.close()
+    assert found == rows_of([*records, record(len(records), trace=None)], SQLITE)
+    assert order == [call_id(number) for number in range(len(records) + 1)]
+
+
+def test_what_most_rows_share_is_bound_once_for_a_statement(target: SqliteTarget) -> None:
+    statements: list[str] = []
+    target._connected().set_trace_callback(statements.append)
+    rows = AT_ONCE * LOOK_EVERY * LOOKS
+    for first in range(0, 3 * rows, rows):
+        target.write([record(first + at, trace=None) for at in range(rows)])
+    models = [one.count("'gpt-4o-mini'") for one in statements if "SELECT" not in one]
+    plain = [times for times in models if times > 1]
+    sharing = [one.count("'gpt-4o-mini'") for one in statements if "FROM (VALUES" in one]
+    assert len(plain) == LOOK_EVERY * LOOKS < len(sharing)
+    assert {*sharing} == {1}
