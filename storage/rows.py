@@ -191,7 +191,7 @@ LATER_COLUMNS: tuple[str, ...] = (
 """Columns that are empty when a row is written and filled by jobs."""
 
 Row = tuple[Any, ...]
-Column = Sequence[Any]
+Column = tuple[Any, ...]
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -346,22 +346,22 @@ def _columns(records: Sequence[CallRecord], kinds: Kinds) -> Columns:
     found |= {
         "id": of["id"],
         "started_at": _times(of["id"], kinds),
-        "tenant_id": [tenant or DEFAULT_TENANT for tenant in who["tenant"]],
-        "outcome": [*map(_value, of["outcome"])],
-        "attribute_sources": [*map(_sources, who["sources"])],
-        "finish_reasons": [*map(_listed, answer["finish_reasons"])],
-        "usage_source": [*map(_value, of["usage_source"])],
-        "usage_raw": [None if raw is None else kinds.blob(raw) for raw in of["usage_raw"]],
-        "cost_status": [*map(_value, cost["status"])],
-        "cost_source": [*map(_value, cost["source"])],
-        "fees_unseen": [*map(kinds.flag, of["fees_unseen"])],
-        "stream": [*map(kinds.flag, what["stream"])],
+        "tenant_id": tuple([tenant or DEFAULT_TENANT for tenant in who["tenant"]]),
+        "outcome": (*map(_value, of["outcome"]),),
+        "attribute_sources": (*map(_sources, who["sources"]),),
+        "finish_reasons": (*map(_listed, answer["finish_reasons"]),),
+        "usage_source": (*map(_value, of["usage_source"]),),
+        "usage_raw": tuple([None if raw is None else kinds.blob(raw) for raw in of["usage_raw"]]),
+        "cost_status": (*map(_value, cost["status"]),),
+        "cost_source": (*map(_value, cost["source"]),),
+        "fees_unseen": (*map(kinds.flag, of["fees_unseen"]),),
+        "stream": (*map(kinds.flag, what["stream"]),),
         "baseline_nano": of["baseline_nano"],
     }
     if any(who["tags"]):
-        found["tags"] = [*map(_object, who["tags"])]
+        found["tags"] = (*map(_object, who["tags"]),)
     if any(of["also"]):
-        found["usage_also"] = [_json(_also(also)).decode() if also else None for also in of["also"]]
+        found["usage_also"] = tuple([_json(_also(also)).decode() if also else None for also in of["also"]])
     if of["trace"].count(None) < len(records):
         traced = zip(*[_trace(trace, kinds.flag) for trace in of["trace"]], strict=True)
         found |= zip(TRACE_COLUMNS.values(), traced, strict=True)
@@ -375,14 +375,14 @@ def _columns(records: Sequence[CallRecord], kinds: Kinds) -> Columns:
     )
 
 
-def _times(ids: Row, kinds: Kinds) -> list[object]:
+def _times(ids: Row, kinds: Kinds) -> Column:
     if set(map(len, ids)) != {_ID_LENGTH}:
         raise RowError(_NO_ID)
     found = [*map(_ms_of, [call_id[:_TIME_LENGTH] for call_id in ids])]
     known = [ms for ms in found if ms is not None]
     if len(known) < len(found):
         raise RowError(_NO_ID)
-    return [*map(kinds.time, known)]
+    return (*map(kinds.time, known),)
 
 
 def _check_all(who: dict[str, Row], what: dict[str, Row], answer: dict[str, Row]) -> None:

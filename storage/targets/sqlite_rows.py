@@ -190,9 +190,10 @@ class Inserter:
         habit = self._habit(shape, len(columns))
         shared, own = habit.shared, habit.own
         habit.follow(columns)
-        if not any(shared) or not all(map(_is_shared, compress(columns, shared))):
+        alike = [*compress(columns, shared)]
+        once = [column[0] for column in alike]
+        if not once or [*map(tuple.count, alike, once)] != [statements.at_once] * len(once):
             return db.execute(statements.many, [*chain.from_iterable(zip(*columns, strict=True))]).rowcount
-        once = [column[0] for column in compress(columns, shared)]
         return db.execute(
             _insert_sharing(statements.columns, shared, statements.at_once),
             [*once, *chain.from_iterable(zip(*compress(columns, own), strict=True))],

@@ -60,9 +60,10 @@ def test_a_row_the_database_refuses_takes_all_of_the_batch_with_it(
 ) -> None:
     records = [record(number) for number in range(3 * AT_ONCE + 5)]
     columns = columns_of(records, SQLITE)
-    outcomes = columns.values[COMMON_COLUMNS.index("outcome")]
-    assert isinstance(outcomes, list)
-    outcomes[place] = None
+    at = COMMON_COLUMNS.index("outcome")
+    outcomes = columns.values[at]
+    assert outcomes is not None
+    columns.values[at] = (*outcomes[:place], None, *outcomes[place + 1 :])
     with monkeypatch.context() as patch:
         patch.setattr("storage.targets.sqlite.columns_of", lambda *_: columns)
         with pytest.raises(RowRefused):
