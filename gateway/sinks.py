@@ -22,6 +22,8 @@ class Ledger(Protocol):
 
     def closed_together(self, records: Sequence[CallRecord]) -> list[asyncio.Future[None] | None] | None: ...
 
+    def is_open(self, call_id: str) -> bool: ...
+
 
 class Sinks:
     """:class:`gateway.gear.Sink` over the ledger and the lookers-on."""
@@ -51,14 +53,16 @@ class Sinks:
         """The same for calls that go out side by side: what keeps each from being made, ``None`` if nothing keeps any."""
         try:
             found = self._ledger.opened_together(records)
-        except Exception as error:  # which of them it was shows one by one
-            if len(records) == 1:
-                return [error]
-            self._defect(error)
-            return [self._opened_alone(record) for record in records]
-        return None if found is None else [full and _unaccountable() for full in found]
+        except Exception as error:  # which of them it was shows one by one, and is counted where it is raised
+            kept = [self._opened_alone(record) for record in records]
+            if not any(kept):
+                self._defect(error)
+            return kept
+        return None if found is None else [None if full is None else _unaccountable() for full in found]
 
     def _opened_alone(self, record: CallRecord) -> Exception | None:
+        if self._ledger.is_open(record.id):
+            return None
         try:
             self.opened(record)
         except Exception as error:  # raised where the call is
@@ -67,25 +71,35 @@ class Sinks:
 
     def closed(self, record: CallRecord) -> asyncio.Future[None] | None:
         """Publish one finished record; never raises."""
-        waiter = None
-        try:
-            waiter = self._ledger.closed(record)
-        except Exception as error:  # a sink
+        waiter, error = self._closed_alone(record)
+        if error is not None:
             self._defect(error)
         self._look_on((record,))
         return waiter
 
     def closed_together(self, records: Sequence[CallRecord]) -> Sequence[asyncio.Future[None] | None] | None:
-        """The same for calls that end side by side: what to wait for with each, ``None`` if there is nothing."""
+        """The same for calls that end side by side, all of which were opened: what to wait for with each, ``None`` if
+        there is nothing."""
+        waiters: Sequence[asyncio.Future[None] | None] | None
         try:
             waiters = self._ledger.closed_together(records)
-        except Exception as error:  # it may have some of them already; twice does no harm, and never is lost
-            self._defect(error)
-            if len(records) > 1:
-                return [self.closed(record) for record in records]
-            waiters = None
+        except Exception as error:  # a sink; what it has by now is open no more
+            nothing = None, None
+            alone = [
+                self._closed_alone(record) if self._ledger.is_open(record.id) else nothing
+                for record in records
+            ]
+            for defect in [one for _, one in alone if one is not None] or [error]:
+                self._defect(defect)
+            waiters = [waiter for waiter, _ in alone]
         self._look_on(records)
         return waiters
+
+    def _closed_alone(self, record: CallRecord) -> tuple[asyncio.Future[None] | None, Exception | None]:
+        try:
+            return self._ledger.closed(record), None
+        except Exception as error:  # a sink
+            return None, error
 
     def _look_on(self, records: Sequence[CallRecord]) -> None:
         for look in self._lookers_on:

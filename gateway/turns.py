@@ -90,7 +90,10 @@ class Turns:
 
     def _put_down(self, records: list[CallRecord]) -> Sequence[Reply] | None:
         try:
-            return self._write(records)
+            told = self._write(records)
+            if told is not None and len(told) != len(records):
+                raise ValueError(f"{len(told)} replies for {len(records)} records")
+            return told
         except Exception as error:  # noqa: BLE001 (raised in each of the calls, which then end)
             return [error] * len(records)
 

@@ -1,6 +1,6 @@
 """From the event loop to the writer: a bounded queue in memory over the spool that is not bounded.
 
-The loop puts every record; past the bound it puts nothing, because the record is on the spool anyway. The writer
+The loop puts every record; what goes past the bound it does not put, because it is on the spool anyway. The writer
 takes records in the order they were closed: from memory while the numbers follow each other, from the spool where
 there is a hole. Neither side ever waits for the other and no lock is shared.
 """
@@ -71,19 +71,19 @@ class Feed:
 
     def put(self, records: Sequence[CallRecord], slot: Slot | None) -> None:
         """Hand over closed records; ``slot`` is ``None`` when the spool could not take them."""
-        if slot is None:
-            if len(self._loose) + len(records) > self._memory_rows:
-                self.lost += len(records)
-                return
-            self.loose_put += len(records)
-            self._loose.extend(records)
-        elif self._put - self._taken + len(records) <= self._memory_rows:
-            self._put += len(records)
-            self._queue.append(_Waiting(records, slot))
-        else:
+        count = len(records)
+        waiting = len(self._loose) if slot is None else self._put - self._taken
+        if waiting + count > self._memory_rows:
+            self.lost += count if slot is None else 0
             return
-        for record in records:
+        for record in records:  # first: the writer may be done with them at once
             self._memory[record.id] = record
+        if slot is None:
+            self.loose_put += count
+            self._loose.extend(records)
+        else:
+            self._put += count
+            self._queue.append(_Waiting(records, slot))
 
     def pending(self, call_id: str) -> CallRecord | None:
         """A closed record that is in memory and not yet in the database."""
@@ -115,7 +115,8 @@ class Feed:
     # -- writer thread -----------------------------------------------------------------------------------
 
     def take(self, rows: int, size: int) -> Batch | None:
-        """The next records in order, at most ``rows`` of them and about ``size`` bytes; ``None`` if there are none."""
+        """The next records in order, about ``rows`` of them (what came together stays together) and ``size`` bytes; ``None`` if
+        there are none."""
         if self._loose:
             loose = [self._loose.popleft() for _ in range(min(rows, len(self._loose)))]
             return Batch(loose, None)

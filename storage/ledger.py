@@ -197,6 +197,10 @@ class Ledger:
         waiter = self._syncer.closed()
         return None if waiter is None else [waiter] * len(records)
 
+    def is_open(self, call_id: str) -> bool:
+        """Whether the call was opened and not closed yet."""
+        return self._spool.is_open(call_id)
+
     def pending(self, call_id: str) -> CallRecord | None:
         """The record of a closed call that the database does not have yet, if it is still in memory."""
         return self._feed.pending(call_id)

@@ -60,7 +60,8 @@ class Segment:
         return True
 
     def append_all(self, kind: int, payloads: Sequence[bytes]) -> bool:
-        """Append the frames of all of ``payloads``, or nothing; whether there was room."""
+        """Append the frames of all of ``payloads``, or nothing; whether there was room. A process killed within the copy leaves
+        the first of them whole, and then a torn one."""
         data = pack_all(kind, payloads)
         start = self.size
         end = start + len(data)

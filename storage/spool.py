@@ -128,6 +128,10 @@ class Spool:
         """Whether the last append did not fit on the disk."""
         return self._reserve_spent
 
+    def is_open(self, call_id: str) -> bool:
+        """Whether the call was opened and not closed yet."""
+        return call_id in self._open
+
     # -- appending ---------------------------------------------------------------------------------------
 
     def opened(self, record: CallRecord) -> bool:
@@ -173,7 +177,7 @@ class Spool:
     def opened_together(self, records: Sequence[CallRecord]) -> bool:
         """Put the *opened* frames of calls down that were not open before; False if that is not to be done at once, but one
         by one."""
-        used = self._sealed + self._current.size - self._removed + self._used_by_others
+        used = self._sealed + self._current.size - self._removed + self._used_by_others  # as in opened()
         room = (len(self._open) + len(records)) * _CLOSING_BYTES
         if self._max_bytes - used < room or self._reserve_spent:
             return False

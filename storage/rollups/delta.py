@@ -9,13 +9,12 @@ from __future__ import annotations
 import operator
 from bisect import bisect_left
 from collections.abc import Callable, Iterable
-from itertools import repeat
 from typing import Any, Final
 
 import msgspec
 from msgspec.structs import astuple
 
-from pricing.cost import Cost, CostStatus
+from pricing.cost import CostStatus
 from pricing.usage import Usage
 from storage.mend import storable
 from storage.rollups.dimensions import Group
@@ -30,7 +29,7 @@ from storage.rollups.measures import (
     USER_MEASURES,
     error_kind,
 )
-from storage.rollups.routes import RouteLine, Routes, cleaned
+from storage.rollups.routes import RouteLine, Routes, cleaned, is_routed
 from storage.rows import DEFAULT_TENANT, started_ms
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord, UsageSource
@@ -89,16 +88,13 @@ _rare: Callable[[tuple[int | None, ...]], tuple[int | None, ...]] = operator.ite
     *[Usage.__struct_fields__.index(name) for name in _RARE]
 )
 _RARE_PLACES: Final = tuple(PLACE[TOKEN_FIELDS[name]] for name in _RARE)
-_COUNTED: Final = ("input", "output", "cache_read", "cache_write", "reasoning")
-"""What nearly every call counts, of users and of groups: their measures are called so, with ``_tokens``."""
-_COUNT_PLACES: Final = tuple(PLACE[f"{name}_tokens"] for name in _COUNTED)
-_READ: Final = _COUNTED.index("cache_read")
-_NOTHING: Final = (0,) * len(_COUNTED)
-_amounts: Callable[[tuple[Any, ...]], tuple[int | None, ...]] = operator.itemgetter(
-    *[Cost.__struct_fields__.index(name) for name in COST_FIELDS]
+_CALLS, _STREAMS, _HITS = PLACE["calls"], PLACE["streams"], PLACE["cache_hits"]
+_INPUT, _OUTPUT, _READ, _WRITE, _REASONING = (
+    PLACE[f"{name}_tokens"] for name in ("input", "output", "cache_read", "cache_write", "reasoning")
 )
-_AMOUNT_PLACES: Final = tuple(PLACE[measure] for measure in COST_FIELDS.values())
-_CALLS, _STREAMS, _HITS, _COST = PLACE["calls"], PLACE["streams"], PLACE["cache_hits"], PLACE["cost_nano"]
+_COST, _COST_INPUT, _COST_OUTPUT, _COST_READ, _COST_WRITE, _COST_OTHER = (
+    PLACE[COST_FIELDS[name]] for name in ("total", "input", "output", "cache_read", "cache_write", "other")
+)
 _BASELINE_CALLS, _BASELINE, _BASELINE_COST = (
     PLACE[name] for name in ("baseline_calls", "baseline_nano", "baseline_cost_nano")
 )
@@ -119,35 +115,27 @@ _NO_DOUBT: Final = [0] * (len(USER_MEASURES) - _USER_COST - 1)
 
 
 class _Group:
-    """Calls alike in everything but their numbers, which are added up at the end: a column at a time costs least."""
+    """Calls alike in everything but their numbers."""
 
-    __slots__ = ("amounts", "counts", "durations", "number", "overheads", "rates", "sums", "ttfts")
+    __slots__ = ("durations", "number", "rates", "sums", "ttfts")
 
     def __init__(self, number: int) -> None:
         self.number = number
         """Its place in the delta."""
         self.sums = [0] * len(MEASURES)
-        """Of what few calls have; the rest is in the lists."""
-        self.counts: list[tuple[int, ...]] = []
-        """Of each call, in the order of ``_COUNTED``."""
-        self.amounts: list[tuple[int | None, ...]] = []
-        """Of calls that cost something, in the order of ``COST_FIELDS``."""
         self.durations: list[int] = []
-        """Microseconds of each call; the next likewise."""
-        self.overheads: list[int] = []
         self.ttfts: list[int] = []
-        """Places in the histogram."""
         self.rates: list[int] = []
 
 
 class _User:
     """Calls of one user whose cost is known equally well."""
 
-    __slots__ = ("counts", "groups", "totals")
+    __slots__ = ("groups", "sums")
 
     def __init__(self) -> None:
-        self.counts: list[tuple[int, ...]] = []
-        self.totals: list[int | None] = []
+        self.sums = [0, 0, 0, 0, 0, 0, 0]
+        """As ``USER_MEASURES`` begins; the rest follows from these and from how well the cost is known."""
         self.groups: dict[int, set[str | None]] = {}
         """The sessions (``None``, and empty: no session) by the group's number."""
 
@@ -168,22 +156,13 @@ def delta_of(records: Iterable[CallRecord]) -> Delta:
         group = groups.get(alike)
         if group is None:
             group = groups[alike] = _Group(len(groups))
+        _add(group, record)
         theirs = (hour // 24, who.tenant, who.team, who.user, cost.status)
         user = users.get(theirs)
         if user is None:
             user = users[theirs] = _User()
-        usage = record.usage
-        counts = _NOTHING if usage is None else _counts(usage, group.sums)
-        group.counts.append(counts)
-        _add(group, record)
-        user.counts.append(counts)
-        user.totals.append(cost.total)
-        sessions = user.groups.get(group.number)
-        if sessions is None:
-            user.groups[group.number] = {who.session}
-        else:
-            sessions.add(who.session)
-        if route.policy is not None or route.reason is not None or route.confidence_ppm is not None:
+        _add_to_user(user, record, group.number)
+        if is_routed(record):
             routes.add(record, hour // 24, alike[1:12])
     return Delta(
         FORMAT,
@@ -196,43 +175,53 @@ def delta_of(records: Iterable[CallRecord]) -> Delta:
     )
 
 
-def _counts(usage: Usage, sums: list[int]) -> tuple[int, ...]:
-    """In the order of ``_COUNTED``; what is rare is added to ``sums``."""
-    rare = _rare(astuple(usage))
-    if any(rare):
-        for place, count in zip(_RARE_PLACES, rare, strict=True):
-            sums[place] += count or 0
-    return (
-        usage.input or 0,
-        usage.output or 0,
-        usage.cache_read or 0,
-        (usage.cache_write_5m or 0) + (usage.cache_write_1h or 0),
-        usage.reasoning or 0,
-    )
-
-
 def _add(group: _Group, record: CallRecord) -> None:
-    cost, timing = record.cost, record.timing
+    usage, cost, sums = record.usage, record.cost, group.sums
+    if usage is not None:
+        sums[_INPUT] += usage.input or 0
+        sums[_OUTPUT] += usage.output or 0
+        if usage.cache_read:
+            sums[_HITS] += 1
+            sums[_READ] += usage.cache_read
+        if usage.cache_write_5m:
+            sums[_WRITE] += usage.cache_write_5m
+        if usage.cache_write_1h:
+            sums[_WRITE] += usage.cache_write_1h
+        if usage.reasoning:
+            sums[_REASONING] += usage.reasoning
+        rare = _rare(astuple(usage))
+        if any(rare):
+            for place, count in zip(_RARE_PLACES, rare, strict=True):
+                sums[place] += count or 0
     total = cost.total
     if total:
-        group.amounts.append(_amounts(astuple(cost)))
+        sums[_COST] += total
+        sums[_COST_INPUT] += cost.input or 0
+        sums[_COST_OUTPUT] += cost.output or 0
+        if cost.cache_read:
+            sums[_COST_READ] += cost.cache_read
+        if cost.cache_write:
+            sums[_COST_WRITE] += cost.cache_write
+        if cost.other:
+            sums[_COST_OTHER] += cost.other
     if record.baseline_nano is not None and total is not None:
-        sums = group.sums
         sums[_BASELINE_CALLS] += 1
         sums[_BASELINE] += record.baseline_nano
         sums[_BASELINE_COST] += total
-    group.durations.append(timing.duration_us)
-    group.overheads.append(timing.overhead_us)
-    if record.what.stream and timing.first_chunk_us is not None:
-        _add_speed(group, record, timing.first_chunk_us)
+    _add_times(group, record, 0 if usage is None else usage.output or 0)
 
 
-def _add_speed(group: _Group, record: CallRecord, first: int) -> None:
-    """Of a stream: how soon the answer began, and how fast it came."""
-    sums, usage = group.sums, record.usage
+def _add_times(group: _Group, record: CallRecord, output: int) -> None:
+    timing, sums = record.timing, group.sums
+    duration, first = timing.duration_us, timing.first_chunk_us
+    sums[_DURATION] += duration
+    sums[_OVERHEAD] += timing.overhead_us
+    group.durations.append(bisect_left(EDGES, duration))
+    if first is None or not record.what.stream:
+        return
     sums[_TTFT] += first
     group.ttfts.append(bisect_left(EDGES, first))
-    rest, output = record.timing.duration_us - first, 0 if usage is None else usage.output or 0
+    rest = duration - first
     if (
         rest > 0
         and 0 < output <= MAX_RATE_TOKENS
@@ -244,17 +233,32 @@ def _add_speed(group: _Group, record: CallRecord, first: int) -> None:
         group.rates.append(bisect_left(EDGES, output * MILLI_PER_S // rest))
 
 
+def _add_to_user(user: _User, record: CallRecord, group: int) -> None:
+    usage, sums = record.usage, user.sums
+    sums[0] += 1
+    if usage is not None:
+        sums[1] += usage.input or 0
+        sums[2] += usage.output or 0
+        if usage.cache_read:
+            sums[3] += usage.cache_read
+        if usage.cache_write_5m:
+            sums[4] += usage.cache_write_5m
+        if usage.cache_write_1h:
+            sums[4] += usage.cache_write_1h
+        if usage.reasoning:
+            sums[5] += usage.reasoning
+    sums[6] += record.cost.total or 0
+    sessions = user.groups.get(group)
+    if sessions is None:
+        user.groups[group] = {record.who.session}
+    else:
+        sessions.add(record.who.session)
+
+
 def _group_line(alike: tuple[Any, ...], group: _Group) -> GroupLine:
     outcome, status, stream, priced = alike[11:]
     sums, calls = group.sums, len(group.durations)
     sums[_CALLS] = calls
-    counts = [*zip(*group.counts, strict=True)]
-    for place, column in zip(_COUNT_PLACES, counts, strict=True):
-        sums[place] = sum(column)
-    sums[_HITS] = calls - counts[_READ].count(0)
-    for place, amounts in zip(_AMOUNT_PLACES, zip(*group.amounts, strict=True), strict=False):
-        sums[place] = sum(filter(None, amounts))
-    sums[_DURATION], sums[_OVERHEAD] = sum(group.durations), sum(group.overheads)
     sums[_STREAMS] = calls if stream else 0
     sums[_TTFTS] = len(group.ttfts)
     kind = error_kind(outcome, status)
@@ -266,8 +270,7 @@ def _group_line(alike: tuple[Any, ...], group: _Group) -> GroupLine:
         sums[PLACE[count]] = calls
         if cost is not None:
             sums[PLACE[cost]] = sums[_COST]
-    durations = [*map(bisect_left, repeat(EDGES), group.durations)]
-    return GroupLine(alike[0], _group(alike[1:12]), sums, durations, group.ttfts, group.rates)
+    return GroupLine(alike[0], _group(alike[1:12]), sums, group.durations, group.ttfts, group.rates)
 
 
 def _group(told: tuple[Any, ...]) -> Group:
@@ -284,8 +287,7 @@ def _user_line(theirs: tuple[Any, ...], user: _User) -> UserLine:
         for group, sessions in user.groups.items()
     ]
     tenant, team, name, *cleaned_ids = _clean((tenant or DEFAULT_TENANT, team or "", name or "", *ids))
-    counts = [sum(column) for column in zip(*user.counts, strict=True)]
-    sums = [len(user.counts), *counts, sum(filter(None, user.totals)), *_NO_DOUBT]
+    sums = user.sums + _NO_DOUBT
     doubt = _DOUBT.get(priced)
     if doubt is not None:
         count, cost = doubt

@@ -106,6 +106,12 @@ class Routes:
         return iter(self._sums.items())
 
 
+def is_routed(record: CallRecord) -> bool:
+    """Whether the app says anything of a decision."""
+    route = record.route
+    return route.policy is not None or route.reason is not None or route.confidence_ppm is not None
+
+
 def cleaned(reason: str | None) -> str | None:
     """As the row has it."""
     return reason and storable(reason)

@@ -159,6 +159,15 @@ async def test_what_breaks_while_records_are_put_down_ends_their_calls_and_no_ot
     assert [str(defect) for defect in defects] == ["2 records"] * 2
 
 
+async def test_replies_that_do_not_fit_the_records_end_the_calls_and_not_the_loop() -> None:
+    log: list[str] = []
+    defects: list[BaseException] = []
+    turns = Turns(asyncio.get_running_loop(), defects.append, lambda records: [None] * (len(records) - 1))
+    await ran(turns, *[(keeper(log, name, 0, number), lambda: None) for number, name in enumerate("ab")])
+    assert log == ["a refused", "b refused", "a over", "b over"]
+    assert not defects
+
+
 def test_a_call_that_runs_through_at_once_waits_for_its_record_too() -> None:
     loop, log = asyncio.new_event_loop(), list[str]()
     turns = Turns(loop, lambda _: None, lambda records: log.append(f"written {len(records)}"))

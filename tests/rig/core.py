@@ -86,6 +86,10 @@ class MemoryLedger:
     def closed_together(self, records: Sequence[CallRecord]) -> list[asyncio.Future[None] | None]:
         return [self.closed(record) for record in records]
 
+    def is_open(self, call_id: str) -> bool:
+        closed = [one.id for one in self.closed_records]
+        return call_id in [one.id for one in self.opened_records] and call_id not in closed
+
     async def _notify(self) -> None:
         async with self.changed:
             self.changed.notify_all()

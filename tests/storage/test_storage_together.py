@@ -14,13 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rig.ledger import FlakyTarget, call_id, opening, record, started
 
+from gateway.sinks import Sinks
 from storage.durability import Durability
 from storage.feed import Feed
-from storage.frames import Kind, pack, pack_all
+from storage.frames import Frame, Kind, pack, pack_all, scan
 from storage.ledger import Ledger, SpoolFull, WhenFull
 from storage.quarantine import Quarantine
 from storage.reading import ClosedFrame, closed_frames
 from storage.spool import Spool
+from storage.writer import Writer
 from telemetry.record import CallRecord
 
 NUL = {"model": "half a pair \ud800"}
@@ -78,7 +80,7 @@ def spools(folder: Path) -> Spool:
 
 @settings(max_examples=60, deadline=None)
 @given(sizes=SIZES)
-def test_the_spool_holds_the_same_bytes_as_one_by_one_but_for_where_a_segment_ends(sizes: list[int]) -> None:
+def test_the_spool_holds_the_same_frames_as_one_by_one(sizes: list[int]) -> None:
     """Also how far it goes, who is open, and that what does not fit is left to be put down one by one."""
     with TemporaryDirectory() as folder:
         together, alone = spools(Path(folder) / "a"), spools(Path(folder) / "b")
@@ -105,15 +107,15 @@ def test_the_spool_holds_the_same_bytes_as_one_by_one_but_for_where_a_segment_en
         alone.close()
 
 
-def frames_of(spool: Spool) -> bytes:
-    """All that was appended, but for the notes at the beginning of segments."""
-    parts = []
+def frames_of(spool: Spool) -> list[tuple[int, bytes]]:
+    """Kind and payload of all that was appended, but for the notes at the beginning of segments."""
+    found = []
     for number in sorted(spool._segments):
         segment = spool._segments[number]
-        data = segment.path.read_bytes()[: segment.size]
-        note = data.index(b"\xf5\xfa", 2) if data.count(b"\xf5\xfa") > 1 else len(data)
-        parts.append(data[note:])
-    return b"".join(parts)
+        for frame in scan(segment.path.read_bytes()[: segment.size]):
+            assert isinstance(frame, Frame), frame
+            found.append((frame.kind, frame.payload))
+    return [one for one in found if one[0] != Kind.NOTE]
 
 
 async def test_calls_beyond_the_limit_are_refused_and_those_before_it_are_not(tmp_path: Path) -> None:
@@ -177,3 +179,43 @@ def test_records_read_back_in_part_are_not_taken_again_from_memory(
     feed.done(rest)
     assert [feed.pending(one.id) for one in calls] == [None] * 5
     spool.close()
+
+
+async def test_what_breaks_for_all_is_done_one_by_one_and_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is on the spool, and behind it: then nothing is put there again."""
+    target, defects = FlakyTarget(), list[BaseException]()
+    ledger = await started(tmp_path, target)
+    sinks = Sinks(ledger, (), defects.append)
+    calls = iter([record(number) for number in range(40)])
+
+    def through(count: int) -> None:
+        turn = list(itertools.islice(calls, count))
+        kept = sinks.opened_together([opening(one) for one in turn])
+        assert kept in (None, [None] * count)
+        assert sinks.closed_together(turn) in (None, [None] * count)
+
+    for name in ("storage.spool.encode_all", "storage.segment.pack_all"):
+        with monkeypatch.context() as patch:
+            patch.setattr(name, broken)
+            through(1)
+            through(3)
+    assert [str(one) for one in defects] == ["a defect"] * 8, (
+        "twice for each turn: when it began and when it ended"
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(Writer, "nudge", broken)
+        through(1)
+        through(3)
+    assert len(defects) == 10
+    through(2)
+    assert await ledger.drained(10)
+    stats = ledger.stats()
+    assert [*target.rows] == [call_id(number) for number in range(14)]
+    assert (stats.accepted, stats.recorded, stats.duplicates, stats.in_flight) == (14, 14, 0, 0)
+    await ledger.stop(5)
+
+
+def broken(*_: Any, **__: Any) -> None:
+    raise ValueError("a defect")
