@@ -36,6 +36,9 @@ LOOKS: Final = 16
 """After so many looks it is chosen anew what is bound once."""
 MOSTLY: Final = 14
 """What rows share in so many of them; where they do not, a statement is written without sharing anything."""
+MOST_TIMES: Final = 4
+"""So many times the rows go into a statement that shares columns, as far as there are parameters for the others: the more,
+the less it costs to look at them, and the more seldom they are alike."""
 MOST_SHAPES: Final = 64
 
 Shape = tuple[bool, ...]
@@ -91,6 +94,8 @@ class _Habit:
         self._often = [0] * columns
         self.shared = self.own = (False,) * columns
         """The columns that are bound once, if there are any, and the others."""
+        self.times = 1
+        """How many times the rows of a statement that shares nothing go into one that does."""
 
     def follow(self, columns: Sequence[Column]) -> None:
         """Look at what the rows of a statement share, now and then."""
@@ -102,6 +107,9 @@ class _Habit:
         if self._statements == LOOK_EVERY * LOOKS:
             self.shared = tuple([often >= MOSTLY for often in self._often])
             self.own = tuple(map(not_, self.shared))
+            once = sum(self.shared)
+            plain = (MOST_PARAMETERS // self._columns) * (self._columns - once)
+            self.times = min(MOST_TIMES, (MOST_PARAMETERS - once) // plain) if once else 1
             self._often = [0] * self._columns
             self._statements = 0
 
@@ -173,31 +181,16 @@ class Inserter:
             empty if column is None else column
             for column in (*piece.values[:_COMMON], *compress(piece.values[_COMMON:], shape))
         ]
-        count = statements.at_once
-        whole = piece.rows - piece.rows % count
-        new = 0
-        for at in range(0, whole, count):
-            new += self._insert_many(db, shape, statements, [column[at : at + count] for column in columns])
-        if whole < piece.rows:
-            rest = zip(*[column[whole:] for column in columns], strict=True)
+        habit, count = self._habit(shape, len(columns)), statements.at_once
+        at = new = 0
+        while at + count <= piece.rows:
+            rows = count * min(habit.times, (piece.rows - at) // count)
+            new += _insert_many(db, statements, habit, [column[at : at + rows] for column in columns], rows)
+            at += rows
+        if at < piece.rows:
+            rest = zip(*[column[at:] for column in columns], strict=True)
             new += db.executemany(statements.one, rest).rowcount
         return new
-
-    def _insert_many(
-        self, db: sqlite3.Connection, shape: Shape, statements: _Statements, columns: list[Column]
-    ) -> int:
-        """As many rows as one statement takes."""
-        habit = self._habit(shape, len(columns))
-        shared, own = habit.shared, habit.own
-        habit.follow(columns)
-        alike = [*compress(columns, shared)]
-        once = [column[0] for column in alike]
-        if not once or [*map(tuple.count, alike, once)] != [statements.at_once] * len(once):
-            return db.execute(statements.many, [*chain.from_iterable(zip(*columns, strict=True))]).rowcount
-        return db.execute(
-            _insert_sharing(statements.columns, shared, statements.at_once),
-            [*once, *chain.from_iterable(zip(*compress(columns, own), strict=True))],
-        ).rowcount
 
     def _habit(self, shape: Shape, columns: int) -> _Habit:
         habit = self._habits.get(shape)
@@ -206,6 +199,26 @@ class Inserter:
                 self._habits.clear()
             habit = self._habits[shape] = _Habit(columns)
         return habit
+
+
+def _insert_many(
+    db: sqlite3.Connection, statements: _Statements, habit: _Habit, columns: list[Column], rows: int
+) -> int:
+    """As many rows as one statement takes, or some times as many."""
+    shared, own = habit.shared, habit.own
+    habit.follow(columns)
+    alike = [*compress(columns, shared)]
+    once = [column[0] for column in alike]
+    if once and [*map(tuple.count, alike, once)] == [rows] * len(once):
+        return db.execute(
+            _insert_sharing(statements.columns, shared, rows),
+            [*once, *chain.from_iterable(zip(*compress(columns, own), strict=True))],
+        ).rowcount
+    count, new = statements.at_once, 0
+    for at in range(0, rows, count):
+        part = zip(*[column[at : at + count] for column in columns], strict=True)
+        new += db.execute(statements.many, [*chain.from_iterable(part)]).rowcount
+    return new
 
 
 def _part(columns: Columns, start: int, rows: int) -> Columns:
