@@ -114,26 +114,20 @@ class Ticket:
     def ready(self) -> CallRecord | None:
         """The record, if it can be put down now: that is then for who asked. Else :meth:`publish` it."""
         record = self._record
-        if record is not None:
-            self._job_first()
-            self._settled = True
+        if record is None:
+            return None
+        if self._reading.job is not None and self._gear.job_ended is not None:
+            # The record of a background job that the answer tells of comes before that of the call.
+            job = self._gear.job_ended(self._call, self._reading)
+            if job is not None:
+                self._gear.sink.closed(job)
+        self._settled = True  # even if the sink fails now: it may have the record already
         return record
 
     def publish(self) -> asyncio.Future[None] | None:
         """Append it to the spool; the last byte must wait for the future, if there is one."""
-        record = self._record
-        if record is None:
-            return self._count_first()
-        self._job_first()
-        self._settled = True  # even if the sink fails now: it may have the record already
-        return self._gear.sink.closed(record)
-
-    def _job_first(self) -> None:
-        """The record of a background job that the answer tells of comes before that of the call."""
-        if self._reading.job is not None and self._gear.job_ended is not None:
-            job = self._gear.job_ended(self._call, self._reading)
-            if job is not None:
-                self._gear.sink.closed(job)
+        record = self.ready()
+        return self._count_first() if record is None else self._gear.sink.closed(record)
 
     def _count_first(self) -> asyncio.Future[None]:
         """The provider told too little: our own count comes before the record, and the record before the end."""

@@ -16,7 +16,6 @@ import enum
 import struct
 from collections.abc import Iterator, Sequence
 from itertools import chain, repeat
-from mmap import mmap
 from operator import xor
 from zlib import crc32
 
@@ -31,7 +30,6 @@ MAX_PAYLOAD = 16 * 1024 * 1024
 
 _MASK = 0xFFFFFFFF
 _SEED = FRAME_VERSION << 8
-_write_header = HEADER.pack_into
 
 
 class Kind(enum.IntEnum):
@@ -75,20 +73,7 @@ class Gap(msgspec.Struct, frozen=True, gc=False):
 
 def pack(kind: int, payload: bytes) -> bytes:
     """The frame of ``payload``."""
-    frame = bytearray(HEADER_SIZE + len(payload))
-    pack_into(frame, 0, kind, payload)
-    return bytes(frame)
-
-
-def pack_into(room: bytearray | mmap, at: int, kind: int, payload: bytes) -> int:
-    """Write the frame of ``payload`` at ``at``, from its beginning to its end; returns where it ends."""
-    size = len(payload)
-    crc = crc32(payload, _SEED | kind)
-    _write_header(room, at, MAGIC, FRAME_VERSION, kind, size, size ^ _MASK, crc)
-    start = at + HEADER_SIZE
-    end = start + size
-    room[start:end] = payload
-    return end
+    return pack_all(kind, (payload,))
 
 
 def pack_all(kind: int, payloads: Sequence[bytes]) -> bytes:

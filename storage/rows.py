@@ -192,6 +192,7 @@ LATER_COLUMNS: tuple[str, ...] = (
 
 Row = tuple[Any, ...]
 Column = tuple[Any, ...]
+"""One value for each row."""
 
 
 class Columns(msgspec.Struct, frozen=True):
@@ -340,7 +341,9 @@ def _mended(records: Sequence[CallRecord], kinds: Kinds) -> list[CallRecord]:
 def _is_sound(record: CallRecord) -> bool:
     try:
         _check_all(
-            fields_of(Who, [record.who]), fields_of(What, [record.what]), fields_of(Answer, [record.answer])
+            _fields_of(Who, [record.who]),
+            _fields_of(What, [record.what]),
+            _fields_of(Answer, [record.answer]),
         )
         _json((record.who.sources, _also(record.also)))
     except ValueError:
@@ -348,7 +351,7 @@ def _is_sound(record: CallRecord) -> bool:
     return True
 
 
-def fields_of(kind: type[msgspec.Struct], made: Iterable[msgspec.Struct]) -> dict[str, Row]:
+def _fields_of(kind: type[msgspec.Struct], made: Iterable[msgspec.Struct]) -> dict[str, Column]:
     """What some structs of a kind hold, by the name of the field: three calls in C, and no look-up of a name."""
     return dict(zip(kind.__struct_fields__, zip(*map(astuple, made), strict=True), strict=True))
 
@@ -356,12 +359,12 @@ def fields_of(kind: type[msgspec.Struct], made: Iterable[msgspec.Struct]) -> dic
 def _columns(records: Sequence[CallRecord], kinds: Kinds) -> Columns:
     """Raises :class:`RowError`, and ``ValueError`` for text that not every database takes (NUL, lone surrogates), so that both
     keep the same."""
-    of = fields_of(CallRecord, records)
+    of = _fields_of(CallRecord, records)
     of["usage"] = tuple([NOTHING if usage is None else usage for usage in of["usage"]])
     found: dict[str, Column] = {}
-    parts: dict[str, dict[str, Row]] = {}
+    parts: dict[str, dict[str, Column]] = {}
     for name, (kind, columns) in _PARTS.items():
-        fields = parts[name] = fields_of(kind, of[name])
+        fields = parts[name] = _fields_of(kind, of[name])
         found |= {column: fields[field] for field, column in columns.items()}
     who, what, answer, cost = parts["who"], parts["what"], parts["answer"], parts["cost"]
     _check_all(who, what, answer)
@@ -397,7 +400,7 @@ def _columns(records: Sequence[CallRecord], kinds: Kinds) -> Columns:
     )
 
 
-def _times(ids: Row, kinds: Kinds) -> Column:
+def _times(ids: Column, kinds: Kinds) -> Column:
     if set(map(len, ids)) != {_ID_LENGTH}:
         raise RowError(_NO_ID)
     found = [*map(_ms_of, [call_id[:_TIME_LENGTH] for call_id in ids])]
@@ -407,7 +410,7 @@ def _times(ids: Row, kinds: Kinds) -> Column:
     return (*map(kinds.time, known),)
 
 
-def _check_all(who: dict[str, Row], what: dict[str, Row], answer: dict[str, Row]) -> None:
+def _check_all(who: dict[str, Column], what: dict[str, Column], answer: dict[str, Column]) -> None:
     """What comes from outside, all at once: one pass costs less than looking at each value."""
     _check("".join(filter(None, chain(
         who["tenant"], *[who[field] for field in WHO_COLUMNS], what["model"], what["path"],

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from zlib import crc32
 
-from storage.frames import HEADER_SIZE, pack_all, pack_into
+from storage.frames import pack_all
 
 SUFFIX = ".seg"
 ACK_NAME = "ack"
@@ -51,17 +51,9 @@ class Segment:
             self.path.unlink(missing_ok=True)
             raise
 
-    def append(self, kind: int, payload: bytes) -> bool:
-        """Append the frame of ``payload``, whole or not at all; whether there was room."""
-        start = self.size
-        if start + HEADER_SIZE + len(payload) > self.room:
-            return False
-        self.size = pack_into(self._map, start, kind, payload)
-        return True
-
-    def append_all(self, kind: int, payloads: Sequence[bytes]) -> bool:
-        """Append the frames of all of ``payloads``, or nothing; whether there was room. A process killed within the copy leaves
-        the first of them whole, and then a torn one."""
+    def append(self, kind: int, payloads: Sequence[bytes]) -> bool:
+        """Append the frames of ``payloads``, all of them or none; whether there was room. A process killed within the copy
+        may leave some of them whole and others torn."""
         data = pack_all(kind, payloads)
         start = self.size
         end = start + len(data)

@@ -121,7 +121,10 @@ class Spool:
     @property
     def is_full(self) -> bool:
         """Whether the size cap leaves no room for another call."""
-        return self._max_bytes - self.used_bytes < (len(self._open) + 1) * _CLOSING_BYTES
+        return self._lacks_room(1)
+
+    def _lacks_room(self, calls: int) -> bool:
+        return self._max_bytes - self.used_bytes < (len(self._open) + calls) * _CLOSING_BYTES
 
     @property
     def is_failing(self) -> bool:
@@ -136,8 +139,7 @@ class Spool:
 
     def opened(self, record: CallRecord) -> bool:
         """Put an *opened* frame down; False if the call was open already. Raises :class:`SpoolFull`."""
-        used = self._sealed + self._current.size - self._removed + self._used_by_others
-        if self._max_bytes - used < (len(self._open) + 1) * _CLOSING_BYTES:  # is_full, without two calls
+        if self.is_full:
             self.refused += 1
             raise SpoolFull("the spool has reached its size limit (storage.spool_max_bytes)")
         if self._reserve_spent:
@@ -177,13 +179,11 @@ class Spool:
     def opened_together(self, records: Sequence[CallRecord]) -> bool:
         """Put the *opened* frames of calls down that were not open before; False if that is not to be done at once, but one
         by one."""
-        used = self._sealed + self._current.size - self._removed + self._used_by_others  # as in opened()
-        room = (len(self._open) + len(records)) * _CLOSING_BYTES
-        if self._max_bytes - used < room or self._reserve_spent:
+        if self._lacks_room(len(records)) or self._reserve_spent:
             return False
         payloads = encode_all(records)
         segment = self._current
-        if segment.size >= self._segment_bytes or not segment.append_all(_OPENED, payloads):
+        if segment.size >= self._segment_bytes or not segment.append(_OPENED, payloads):
             return False
         ids = [record.id for record in records]
         self._open.update(zip(ids, zip(repeat(segment.number), payloads), strict=False))
@@ -198,7 +198,7 @@ class Spool:
         payloads = encode_all(records)
         segment = self._current
         start = segment.size
-        if start >= self._segment_bytes or not segment.append_all(_CLOSED, payloads):
+        if start >= self._segment_bytes or not segment.append(_CLOSED, payloads):
             return 0, None
         ids = [record.id for record in records]
         unknown = [*map(self._open.pop, ids, repeat(None))].count(None)
@@ -208,9 +208,9 @@ class Spool:
 
     def _append(self, kind: int, payload: bytes) -> Segment:
         segment = self._current
-        if segment.size >= self._segment_bytes or not segment.append(kind, payload):
+        if segment.size >= self._segment_bytes or not segment.append(kind, (payload,)):
             segment = self._rotate(HEADER_SIZE + len(payload))
-            if not segment.append(kind, payload):
+            if not segment.append(kind, (payload,)):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return segment
 
@@ -234,7 +234,7 @@ class Spool:
         wanted = min(self._segment_bytes, self._reserve_bytes) if self._reserve_spent else self._segment_bytes
         segment = Segment(self.folder, number, wanted + _SLACK_BYTES)
         note = {"format": SPOOL_FORMAT, "pid": os.getpid(), "created_ns": time.time_ns()}
-        segment.append(Kind.NOTE, msgspec.msgpack.encode(note))
+        segment.append(Kind.NOTE, (msgspec.msgpack.encode(note),))
         self._segments[number] = segment
         self._folder_dirty = True
         return segment

@@ -76,10 +76,10 @@ class SpanEncoder:
 
     def request(self, spans: Sequence[bytes]) -> bytes:
         """An ``ExportTraceServiceRequest`` of encoded spans."""
-        said = len(self._scope) + sum(map(len, spans)) + len(self._schema)
-        scope = b"\x12" + varint(said) + self._scope
-        whole = len(self._resource) + len(scope) - len(self._scope) + said
-        head = b"\x0a" + varint(whole) + self._resource + scope
+        inner = len(self._scope) + sum(map(len, spans)) + len(self._schema)
+        scope_spans = b"\x12" + varint(inner)
+        outer = len(self._resource) + len(scope_spans) + inner
+        head = b"\x0a" + varint(outer) + self._resource + scope_spans + self._scope
         return b"".join((head, *spans, self._schema))  # spans by the thousand: copied once
 
 

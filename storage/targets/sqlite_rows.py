@@ -42,7 +42,7 @@ the less it costs to look at them, and the more seldom they are alike."""
 MOST_SHAPES: Final = 64
 
 Shape = tuple[bool, ...]
-"""Which of :data:`storage.rows.RARE_COLUMNS` are written; empty: none."""
+"""Which of :data:`storage.rows.RARE_COLUMNS` are written."""
 _NONE: Final = (False,) * len(RARE_COLUMNS)
 _COMMON: Final = len(COMMON_COLUMNS)
 
@@ -92,8 +92,10 @@ class _Habit:
         self._columns = columns
         self._statements = 0
         self._often = [0] * columns
-        self.shared = self.own = (False,) * columns
-        """The columns that are bound once, if there are any, and the others."""
+        self.shared = (False,) * columns
+        """The columns that are bound once."""
+        self.own = (True,) * columns
+        """The others."""
         self.times = 1
         """How many times the rows of a statement that shares nothing go into one that does."""
 
@@ -136,7 +138,7 @@ class Inserter:
             return sum(_insert_one(db, piece, row) for row in range(piece.rows))
         rare = piece.values[_COMMON:]
         if rare.count(None) == len(rare):
-            return self._insert_alike(db, (), piece)
+            return self._insert_alike(db, _NONE, piece)
         empty = [piece.rows if column is None else column.count(None) for column in rare]
         shape, is_all = self._shape(empty, piece.rows)
         if is_all:
@@ -231,8 +233,6 @@ def _part(columns: Columns, start: int, rows: int) -> Columns:
 def _insert_one(db: sqlite3.Connection, columns: Columns, row: int) -> int:
     values = [None if column is None else column[row] for column in columns.values]
     shape = tuple([value is not None for value in values[_COMMON:]])
-    if shape == _NONE:
-        shape = ()
     return db.execute(
         _statements(shape).one, [*values[:_COMMON], *compress(values[_COMMON:], shape)]
     ).rowcount

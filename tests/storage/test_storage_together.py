@@ -196,9 +196,10 @@ async def test_what_breaks_for_all_is_done_one_by_one_and_once(
         assert kept in (None, [None] * count)
         assert sinks.closed_together(turn) in (None, [None] * count)
 
-    for name in ("storage.spool.encode_all", "storage.segment.pack_all"):
+    for names in (("encode_all",), ("Spool.opened_together", "Spool.closed_together")):
         with monkeypatch.context() as patch:
-            patch.setattr(name, broken)
+            for name in names:
+                patch.setattr(f"storage.spool.{name}", broken)
             through(1)
             through(3)
     assert [str(one) for one in defects] == ["a defect"] * 8, (
