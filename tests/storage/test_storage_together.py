@@ -107,6 +107,19 @@ def test_the_spool_holds_the_same_frames_as_one_by_one(sizes: list[int]) -> None
         alone.close()
 
 
+def test_what_a_segment_has_no_room_for_is_left_to_be_put_down_one_by_one(tmp_path: Path) -> None:
+    spool = spools(tmp_path)
+    many = [record(number) for number in range(400)]
+    assert not spool.opened_together([opening(one) for one in many])
+    assert spool.in_flight == 0
+    for one in many:
+        spool.opened(opening(one))
+    before = frames_of(spool)
+    assert spool.closed_together(many) == (0, None)
+    assert (spool.in_flight, frames_of(spool)) == (len(many), before)
+    spool.close()
+
+
 def frames_of(spool: Spool) -> list[tuple[int, bytes]]:
     """Kind and payload of all that was appended, but for the notes at the beginning of segments."""
     found = []
