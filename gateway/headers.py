@@ -178,10 +178,15 @@ def uncompressed(opening: bytes) -> bytes:
 
 # ---- answers
 
+TOLD: Final = frozenset(
+    b"content-type content-encoding content-length transfer-encoding connection keep-alive proxy-connection te upgrade"
+    b" proxy-authorization".split()
+)
+"""Names of the headers of an answer that anything is made of."""
 # The look at the first letter spares most lines the ten comparisons.
 _TOLD: Final = re.compile(
-    rb"\r\n(?=[ckptu])(content-type|content-encoding|content-length|transfer-encoding|connection|keep-alive"
-    rb"|proxy-connection|te|upgrade|proxy-authorization)[ \t]*:[ \t]*([^\r]*)",
+    rb"\r\n(?=[%b])(%b)[ \t]*:[ \t]*([^\r]*)"
+    % (bytes({name[0] for name in TOLD}), b"|".join(sorted(TOLD, reverse=True))),
     re.IGNORECASE,
 )
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator, Sequence
 from itertools import repeat
+from typing import Final
 
 from telemetry.record import CallRecord
 
@@ -20,6 +21,8 @@ Steps = Generator[CallRecord | None, asyncio.Future[None] | None, None]
 before the next stage."""
 Write = Callable[[list[CallRecord]], Sequence[Reply] | None]
 """Puts records down; what becomes of each, or ``None`` if there is nothing to tell of any."""
+_OVER: Final = {bool}
+"""What a stage gives where it was the last."""
 
 
 class Turns:
@@ -54,10 +57,12 @@ class Turns:
         replies: Sequence[Reply] | None = None
         while going:
             given = self._stage(going, replies, broken)
-            replies = None
-            if given.count(None) < len(given):
-                going, records = _left(going, given)
-                replies = self._written(records)
+            kinds = {*map(type, given)}  # nearly always the same of all
+            if kinds == _OVER:
+                return
+            if bool in kinds:
+                going, given = _left(going, given)
+            replies = self._written(given) if CallRecord in kinds else None
 
     def _stage(
         self, going: list[Steps], replies: Sequence[Reply] | None, broken: dict[Steps, Callable[[], None]]
@@ -77,11 +82,9 @@ class Turns:
                 given.append(True)
         return given
 
-    def _written(self, given: list[CallRecord | None]) -> Sequence[Reply] | None:
+    def _written(self, given: list[CallRecord | bool | None]) -> Sequence[Reply] | None:
         """What becomes of the records among ``given``, in the places of these."""
-        records = [one for one in given if one is not None]
-        if not records:
-            return None
+        records = [one for one in given if isinstance(one, CallRecord)]
         told = self._put_down(records)
         if told is None or len(records) == len(given):
             return told
@@ -110,7 +113,7 @@ def _resumed(steps: Steps, reply: Reply) -> CallRecord | bool | None:
 
 def _left(
     going: list[Steps], given: list[CallRecord | bool | None]
-) -> tuple[list[Steps], list[CallRecord | None]]:
+) -> tuple[list[Steps], list[CallRecord | bool | None]]:
     """Those that are not over, and what they gave."""
-    left = [(steps, one) for steps, one in zip(going, given, strict=True) if not isinstance(one, bool)]
+    left = [(steps, one) for steps, one in zip(going, given, strict=True) if one is not True]
     return [steps for steps, _ in left], [one for _, one in left]

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 import httptools
 import msgspec
 
+from gateway.familiar_answers import FamiliarAnswers
 from gateway.headers import AnswerHead, answer_head
 
 STALE_SECONDS: Final = 0.25
@@ -60,6 +61,7 @@ class Connection(asyncio.Protocol):
     """One connection. The fields below ``pieces`` describe the answer being read."""
 
     __slots__ = (
+        "_familiar",
         "_head_only",
         "_parser",
         "_skip_heads",
@@ -91,6 +93,7 @@ class Connection(asyncio.Protocol):
         self.origin = origin
         self.home = pool.home(origin)
         """Where it waits for its next call."""
+        self._familiar = pool.familiar(origin)
         self.idle_since = 0.0
         self.transport: asyncio.Transport | None = None
         self.receiver: Receiver | None = None
@@ -200,6 +203,32 @@ class Connection(asyncio.Protocol):
                 receiver.upstream_mishap(error)
                 return
             self.passing = None
+        broken = None if self.body_at < 0 and self._take_again(data) else self._read(data)
+        try:
+            if broken is not None:
+                self._break_off(receiver, data, broken)
+            else:
+                receiver.upstream_read(self, data)
+        except Exception as error:  # noqa: BLE001 (the loop would call it a cut of the provider's)
+            receiver.upstream_mishap(error)
+
+    def _take_again(self, data: bytes) -> bool:
+        """Take an answer that is here whole and whose head is like an earlier one's: that one was parsed."""
+        if self.raw or self._head_only:
+            return False
+        found = self._familiar.again(data)
+        if found is None:
+            return False
+        familiar, head = found
+        self.status, self.keep, self.head = familiar.status, familiar.keep, head
+        self.raw = data
+        self.body_at = at = len(head.raw)
+        self.pieces.append(data[at:])
+        self.complete = True
+        return True
+
+    def _read(self, data: bytes) -> httptools.HttpParserError | None:
+        """Parse what was read; returns what is wrong with it."""
         reading_head = self.body_at < 0
         if reading_head:
             self.raw = self.raw + data if self.raw else data.lstrip(b"\r\n")
@@ -222,13 +251,7 @@ class Connection(asyncio.Protocol):
                     broken = httptools.HttpParserError("the head's lines do not end in CRLF")
             elif len(self.raw) > HEAD_BYTES:
                 broken = httptools.HttpParserError("the head has no end")
-        try:
-            if broken is not None:
-                self._break_off(receiver, data, broken)
-            else:
-                receiver.upstream_read(self, data)
-        except Exception as error:  # noqa: BLE001 (the loop would call it a cut of the provider's)
-            receiver.upstream_mishap(error)
+        return broken
 
     def _break_off(self, receiver: Receiver, data: bytes, broken: httptools.HttpParserError) -> None:
         """What was good before it broke still goes to the app."""
@@ -251,6 +274,8 @@ class Connection(asyncio.Protocol):
         self.head = head = answer_head(raw[start : at + 4])
         if head.content_length is None and not head.chunked:
             self.until_close = not self._head_only and self.status not in (204, 304)
+        elif self.complete and self.pieces:
+            self._familiar.remember(head, self.status, keep=self.keep)
         return True
 
     def eof_received(self) -> bool | None:
@@ -322,6 +347,7 @@ class Pool:
         self._idle_seconds = idle_seconds
         self._tls = tls
         self._idle: dict[Origin, deque[Connection]] = {}
+        self._familiar: dict[Origin, FamiliarAnswers] = {}
         self._open: set[Connection] = set()
         self.opened = 0
         """Connections made so far."""
@@ -329,6 +355,10 @@ class Pool:
     def home(self, origin: Origin) -> deque[Connection]:
         """The idle connections to ``origin``."""
         return self._idle.setdefault(origin, deque())
+
+    def familiar(self, origin: Origin) -> FamiliarAnswers:
+        """The heads of answers from ``origin`` that were parsed before."""
+        return self._familiar.setdefault(origin, FamiliarAnswers())
 
     def take(self, origin: Origin) -> Connection | None:
         """An idle connection that is still alive, or ``None``."""

@@ -86,8 +86,10 @@ def usual_usage(raw: bytes) -> Usage | None:
     written = of_input.cache_write_tokens
     thought = of_output.reasoning_tokens
     usage = Usage(prompt, completion, cached, written, None, thought, heard, None, spoken, seen, drawn)
-    if (cached or written or thought or heard or spoken or seen or drawn) and exceeds(usage):
-        return None
+    if heard or spoken or seen or drawn:
+        return None if exceeds(usage) else usage
+    if (cached or 0) + (written or 0) > prompt or (thought or 0) > completion:
+        return None  # text alone: all that exceeds() would find
     return usage
 
 
