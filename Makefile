@@ -38,7 +38,7 @@ pythons: ## run every test on each Python from 3.11 to 3.14 that is found (or PY
 	done
 
 soak: $(VENV)/.dev ## run the long forms of the tests (faults, load, hostile input, property tests that look further)
-	$(BIN)/python -m pytest -m soak --hypothesis-profile explore $(ARGS)
+	$(BIN)/python -m pytest -m "soak or further" --hypothesis-profile explore $(ARGS)
 
 check: $(VENV)/.dev ## formatting, lint and types
 	$(BIN)/ruff format --check .

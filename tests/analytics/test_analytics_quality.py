@@ -6,7 +6,8 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from rig.analytics import DATABASE_TESTS, analytics, judged
+from rig.analytics import analytics, judged
+from rig.filling import fills_a_database
 from rig.ledger import STARTED_MS, record
 from rig.rollups import DAY_MS, emptied, written
 
@@ -138,7 +139,7 @@ said = st.lists(
 )
 
 
-@DATABASE_TESTS
+@fills_a_database(6)
 @given(told=said, model=st.sampled_from([None, "mini"]), limit=st.integers(1, 3))
 async def test_groups_and_days_add_up_to_a_plain_count(
     database: str,

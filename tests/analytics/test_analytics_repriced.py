@@ -12,7 +12,8 @@ import asyncpg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rig.analytics import DATABASE_TESTS, NOW, analytics
+from rig.analytics import NOW, analytics
+from rig.filling import fills_a_database
 from rig.ledger import STARTED_MS, record
 from rig.rollups import DAY_MS, costs, emptied, engine_of, records, written
 from sqlalchemy import select, text
@@ -173,7 +174,7 @@ def added(parts: list[Changes | None]) -> Changes | None:
     return {name: sum(part[name] for part in some) for name in changed(0, 0)} if some else None
 
 
-@DATABASE_TESTS
+@fills_a_database(6)
 @given(
     calls=st.lists(st.tuples(records(), st.none() | costs()), max_size=12),
     groups=st.sampled_from(sorted(GROUPS)),

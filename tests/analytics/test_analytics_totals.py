@@ -11,7 +11,8 @@ from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
-from rig.analytics import DATABASE_TESTS, NOW, Asker, analytics
+from rig.analytics import NOW, Asker, analytics
+from rig.filling import fills_a_database
 from rig.ledger import STARTED_MS, record
 from rig.rollups import DAY_MS, emptied, engine_of, records, written
 from sqlalchemy import ColumnElement, func, or_, select
@@ -175,7 +176,7 @@ async def by_endpoint(ask: Asker, asked: dict[str, Any], groups: str) -> dict[st
     return found
 
 
-@DATABASE_TESTS
+@fills_a_database(6)
 @given(
     folded=st.lists(records(), max_size=12),
     waiting=st.lists(records(), max_size=8),

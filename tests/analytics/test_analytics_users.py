@@ -8,7 +8,8 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from rig.analytics import DATABASE_TESTS, NOW, analytics
+from rig.analytics import NOW, analytics
+from rig.filling import fills_a_database
 from rig.ledger import STARTED_MS, record
 from rig.rollups import DAY_MS, emptied, engine_of, written
 from sqlalchemy import delete, update
@@ -74,7 +75,7 @@ def told(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@DATABASE_TESTS
+@fills_a_database(6)
 @given(folded=visits, waiting=visits, period=st.sampled_from(["7d", "30d"]))
 async def test_users_are_counted_as_one_by_one(
     database: str, folded: list[Visit], waiting: list[Visit], period: str
@@ -94,7 +95,7 @@ async def test_users_are_counted_as_one_by_one(
         assert told(await ask("/users", period=period, tenant="acme")) == acme
 
 
-@DATABASE_TESTS
+@fills_a_database(6)
 @given(
     folded=st.lists(st.tuples(visit, st.sampled_from(["chat", "mail"])), max_size=30),
     waiting=st.lists(st.tuples(visit, st.sampled_from(["chat", "mail"])), max_size=20),

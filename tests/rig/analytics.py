@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp.test_utils import TestClient, TestServer
-from hypothesis import HealthCheck, Phase, settings
 from rig.ledger import STARTED_MS
 from rig.shipped import shipped_prices
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -33,15 +32,6 @@ from telemetry.record import CallRecord
 
 NOW = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
 """2026-11-18 11:06:40 UTC."""
-
-
-DATABASE_TESTS = settings(
-    max_examples=15,
-    deadline=None,
-    # Making a failing case smaller takes minutes where each try fills a database.
-    phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 
 
 async def soon(seconds: float) -> None:

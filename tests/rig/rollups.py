@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from rig.ledger import STARTED_MS, record
 from sqlalchemy import delete, event, select
@@ -41,7 +40,6 @@ FIRST_DAY = STARTED_MS // DAY_MS
 """2026-11-18, in days since 1970."""
 NOW = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
 
-ANYTHING_GOES = list(HealthCheck)
 """For examples that each begin with an empty database."""
 
 _counts = st.none() | st.integers(0, 5) | st.integers(0, 2**40)

@@ -9,11 +9,11 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from rig.filling import fills_a_database
 from rig.ledger import STARTED_MS, record
 from rig.rollups import (
-    ANYTHING_GOES,
     DAY_MS,
     FIRST_DAY,
     HOUR_MS,
@@ -51,7 +51,7 @@ async def days_are_the_hours_of_closed_days(engine: AsyncEngine) -> None:
         assert await lines_between(connection, DAYS, 0, 2**30) == by_day(hours.items())
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=ANYTHING_GOES)
+@fills_a_database(6)
 @given(
     batches=st.lists(st.lists(records(), min_size=1, max_size=12), min_size=1, max_size=5),
     later=st.lists(st.integers(0, 100), min_size=5, max_size=5),

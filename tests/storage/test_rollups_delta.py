@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 from alembic import command
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from rig.filling import fills_a_database
 from rig.ledger import STARTED_MS, record, started
 from rig.rollups import (
-    ANYTHING_GOES,
     HOUR_MS,
     emptied,
     engine_of,
@@ -55,7 +55,7 @@ def test_every_measure_has_its_sum_over_rows() -> None:
     assert list(ROUTE_MEASURED) == list(ROUTE_MEASURES)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=ANYTHING_GOES)
+@fills_a_database(10)
 @given(batches=st.lists(st.lists(records(), min_size=1, max_size=25), min_size=1, max_size=4))
 def test_deltas_are_the_sums_of_the_rows(database: str, batches: list[list[CallRecord]]) -> None:
     async def hold() -> None:

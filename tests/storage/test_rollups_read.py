@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from rig.filling import fills_a_database
 from rig.ledger import STARTED_MS, record
-from rig.rollups import ANYTHING_GOES, HOUR_MS, NOW, emptied, engine_of, records, written
+from rig.rollups import HOUR_MS, NOW, emptied, engine_of, records, written
 from sqlalchemy import delete
 
 from storage.queries.calls import CALLS
@@ -125,7 +126,7 @@ def questions(draw: st.DrawFn) -> Question:
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=ANYTHING_GOES)
+@fills_a_database(8)
 @given(
     early=st.lists(records(), max_size=15),
     late=st.lists(records(), max_size=15),
@@ -284,7 +285,7 @@ def test_where_a_question_is_answered(changes: dict[str, Any], source: Source) -
     assert prepare(Question(**{"since": NOW} | changes), NOW).source is source
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=ANYTHING_GOES)
+@fills_a_database(8)
 @given(early=st.lists(records(), max_size=15), late=st.lists(records(), max_size=15), question=questions())
 def test_users_and_sessions_are_counted_once(
     database: str, early: list[CallRecord], late: list[CallRecord], question: Question

@@ -9,11 +9,11 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from rig.filling import fills_a_database
 from rig.ledger import STARTED_MS, record
 from rig.rollups import (
-    ANYTHING_GOES,
     DAY_MS,
     FIRST_DAY,
     HOUR_MS,
@@ -53,7 +53,7 @@ async def contents(engine: AsyncEngine) -> list[list[tuple[Any, ...]]]:
         ]
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=ANYTHING_GOES)
+@fills_a_database(6)
 @given(batches=st.lists(st.lists(records(), min_size=1, max_size=12), min_size=1, max_size=4))
 def test_what_was_recorded_verifies_and_a_rebuild_changes_nothing(
     database: str, batches: list[list[CallRecord]]

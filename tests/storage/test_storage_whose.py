@@ -106,10 +106,12 @@ async def test_pages_are_the_same_however_many_tenants_may_be_asked(
 ) -> None:
     expected = sorted((one.id for one in calls() if fits(one)), reverse=True)
     assert bool(expected) is (wanted.team != "none" and wanted.tenant != "tenant2")
-    for most_tenants, most_parts in ((1000, 16), (7, 7), (6, 16), (1000, 6), (1000, 1)):
+    for most_tenants, most_parts, limits in (
+        *((1000, 16, (1, 3, 100)), (7, 7, (3,)), (6, 16, (1, 3)), (1000, 6, (3,)), (1000, 1, (100,))),
+    ):
         monkeypatch.setattr(whose, "MOST_TENANTS", most_tenants)
         monkeypatch.setattr(whose, "MOST_PARTS", most_parts)
-        for limit in (1, 3, 100):
+        for limit in limits:
             assert await all_pages(store, wanted, limit) == expected
 
 
