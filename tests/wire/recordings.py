@@ -46,6 +46,14 @@ class Recording:
         else:
             self.request = json.dumps(data["request"]).encode() if "request" in data else b""
 
+    @property
+    def is_json(self) -> bool:
+        """The body is one document, and whole."""
+        try:
+            return isinstance(json.loads(self.body), dict | list)
+        except ValueError:
+            return False
+
     def ask(self) -> AskFields:
         return self.wire.read_ask(self.path, self.query, self.request)
 
