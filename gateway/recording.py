@@ -158,12 +158,16 @@ def _timing(started_ns: int, progress: Progress) -> Timing:
     else:
         overhead = end - start - progress.waited
     first_byte, first_chunk = progress.first_byte_at, progress.first_chunk_at
+    to_byte = int((first_byte - start) * MICROS) if first_byte else None
+    to_chunk = to_byte
+    if first_chunk != first_byte:
+        to_chunk = int((first_chunk - start) * MICROS) if first_chunk else None
     return Timing(
         started_ns,
         int((end - start) * MICROS),
         int((last_read - sent) * MICROS) if last_read and sent else None,
-        int((first_byte - start) * MICROS) if first_byte else None,
-        int((first_chunk - start) * MICROS) if first_chunk else None,
+        to_byte,
+        to_chunk,
         int(overhead * MICROS) if overhead > 0 else 0,
         int((sent - start) * MICROS) if sent else None,
     )
