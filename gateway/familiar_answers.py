@@ -76,25 +76,19 @@ def familiar_answer(head: AnswerHead, status: int, *, keep: bool) -> FamiliarAns
 class FamiliarAnswers:
     """Those of one origin, the latest first."""
 
-    __slots__ = ("_known", "_latest", "_strange")
+    __slots__ = ("_known", "_strange")
 
     def __init__(self) -> None:
-        self._latest: FamiliarAnswer | None = None
         self._known: list[FamiliarAnswer] = []
         self._strange = 0
 
     def again(self, data: bytes) -> tuple[FamiliarAnswer, AnswerHead] | None:
         """The familiar answer that ``data`` is like, and its head."""
-        latest = self._latest
-        if latest is None:
-            return None
-        head = latest.again(data)
-        if head is not None:
-            return latest, head
-        for known in self._known[1:]:
+        for known in self._known:
             head = known.again(data)
             if head is not None:
-                self._is_latest(known)
+                if known is not self._known[0]:
+                    self._comes_first(known)
                 return known, head
         return None
 
@@ -106,9 +100,8 @@ class FamiliarAnswers:
         known = familiar_answer(head, status, keep=keep)
         if known is not None:
             self._strange = 0
-            self._is_latest(known)
+            self._comes_first(known)
 
-    def _is_latest(self, known: FamiliarAnswer) -> None:
+    def _comes_first(self, known: FamiliarAnswer) -> None:
         others = [one for one in self._known if one is not known]
-        self._latest = known
         self._known = [known, *others[: MOST - 1]]

@@ -185,8 +185,7 @@ TOLD: Final = frozenset(
 """Names of the headers of an answer that anything is made of."""
 # The look at the first letter spares most lines the ten comparisons.
 _TOLD: Final = re.compile(
-    rb"\r\n(?=[%b])(%b)[ \t]*:[ \t]*([^\r]*)"
-    % (bytes({name[0] for name in TOLD}), b"|".join(sorted(TOLD, reverse=True))),
+    rb"\r\n(?=[%b])(%b)[ \t]*:[ \t]*([^\r]*)" % (bytes({name[0] for name in TOLD}), b"|".join(sorted(TOLD))),
     re.IGNORECASE,
 )
 

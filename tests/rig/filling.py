@@ -21,7 +21,7 @@ def fills_a_database(cases: int) -> Callable[[Test], Test]:
         deadline=None,
         # Making a failing case smaller takes minutes where each try fills a database.
         phases=(Phase.explicit, Phase.reuse, Phase.generate),
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
     )
 
     def marked(test: Test) -> Test:

@@ -40,8 +40,6 @@ FIRST_DAY = STARTED_MS // DAY_MS
 """2026-11-18, in days since 1970."""
 NOW = datetime.fromtimestamp(STARTED_MS / 1000, UTC)
 
-"""For examples that each begin with an empty database."""
-
 _counts = st.none() | st.integers(0, 5) | st.integers(0, 2**40)
 _nano = st.integers(0, 10**12)
 _names = st.sampled_from(["a", "b", "é\0x", None])
