@@ -43,7 +43,7 @@ class Lender(Protocol):
     """:class:`gateway.leasing.Leasing`, as far as it is needed here."""
 
     async def ask(self, purses: Sequence[Purse]) -> bool:
-        """Ask for what ``purse.asked`` says; false: the database does not answer."""
+        """Ask for what ``purse.waiting`` says; false: the database does not answer."""
 
     def wake(self) -> None:
         """Something is to be told or given back."""
@@ -301,12 +301,12 @@ class Admission:
         if self.lender is None:
             return False
         for purse, amount in short:
-            purse.asked += amount
+            purse.waiting.append(amount)
         try:
             return await self.lender.ask([purse for purse, _ in short])
         finally:
             for purse, amount in short:
-                purse.asked -= amount
+                purse.waiting.remove(amount)
 
     def _deny(self, purse: Purse, call: Call) -> Refusal:
         purse.denied += 1

@@ -199,11 +199,11 @@ class Leasing:
         wanting = [
             purse
             for purse in touched
-            if purse.enforced and not purse.retired and (purse.asked or purse.is_low)
+            if purse.enforced and not purse.retired and (purse.waiting or purse.is_low)
         ]
         if not wanting:
             return
-        asks = [Ask(purse.account, max(purse.asked - purse.available, 0)) for purse in wanting]
+        asks = [Ask(purse.account, purse.asked, purse.least) for purse in wanting]
         loan = next(self._numbers)
         self._unheard = ([ask.account for ask in asks], loan)
         grants = await leases.grant(self._db, self._owner, asks, self._now_ms(), loan)
@@ -330,7 +330,7 @@ def _is_tight(purse: Purse) -> bool:
 def _is_of_no_use(purse: Purse, now: float, now_s: int) -> bool:
     """Can it be forgotten? ``now_s``: since 1970, UTC."""
     idle, over = now - purse.touched_at, purse.account.end_s <= now_s
-    if purse.held or purse.asked or not (over or idle > FORGET_S):
+    if purse.held or purse.waiting or not (over or idle > FORGET_S):
         return False
     if not (purse.available > 0 or purse.owing or purse.denied):
         return True
@@ -343,7 +343,7 @@ def _is_spare(purse: Purse, now: float) -> bool:
         return False
     if purse.retired:
         return True
-    if purse.asked:
+    if purse.waiting and not purse.least:
         return False
     idle = now - purse.touched_at
     if idle > IDLE_S or (purse.is_of_key and purse.counts and idle > KEY_IDLE_S):

@@ -18,7 +18,6 @@ class Purse:
 
     __slots__ = (
         "account",
-        "asked",
         "budget",
         "counts",
         "denied",
@@ -39,6 +38,7 @@ class Purse:
         "tells",
         "touched_at",
         "used",
+        "waiting",
         "warns",
     )
 
@@ -46,8 +46,8 @@ class Purse:
         self.granted = 0
         self.used = 0
         self.held = 0
-        self.asked = 0
-        """What calls that wait need."""
+        self.waiting: list[int] = []
+        """What each call needs that waits for the database to lend it."""
         self.left = account.budget.limit
         """Of the account, beyond what all workers hold, when it was last looked at."""
         self.known = False
@@ -90,6 +90,16 @@ class Purse:
     @property
     def available(self) -> int:
         return self.granted - self.used - self.held
+
+    @property
+    def asked(self) -> int:
+        """What is missing for all calls that wait."""
+        return max(sum(self.waiting) - self.available, 0)
+
+    @property
+    def least(self) -> int:
+        """What is missing for one of them: less would be of no use to any."""
+        return max(min(self.waiting) - self.available, 0) if self.waiting else 0
 
     @property
     def is_low(self) -> bool:

@@ -41,10 +41,11 @@ MINUTES_OVER: Final = "DELETE FROM budget_accounts WHERE budget_id LIKE ? AND en
 
 
 class Ask(msgspec.Struct, frozen=True):
-    """What a worker wants: ``need`` at least, or whatever is left."""
+    """What a worker wants: ``need`` or whatever is left, but nothing where that is less than ``least``."""
 
     account: Account
     need: int
+    least: int = 0
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -109,6 +110,8 @@ async def _grant(tx: Transaction, owner: str, ask: Ask, now_ms: int, loan: int) 
     lent, owing = int(lent), int(owing)
     free = max(account.budget.limit - spent - lent, 0)
     more = min(free, max(ask.need - owing, free // SLICES))
+    if owing + more < ask.least:  # a part that no call can use, and that others may want
+        more = 0
     amount = owing + more
     if amount:
         await tx.run(

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from rig.lending import NOW, Worker, call_of, hard
 
+from gateway.admission import Decided
 from gateway.keyring import KeyRing, KnownKey, Snapshot
 from gateway.leasing import IDLE_S, RETRY_S
 from storage.budgets import admin, leases
@@ -273,4 +274,44 @@ async def test_what_one_worker_holds_is_not_refused_to_another(worker: Worker, d
     late = call_of(max_tokens=50_000)
     assert await worker.admit(late) is None
     assert worker.admission.overdrawn == 0
+    await other.close()
+
+
+async def test_a_worker_keeps_and_takes_no_part_that_none_of_its_calls_can_use(
+    worker: Worker, database: str
+) -> None:
+    """What is left of an account is never so little that a call is refused for what another worker holds for none."""
+    other = await Worker(database, "other").open()
+    budget = await made(worker, hard(53 * 132 + 104))
+    await other.look()
+
+    def ask(of: Worker, tokens: int) -> asyncio.Future[Decided]:
+        waiting = of.admission.admit(call_of(max_tokens=tokens - 32), None).waiting
+        assert waiting is not None
+        return asyncio.ensure_future(waiting())
+
+    async def round_of(of: Worker) -> None:
+        await asyncio.sleep(0)  # what is asked is heard
+        await of.after(0)
+
+    for _ in range(2):  # the first round looks at the account, and gives back
+        first = ask(worker, 132)
+        await round_of(worker)
+        assert (await first).refusal is None
+    assert (await ask(worker, 132)).refusal is None
+    assert worker.holds == 3 * 132 + 84
+    large = ask(other, 50 * 132)
+    await round_of(other)
+    assert (await large).refusal is None
+    late, lacking = ask(worker, 132), ask(other, 132)
+    await round_of(other)
+    assert other.holds == 50 * 132
+    await round_of(worker)
+    assert worker.holds == 3 * 132
+    assert (await standing(worker, budget)).lent == 53 * 132
+    small = ask(other, 104)
+    await round_of(other)
+    assert (await small).refusal is None
+    for one in (late, lacking):
+        one.cancel()
     await other.close()
