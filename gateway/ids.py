@@ -8,8 +8,9 @@ import time
 from typing import Final
 
 _48_BITS: Final = (1 << 48) - 1
-_VERSION: Final = 0x7000_8000_0000_0000_0000
-"""Version 7 and the variant of RFC 9562, in their places."""
+_VERSION: Final = 0x7000
+_VARIANT: Final = 0x8000_0000_0000_0000
+"""Of RFC 9562, each in its half."""
 
 
 def call_id(now_ns: int | None = None) -> str:
@@ -21,10 +22,10 @@ def call_id(now_ns: int | None = None) -> str:
     """
     ns = time.time_ns() if now_ns is None else now_ns
     millis, rest = divmod(ns, 1_000_000)
-    fraction = (rest << 12) // 1_000_000
-    number = (millis & _48_BITS) << 80 | _VERSION | fraction << 64 | random.getrandbits(62)
-    digits = number.to_bytes(16, "big").hex()  # half the time of formatting it
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    high = (millis & _48_BITS) << 16 | _VERSION | (rest << 12) // 1_000_000
+    low = _VARIANT | random.getrandbits(62)
+    first = high.to_bytes(8, "big").hex("-", 2)  # half the time of formatting numbers
+    return f"{first[:4]}{first[5:]}-{low.to_bytes(8, 'big').hex('-', 6)}"
 
 
 def named_id(name: str, millis: int) -> str:
