@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import repeat
+from itertools import chain
 
 import msgspec
 
@@ -57,7 +57,8 @@ class Feed:
         self._taken = 0
         """Those of them that are there no more; only the writer changes it."""
         self._loose: deque[CallRecord] = deque()
-        self._memory: dict[str, CallRecord] = {}
+        self._in_hand: list[CallRecord] = []
+        """Those the writer took last, until the database has them; only the writer changes it."""
         self._next = 1
         self._cursor: Position = (0, 0)
         self._hole: Iterator[ClosedFrame] | None = None
@@ -76,8 +77,6 @@ class Feed:
         if waiting + count > self._memory_rows:
             self.lost += count if slot is None else 0
             return
-        for record in records:  # first: the writer may be done with them at once
-            self._memory[record.id] = record
         if slot is None:
             self.loose_put += count
             self._loose.extend(records)
@@ -87,7 +86,12 @@ class Feed:
 
     def pending(self, call_id: str) -> CallRecord | None:
         """A closed record that is in memory and not yet in the database."""
-        return self._memory.get(call_id)
+        # The queue first: what leaves it is in hand before that.
+        waiting = chain.from_iterable([one.records for one in self._queue.copy()])
+        for record in chain(waiting, self._loose.copy(), self._in_hand):
+            if record.id == call_id:
+                return record
+        return None
 
     @property
     def oldest(self) -> CallRecord | None:
@@ -118,7 +122,10 @@ class Feed:
         """The next records in order, about ``rows`` of them (what came together stays together) and ``size`` bytes; ``None`` if
         there are none."""
         if self._loose:
-            loose = [self._loose.popleft() for _ in range(min(rows, len(self._loose)))]
+            loose = self._in_hand = []
+            for _ in range(min(rows, len(self._loose))):
+                loose.append(self._loose[0])
+                self._loose.popleft()
             return Batch(loose, None)
         if self._hole is None:
             batch = self._take_memory(rows, size)
@@ -128,10 +135,9 @@ class Feed:
                 return None
         return self._take_hole(rows, size)
 
-    def done(self, batch: Batch) -> None:
-        """The database has the batch."""
-        ids = [record.id for record in batch.records]
-        deque(map(self._memory.pop, ids, repeat(None)), maxlen=0)
+    def done(self) -> None:
+        """The database has the batch that was taken last."""
+        self._in_hand = []
 
     def _take_memory(self, rows: int, size: int) -> Batch | None:
         queue, number, last = self._queue, self._next, None
@@ -142,13 +148,13 @@ class Feed:
             behind = number - waiting.first  # so many of them were read back already
             if behind < 0 or (records and len(records) + count > rows):
                 break
+            if behind < count:
+                records += waiting.records[behind:]
+                self._in_hand = records
             queue.popleft()
             self._taken += count
-            for record in waiting.records[:behind]:
-                self._memory.pop(record.id, None)
             if behind >= count:
                 continue
-            records += waiting.records[behind:]
             number = slot.number + 1
             size -= slot.size
             last = slot

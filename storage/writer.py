@@ -300,7 +300,7 @@ class Writer:
             if work.replay is not None:
                 work.replay.done(batch)
             else:
-                self._feed.done(batch)
+                self._feed.done()
                 if batch.end is not None:
                     self._spool.acknowledge(batch.end)
                     self._tidy()

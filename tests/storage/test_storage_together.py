@@ -188,9 +188,36 @@ def test_records_read_back_in_part_are_not_taken_again_from_memory(
     assert first.records + rest.records == calls
     assert (rest.last, rest.end, feed.backlog) == (5, slot.end, 0)
     assert feed.take(10, 2**20) is None
-    feed.done(first)
-    feed.done(rest)
+    assert [feed.pending(one.id) for one in calls] == [None, None, *calls[2:]], (
+        "the others are on the spool alone"
+    )
+    feed.done()
     assert [feed.pending(one.id) for one in calls] == [None] * 5
+    spool.close()
+
+
+def test_a_record_is_found_until_the_database_has_it(tmp_path: Path) -> None:
+    """Waiting, in the writer's hand, and where the spool could not take it."""
+    spool, calls = spools(tmp_path), [record(number) for number in range(7)]
+    feed = Feed(spool, Quarantine(tmp_path), memory_rows=100)
+    together = calls[:2], calls[2:5]
+    for some in together:
+        feed.put(some, spool.closed_together(some)[1])
+    feed.put(calls[5:], None)
+
+    def found() -> list[CallRecord]:
+        return [one for one in calls if feed.pending(one.id) is one]
+
+    assert found() == calls
+    for taken in (calls[5:6], calls[6:], *together):
+        before = found()
+        batch = feed.take(1, 2**20)
+        assert batch is not None
+        assert batch.records == taken
+        assert found() == before
+        feed.done()
+        assert found() == [one for one in before if one not in taken]
+    assert found() == []
     spool.close()
 
 
