@@ -38,7 +38,8 @@ class RequestHead(msgspec.Struct, frozen=True, gc=False):
     chunked: bool
     """The body came in chunked transfer coding."""
     content_length: int | None
-    """Length the app declared; ``None`` for a chunked body or none. The server has checked the digits."""
+    """Length the app declared; ``None`` for a chunked body or none. The server has checked the digits. 0 in a head that came
+    before, of a request that is here whole: the body tells its length."""
     peer: str | None
     recall: Recall | None = None
     """Set once the head has come before."""

@@ -25,9 +25,10 @@ class Familiar(msgspec.Struct, frozen=True, gc=False):
     before: bytes
     after: bytes
     head: RequestHead
+    """Declares no bytes of body: each request declares its own."""
 
-    def again(self, raw: bytes) -> tuple[RequestHead, int] | None:
-        """The head at the beginning of ``raw`` and where it ends, if it is this one with whatever length."""
+    def told(self, raw: bytes) -> tuple[int, int] | None:
+        """The declared length of the body and where it begins, if ``raw`` begins with this head and whatever length."""
         before = self.before
         if not raw.startswith(before):
             return None
@@ -36,19 +37,7 @@ class Familiar(msgspec.Struct, frozen=True, gc=False):
         digits = raw[start:stop]
         if stop < 0 or not digits.isdigit() or not raw.startswith(self.after, stop):
             return None
-        head = self.head
-        found = RequestHead(
-            head.method,
-            head.target,
-            head.scan,
-            head.http10,
-            head.keep_alive,
-            head.chunked,
-            int(digits),
-            head.peer,
-            head.recall,
-        )
-        return found, stop + len(self.after)
+        return int(digits), stop + len(self.after)
 
 
 def familiar(raw: bytes, end: int, head: RequestHead) -> Familiar | None:
@@ -64,5 +53,5 @@ def familiar(raw: bytes, end: int, head: RequestHead) -> Familiar | None:
     stop = raw.find(b"\r", start)
     if not raw[start:stop].isdigit() or stop - start >= _MOST_DIGITS:
         return None
-    kept = msgspec.structs.replace(head, recall=Recall())
+    kept = msgspec.structs.replace(head, content_length=0, recall=Recall())
     return Familiar(raw[:start], raw[stop : end + 4], kept)

@@ -173,17 +173,18 @@ class FrontConnection(asyncio.Protocol):
 
     def _take_again(self, data: bytes) -> bool:
         """Take a request that is here whole and differs from an earlier one in its body alone: that one was parsed."""
-        assert self._familiar is not None
-        again = self._familiar.again(data)
-        if again is None:
+        known = self._familiar
+        assert known is not None
+        told = known.told(data)
+        if told is None:
             return False
-        head, body_at = again
-        if len(data) - body_at != head.content_length:
+        length, body_at = told
+        if len(data) - body_at != length:
             return False
         self._strange = 0
         self._whole = self._running = True
         self._state = _CARRIED
-        self._lane.proxy.begin(head, data[body_at:], self, self._begun)
+        self._lane.proxy.begin(known.head, data[body_at:], self, self._begun)
         return True
 
     def _read(self, data: bytes) -> None:
@@ -228,9 +229,9 @@ class FrontConnection(asyncio.Protocol):
         """Make the head of what was read; false if that ended the matter."""
         raw = self._raw
         if self._familiar is not None:
-            again = self._familiar.again(raw)
-            if again is not None:
-                self._head = again[0]
+            told = self._familiar.told(raw)
+            if told is not None:
+                self._head = msgspec.structs.replace(self._familiar.head, content_length=told[0])
                 self._strange = 0
                 return True
         end = raw.find(b"\r\n\r\n")
