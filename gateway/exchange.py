@@ -221,8 +221,8 @@ class Exchange:
             if not connection.status:
                 return
             progress.first_byte_at = progress.last_read_at
-            rest = connection.raw[connection.body_at :]
-            connection.raw = b""
+            rest = connection.rest
+            connection.raw = connection.rest = b""
             self._start_answer(connection)
             if self.over:
                 return

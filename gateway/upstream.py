@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
         "pool",
         "raw",
         "receiver",
+        "rest",
         "served",
         "status",
         "transport",
@@ -111,6 +112,8 @@ class Connection(asyncio.Protocol):
         self.written_at = 0.0
         self.head = _NO_HEAD
         """Of the answer, once it is complete."""
+        self.rest = b""
+        """What came behind it in the same read, as it came."""
         self.keep = False
         self.until_close = False
         """The body ends where the connection does."""
@@ -223,7 +226,8 @@ class Connection(asyncio.Protocol):
         self.status, self.keep, self.head = familiar.status, familiar.keep, head
         self.raw = data
         self.body_at = at = len(head.raw)
-        self.pieces.append(data[at:])
+        self.rest = body = data[at:]
+        self.pieces.append(body)
         self.complete = True
         return True
 
@@ -271,6 +275,7 @@ class Connection(asyncio.Protocol):
             self.status = 0
             return False
         self.body_at = at + 4
+        self.rest = raw[at + 4 :]
         self.head = head = answer_head(raw[start : at + 4])
         if head.content_length is None and not head.chunked:
             self.until_close = not self._head_only and self.status not in (204, 304)
