@@ -31,7 +31,7 @@ _COUNTED = UsageSource.ESTIMATED
 _UNREPORTED = UsageSource.NONE
 
 _UNANSWERED = Answer(error_type=Outcome.INTERRUPTED.error_type)
-MICROS: Final = 1_000_000
+MICROS: Final = 1e6  # a product with a whole number is not specialised by the interpreter
 _FREE = frozenset((Outcome.REFUSED, Outcome.CONNECT_FAILED))
 
 
@@ -57,6 +57,7 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
         call.target.region,
         reading.charge,
         not whole or reading.estimated,
+        plain=reading.plain,
     )
     said = call.price_said
     if said is not None:
@@ -151,25 +152,22 @@ def _timing(started_ns: int, progress: Progress) -> Timing:
     start = progress.started_at
     end = progress.finished_at or start
     last_read, sent = progress.last_read_at, progress.sent_at
-    if sent:
-        overhead = sent - start - progress.waited
-        if last_read:
-            overhead += end - last_read
-    else:
-        overhead = end - start - progress.waited
     first_byte, first_chunk = progress.first_byte_at, progress.first_chunk_at
+    duration = overhead = int((end - start) * MICROS)
+    dispatch = upstream = None
+    if sent:
+        dispatch = overhead = int((sent - start) * MICROS)
+        if last_read:
+            upstream = int((last_read - sent) * MICROS)
+            overhead = duration - upstream
+    if progress.waited:
+        overhead -= int(progress.waited * MICROS)
     to_byte = int((first_byte - start) * MICROS) if first_byte else None
     to_chunk = to_byte
     if first_chunk != first_byte:
         to_chunk = int((first_chunk - start) * MICROS) if first_chunk else None
     return Timing(
-        started_ns,
-        int((end - start) * MICROS),
-        int((last_read - sent) * MICROS) if last_read and sent else None,
-        to_byte,
-        to_chunk,
-        int(overhead * MICROS) if overhead > 0 else 0,
-        int((sent - start) * MICROS) if sent else None,
+        started_ns, duration, upstream, to_byte, to_chunk, overhead if overhead > 0 else 0, dispatch
     )
 
 

@@ -26,7 +26,7 @@ from pricing.cost import Cost, CostSource, CostStatus
 from pricing.match import Hit, Matcher
 from pricing.names import MAX_NAME, canonical_provider
 from pricing.overrides import Overrides, OverridesFile, parse_overrides
-from pricing.plain import plain_cost
+from pricing.plain import plain_cost, text_cost
 from pricing.plan import Conditions, Plan, conditions_of
 from pricing.rates import Catalogue
 from pricing.units import COMPONENTS
@@ -69,6 +69,8 @@ class PriceQuery(msgspec.Struct, frozen=True, gc=False):
     estimated: bool = False
     """The usage is our count or a lower bound."""
     batch: bool = False
+    plain: Usage | None = None
+    """``usage``, where it is known to be plain (:func:`pricing.plain.is_plain`). Of another usage it says nothing."""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -193,7 +195,7 @@ class PriceBook:
             tariff, source = self._tariff(query, usage)
             if tariff is None:
                 return None
-        amounts = plain_cost(usage, tariff)
+        amounts = (text_cost if query.plain is usage else plain_cost)(usage, tariff)
         if amounts is None:
             return None
         total, new, made, read, written, other = amounts

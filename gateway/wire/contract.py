@@ -52,6 +52,8 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     """Anthropic ``usage.speed``."""
     geo: str | None = None
     """Anthropic ``usage.inference_geo``."""
+    plain: Usage | None = None
+    """``usage``, where its reader knows it to be plain (:func:`pricing.plain.is_plain`) without a look at all of it."""
     charge: int | None = None
     """Charge reported by the provider itself, nano-USD: for the call, or for ``job`` where there is one."""
     error_code: str | None = None

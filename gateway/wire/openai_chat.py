@@ -15,7 +15,7 @@ from gateway.wire.asking import read_body
 from gateway.wire.contract import Exchanged, Kept, Reading, Wire
 from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
-from gateway.wire.openai_usage import openai_charge, openai_usage, uses_tools, usual_usage
+from gateway.wire.openai_usage import of_text, openai_charge, openai_usage, uses_tools, usual_usage
 from gateway.wire.paths import ends
 from gateway.wire.seen import MOST_FINISHES, Seen, usual_reading
 from gateway.wire.shapes import NOT_AS_EXPECTED, Name, Shape, Short, exact_object, text
@@ -270,7 +270,10 @@ def usual(path: str, body: bytes) -> Reading | None:
     if told.x_groq is not None and _RAN in body:
         return None
     raw = bytes(told.usage)
-    return usual_reading(usual_usage(raw), raw, told.model, told.id, finish, told.service_tier)
+    usage = usual_usage(raw)
+    return usual_reading(
+        usage, raw, told.model, told.id, finish, told.service_tier, None, None, of_text(usage)
+    )
 
 
 def _ran_tools(data: bytes) -> bool:

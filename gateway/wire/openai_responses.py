@@ -18,7 +18,7 @@ from gateway.wire.counts import Counts
 from gateway.wire.errors import body_code, code_in, openai_error
 from gateway.wire.openai_chat import provider_of
 from gateway.wire.openai_tools import NO_TOOLS, USED, Item, tool_use
-from gateway.wire.openai_usage import openai_charge, openai_usage, uses_tools, usual_usage
+from gateway.wire.openai_usage import of_text, openai_charge, openai_usage, uses_tools, usual_usage
 from gateway.wire.paths import plain
 from gateway.wire.seen import Seen, usual_reading
 from gateway.wire.shapes import NOT_AS_EXPECTED, Name, Shape, Short, anything, text
@@ -206,7 +206,10 @@ def usual(path: str, body: bytes) -> Reading | None:
     if told.background or _cancels(path) or USED.search(told.tool_usage) is not None:
         return None
     raw = bytes(told.usage)
-    return usual_reading(usual_usage(raw), raw, told.model, told.id, [told.status], told.service_tier)
+    usage = usual_usage(raw)
+    return usual_reading(
+        usage, raw, told.model, told.id, [told.status], told.service_tier, None, None, of_text(usage)
+    )
 
 
 def _keep_output(kept: Kept, body: bytes) -> None:

@@ -93,6 +93,13 @@ def usual_usage(raw: bytes) -> Usage | None:
     return usage
 
 
+def of_text(usage: Usage | None) -> Usage | None:
+    """A :func:`usual_usage`, if it is of text alone."""
+    if usage is None or usage.input_audio or usage.output_audio or usage.input_image or usage.output_image:
+        return None
+    return usage
+
+
 def openai_usage(provider: str, found: Mapping[str, object], counts: Counts) -> Usage:
     """Normal form of a usage object as the provider named ``provider`` means it."""
     prompt = counts.take(found, "prompt_tokens", "input_tokens")

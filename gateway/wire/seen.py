@@ -151,6 +151,7 @@ class Seen(msgspec.Struct, gc=False):
             self.service_tier,
             self.speed,
             self.geo,
+            None,
             charge if billable and not counts.invalid else None,
             self.error_code,
             self.failed,
@@ -200,13 +201,20 @@ def usual_reading(
     service_tier: str | None = None,
     speed: str | None = None,
     geo: str | None = None,
+    plain: Usage | None = None,
 ) -> Reading | None:
     """The reading of a whole answer that says nothing unusual, of a sound ``usage`` and of texts that are short enough
     (``Name``, ``Short``); ``None`` where they need a closer look."""
     if usage is None or len(raw) > MOST_RAW:
         return None
-    said = (model, response_id, service_tier or "", speed or "", geo or "", *finish)
-    if not "".join(said).isprintable():
+    if not (
+        model.isprintable()
+        and response_id.isprintable()
+        and "".join(finish).isprintable()
+        and (service_tier is None or service_tier.isprintable())
+        and (speed is None or speed.isprintable())
+        and (geo is None or geo.isprintable())
+    ):
         return None
     return Reading(
         usage,
@@ -219,6 +227,7 @@ def usual_reading(
         service_tier or None,
         speed or None,
         geo or None,
+        plain,
     )
 
 

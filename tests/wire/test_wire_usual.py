@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from gateway.wire.contract import AskFields, Exchanged, Reading, Wire
 from gateway.wire.registry import WIRES
 from gateway.wire.tap import Tap
+from pricing.plain import is_plain
 from tests.wire.recordings import Recording, all_recordings
 
 PATHS = {
@@ -132,7 +133,27 @@ def thoroughly(wire: Wire, path: str, body: bytes, provider: str = "", model: st
 
 def quickly(wire: Wire, path: str, body: bytes) -> Reading | None:
     assert wire.usual is not None
-    return wire.usual(path, body)
+    found = wire.usual(path, body)
+    if found is None or found.plain is None:
+        return found
+    assert found.plain is found.usage
+    assert is_plain(found.plain)
+    return msgspec.structs.replace(found, plain=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "details"),
+    [("openai_chat", "prompt_tokens_details"), ("openai_responses", "input_tokens_details")],
+)
+@pytest.mark.parametrize("kind", ["cached_tokens", "audio_tokens", "image_tokens"])
+def test_usage_of_text_alone_is_known_to_be_plain(name: str, details: str, kind: str) -> None:
+    usual = WIRES.get(name).usual
+    assert usual is not None
+    answer = USUAL[name] | {"usage": USUAL[name]["usage"] | {details: {kind: 2}}}
+    found = usual(PATHS[name], json.dumps(answer).encode())
+    assert found is not None
+    assert found.usage is not None
+    assert found.plain is (found.usage if kind == "cached_tokens" else None)
 
 
 def test_every_quick_way_is_tried() -> None:
