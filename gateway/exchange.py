@@ -95,7 +95,7 @@ class Exchange:
         self._blocked_since = 0.0
         self._drain_until = 0.0
         """The app has gone; until then the answer is read on."""
-        self._backlog: list[bytes] = []
+        self._backlog: tuple[bytes, ...] = ()
         """Pieces of the request body that wait for a connection."""
 
     # ---- one record, whatever happens
@@ -112,7 +112,7 @@ class Exchange:
 
     def hold_back(self, held: bytes) -> None:
         """The first part of a body that is not whole yet: it goes up behind the request head."""
-        self._backlog.append(chunk(held) if self.call.chunked else held)
+        self._backlog = (chunk(held) if self.call.chunked else held,)
 
     def wait(self, waiting: Waiting) -> None:
         """Go on record and out once ``waiting`` has decided that it may."""
@@ -175,7 +175,7 @@ class Exchange:
         else:
             for piece in self._backlog:
                 connection.write(piece)
-            self._backlog.clear()
+            self._backlog = ()
             self.client.resume_upload()
 
     # ---- the app uploads more than was held
@@ -186,7 +186,7 @@ class Exchange:
         if self.connection is not None:
             self.connection.write(data)
         elif not self.over:
-            self._backlog.append(data)
+            self._backlog = (*self._backlog, data)
             self.client.pause_upload()  # until there is a connection
 
     def uploaded(self, tail: bytes) -> None:

@@ -62,7 +62,13 @@ class Turns:
                 return
             if bool in kinds:
                 going, given = _left(going, given)
-            replies = self._written(given) if CallRecord in kinds else None
+                kinds.discard(bool)
+            if CallRecord not in kinds:
+                replies = None
+            elif len(kinds) == 1:
+                replies = self._put_down(given)  # type: ignore[arg-type]  # all of them are
+            else:
+                replies = self._written(given)
 
     def _stage(
         self, going: list[Steps], replies: Sequence[Reply] | None, broken: dict[Steps, Callable[[], None]]
@@ -86,8 +92,8 @@ class Turns:
         """What becomes of the records among ``given``, in the places of these."""
         records = [one for one in given if isinstance(one, CallRecord)]
         told = self._put_down(records)
-        if told is None or len(records) == len(given):
-            return told
+        if told is None:
+            return None
         replies = iter(told)
         return [None if one is None else next(replies) for one in given]
 

@@ -25,7 +25,7 @@ HEAD_BYTES: Final = 256 * 1024
 _NO_HEAD: Final = AnswerHead(b"")
 
 
-class Origin(msgspec.Struct, frozen=True):
+class Origin(msgspec.Struct, frozen=True, cache_hash=True):
     """Scheme, host and port of a provider; from the settings only, never from a request."""
 
     host: str

@@ -5,6 +5,8 @@ One that says anything unusual, or of which a sample is wanted, is given to a ta
 
 from __future__ import annotations
 
+import msgspec
+
 from gateway.call import Call, Progress
 from gateway.gear import Gear
 from gateway.headers import AnswerHead
@@ -14,21 +16,16 @@ from gateway.wire.contract import Reading, Wire
 from gateway.wire.tap import JSON, Sample, Tap, Witness
 
 
-class Whole:
+class Whole(msgspec.Struct, gc=False):
     """The :class:`gateway.wire.tap.Witness` of such an answer."""
 
-    __slots__ = ("_body", "_call", "_gear", "_head", "_status", "_tap", "_wire")
-
-    def __init__(
-        self, gear: Gear, wire: Wire, call: Call, status: int, head: AnswerHead, body: bytes
-    ) -> None:
-        self._gear = gear
-        self._wire = wire
-        self._call = call
-        self._status = status
-        self._head = head
-        self._body = body
-        self._tap: Tap | None = None
+    _gear: Gear
+    _wire: Wire
+    _call: Call
+    _status: int
+    _head: AnswerHead
+    _body: bytes
+    _tap: Tap | None = None
 
     def conclude(self) -> Reading:
         usual = self._wire.usual

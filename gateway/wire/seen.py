@@ -207,14 +207,8 @@ def usual_reading(
     (``Name``, ``Short``); ``None`` where they need a closer look."""
     if usage is None or len(raw) > MOST_RAW:
         return None
-    if not (
-        model.isprintable()
-        and response_id.isprintable()
-        and "".join(finish).isprintable()
-        and (service_tier is None or service_tier.isprintable())
-        and (speed is None or speed.isprintable())
-        and (geo is None or geo.isprintable())
-    ):
+    said = "".join((model, response_id, service_tier or "", speed or "", geo or "", *finish))
+    if not said.isascii() or "\0" in said:
         return None
     return Reading(
         usage,

@@ -89,12 +89,10 @@ def text(value: object, limit: int = 256) -> str | None:
     if value is None:
         return None
     if type(value) is str:
-        if value.isprintable() and len(value) <= limit:  # neither NUL nor a lone surrogate is
+        if value.isascii() and "\0" not in value and len(value) <= limit:
             return value or None
         short = value[:limit]
-        if not short.isascii() or "\x00" in short:
-            short = short.encode("utf-8", "replace").decode("utf-8").replace("\x00", "")
-        return short or None
+        return short.encode("utf-8", "replace").decode("utf-8").replace("\0", "") or None
     if type(value) is int and -(2**63) <= value < 2**63:
         return str(value)
     return None
