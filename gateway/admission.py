@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import msgspec
@@ -185,7 +186,7 @@ class Admission:
             self._take(call.id, holds, purses)
             return Admitted(notes)
         self._undecided.add(call.id)
-        return Admitted(notes, lambda: self._decide(call, expense, holds, purses))
+        return Admitted(notes, partial(self._decide, call, expense, holds, purses))
 
     def release(self, call_id: str) -> None:
         """The call is not made after all."""

@@ -8,6 +8,7 @@ bytes to the app.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Final, Self
 
 from gateway.admission import Waiting
@@ -22,7 +23,7 @@ from gateway.mishap import attended, stumbled
 from gateway.passing import Passing
 from gateway.reaching import reached
 from gateway.recording import opening_record
-from gateway.relay import Framing, chunk, framed, own_lines, own_response, response_head
+from gateway.relay import RAW, Framing, chunk, framed, own_lines, own_response, response_head
 from gateway.ticket import Ticket
 from gateway.turns import Steps
 from gateway.upstream import Connection
@@ -32,7 +33,6 @@ from gateway.wire.usage_injection import UsageFilter
 from telemetry.outcome import Outcome
 
 # Bound once: reading a member off its class costs as much as a function call.
-_RAW: Final = Framing.RAW
 _CANCELLED: Final = Outcome.CANCELLED
 
 
@@ -81,7 +81,7 @@ class Exchange:
         self.witness: Witness | None = None
         """Knows what the answer said: the tap, if there is one."""
         self.filter: UsageFilter | None = None
-        self.framing = _RAW
+        self.framing = RAW
         self.head_sent = False
         self.notes = b""
         """Header lines for the answer, from admission."""
@@ -230,16 +230,14 @@ class Exchange:
             self.tap, self.witness = None, whole(self.gear, self.call, progress, connection)
         elif pieces:
             said = look(pieces, progress, self.tap)
-        body = (
-            rest if self.framing is _RAW else framed(self.framing, pieces, connection.complete, self.filter)
-        )
+        body = rest if self.framing is RAW else framed(self.framing, pieces, connection.complete, self.filter)
         if connection.complete:
             self._finish(connection, body)
         elif said:
             waiter = self.ticket.issue(ended(connection), self.tap, with_cost=not self.head_sent)
             if waiter is not None and not waiter.done():
                 connection.pause()
-                waiter.add_done_callback(lambda _: self._deliver(connection, body))
+                waiter.add_done_callback(partial(self._deliver, connection, body))
             else:
                 self._deliver(connection, body)
         elif self.head_sent and not connection.paused:
@@ -279,7 +277,7 @@ class Exchange:
         elif head.chunked and not self.client.http10:
             self._passing = Passing(self.client, self.progress, self.tap, self.gear.clock)
 
-    def _deliver(self, connection: Connection, body: bytes) -> None:
+    def _deliver(self, connection: Connection, body: bytes, _: object = None) -> None:
         """Write what this read brought of an answer that is not whole yet, unless it is held back."""
         if self.over:
             return
@@ -326,9 +324,11 @@ class Exchange:
             return
         self.over = False  # deadlines count again, and whether the app is still there
         connection.pause()
-        waiter.add_done_callback(lambda _: None if self.over else self._end(connection, body))
+        waiter.add_done_callback(partial(self._end, connection, body))
 
-    def _end(self, connection: Connection, body: bytes) -> None:
+    def _end(self, connection: Connection, body: bytes, waited: object = None) -> None:
+        if waited is not None and self.over:  # it went wrong meanwhile
+            return
         self.over = True
         try:
             self._write(connection, body)
@@ -383,8 +383,7 @@ class Exchange:
         else:
             self._give_up(Outcome.RESET, 502, Code.RESET, "closed the connection without an answer")
 
-    def upstream_mishap(self, error: Exception) -> None:
-        stumbled(self, error)
+    upstream_mishap = stumbled
 
     def client_gone(self) -> None:
         """The app closed its connection: the provider's work is cancelled, or read on for its usage."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -16,7 +16,7 @@ from gateway.told import told_cost
 from gateway.wire.contract import AskFields, Reading
 from pricing.book import PriceBook, PriceQuery
 from pricing.cost import INVALID_USAGE, NOT_BILLABLE, UNPRICED, Cost, added, at_least, format_usd
-from pricing.usage import Usage
+from pricing.usage import Part, Usage
 from telemetry.outcome import Outcome
 from telemetry.record import FREE_METHODS, Answer, CallRecord, Route, Timing, UsageSource, What, Who
 
@@ -71,8 +71,13 @@ def cost_of(book: PriceBook, call: Call, progress: Progress, reading: Reading, o
         return UNPRICED
     cost = book.price(query)
     if reading.also:
-        cost = added((cost, *[book.price(part_query(query, part)) for part in reading.also]))
+        cost = added((cost, *_costs_of_parts(book, query, reading.also)))
     return at_least(cost) if reading.fees_unseen else cost
+
+
+def _costs_of_parts(book: PriceBook, main: PriceQuery, parts: Sequence[Part]) -> list[Cost]:
+    """Not in the function above: what a comprehension uses of a function's variables, is made a cell in each call of it."""
+    return [book.price(part_query(main, part)) for part in parts]
 
 
 class Scale:

@@ -43,6 +43,11 @@ def response_head(head: AnswerHead, framing: Framing, extra: bytes, *, close: bo
         passing = raw if not head.strip else without_hops(head)
         if passing is not None:
             return passing[:-2] + extra + b"\r\n"
+    return _line_by_line(head, framing, extra, close=close)
+
+
+def _line_by_line(head: AnswerHead, framing: Framing, extra: bytes, *, close: bool) -> bytes:
+    raw = head.raw
     unwanted = _REFRAMED[framing] | head.strip
     status, *lines = raw[:-4].split(b"\r\n")
     parts = [_STATUS_LINE + status.partition(b" ")[2]]

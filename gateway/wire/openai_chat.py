@@ -264,7 +264,10 @@ def usual(path: str, body: bytes) -> Reading | None:
         told = _USUAL.decode(body)
     except NOT_AS_EXPECTED:
         return None
-    finish = [choice.finish_reason for choice in told.choices if choice.finish_reason]
+    finish: list[str] = []
+    for choice in told.choices:  # a comprehension is a function, made and called
+        if choice.finish_reason:
+            finish.append(choice.finish_reason)
     if "error" in finish or not told.model or "-search-" in told.model:
         return None
     if told.x_groq is not None and _RAN in body:
