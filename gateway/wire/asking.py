@@ -5,7 +5,7 @@ A body that cannot be decoded (broken off, invalid) is read as far as its beginn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -86,7 +86,7 @@ def of_body(body: bytes, *, model: str | None = None, stream: bool | None = None
     return AskFields(
         model or text(asked.model),
         asked.stream is True if stream is None else stream,
-        None if limits == _NO_LIMITS else first_count(*limits),
+        None if limits == _NO_LIMITS else first_count(limits),
         user,
         session if named is None else text(named) or session,
         tags,
@@ -101,14 +101,14 @@ def of_agent(body: bytes, agent: object, limit: object) -> AskFields:
     """As :func:`read_body` where an agent may stand for the model, and ``limit`` of output tokens stands apart."""
     asked = of_body(body)
     return msgspec.structs.replace(
-        asked, model=asked.model or text(agent), max_tokens=first_count(limit, asked.max_tokens)
+        asked, model=asked.model or text(agent), max_tokens=first_count((limit, asked.max_tokens))
     )
 
 
-def first_count(*values: object) -> int | None:
+def first_count(values: Iterable[object]) -> int | None:
     """The first value that is a sensible token limit."""
     for value in values:
-        if value is not None and type(value) is int and 0 <= value <= MOST_TOKENS:
+        if type(value) is int and 0 <= value <= MOST_TOKENS:
             return value
     return None
 

@@ -232,7 +232,7 @@ def read_ask(path: str, query: str, body: bytes) -> AskFields:
     found = _ASK.read(body)
     if found is None or asked.max_tokens is not None:
         return asked
-    limit = first_count(
+    limits = (
         found.llama,
         found.claude,
         found.ai21,
@@ -240,7 +240,7 @@ def read_ask(path: str, query: str, body: bytes) -> AskFields:
         found.nova.nova_as_converse if found.nova is not None else None,
         found.titan.titan if found.titan is not None else None,
     )
-    return msgspec.structs.replace(asked, max_tokens=limit)
+    return msgspec.structs.replace(asked, max_tokens=first_count(limits))
 
 
 def matches(method: str, path: str) -> bool:
