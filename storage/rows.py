@@ -219,7 +219,7 @@ _LAST_MS = 2**48 - 1
 _FEW: Final = 16
 """Records that are looked at one by one."""
 _ID_LENGTH: Final = 36
-_TIME_LENGTH: Final = 15
+TIME_LENGTH: Final = 15
 """Characters of an id that tell its time."""
 _NO_ID: Final = "the call id is not a UUIDv7"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -247,7 +247,7 @@ def started_ms(call_id: str) -> int:
     so that the primary key (id, started_at) is unique on the id alone.
     """
     if len(call_id) == _ID_LENGTH:
-        ms = _ms_of(call_id[:_TIME_LENGTH])
+        ms = _ms_of(call_id[:TIME_LENGTH])
         if ms is not None:
             return ms
     raise RowError(_NO_ID)
@@ -401,13 +401,15 @@ def _columns(records: Sequence[CallRecord], kinds: Kinds) -> Columns:
 
 
 def _times(ids: Column, kinds: Kinds) -> Column:
+    """Many of a batch began in the same millisecond: each is worked out once."""
     if set(map(len, ids)) != {_ID_LENGTH}:
         raise RowError(_NO_ID)
-    found = [*map(_ms_of, [call_id[:_TIME_LENGTH] for call_id in ids])]
-    known = [ms for ms in found if ms is not None]
-    if len(known) < len(found):
+    beginnings = [call_id[:TIME_LENGTH] for call_id in ids]
+    found = {beginning: _ms_of(beginning) for beginning in set(beginnings)}
+    if None in found.values():
         raise RowError(_NO_ID)
-    return (*map(kinds.time, known),)
+    times = {beginning: kinds.time(ms) for beginning, ms in found.items() if ms is not None}
+    return (*map(times.__getitem__, beginnings),)
 
 
 def _check_all(who: dict[str, Column], what: dict[str, Column], answer: dict[str, Column]) -> None:

@@ -30,7 +30,7 @@ from storage.rollups.measures import (
     error_kind,
 )
 from storage.rollups.routes import RouteLine, Routes, cleaned, is_routed
-from storage.rows import DEFAULT_TENANT, started_ms
+from storage.rows import DEFAULT_TENANT, TIME_LENGTH, started_ms
 from telemetry.outcome import Outcome
 from telemetry.record import CallRecord, UsageSource
 
@@ -145,9 +145,12 @@ def delta_of(records: Iterable[CallRecord]) -> Delta:
     groups: dict[tuple[Any, ...], _Group] = {}
     users: dict[tuple[Any, ...], _User] = {}
     routes = Routes()
+    hours: dict[str, int] = {}
     for record in records:
         who, what, route, answer, cost = record.who, record.what, record.route, record.answer, record.cost
-        hour = started_ms(record.id) // HOUR_MS
+        hour = hours.get(beginning := record.id[:TIME_LENGTH])  # calls come many to the millisecond
+        if hour is None:
+            hour = hours[beginning] = started_ms(record.id) // HOUR_MS
         alike = (
             hour, who.tenant, who.team, who.project, who.feature, who.environment, what.provider,
             answer.model or what.model, route.policy, route.experiment, route.variant,
