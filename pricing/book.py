@@ -189,7 +189,8 @@ class PriceBook:
 
     def _plain(self, query: PriceQuery, usage: Usage) -> Cost | None:
         """Nearly every call: text in, text out, all rates known. ``None``: it takes a bill."""
-        tariff = self.find(query.provider, query.model, query.asked).fixed
+        found = self._found.get((query.provider, query.model, query.asked))
+        tariff = None if found is None else found.fixed
         source = _CATALOGUE
         if tariff is None or self._has_conditions(query):
             tariff, source = self._tariff(query, usage)

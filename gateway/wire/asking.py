@@ -108,7 +108,7 @@ def of_agent(body: bytes, agent: object, limit: object) -> AskFields:
 def first_count(values: Iterable[object]) -> int | None:
     """The first value that is a sensible token limit."""
     for value in values:
-        if type(value) is int and 0 <= value <= MOST_TOKENS:
+        if value is not None and type(value) is int and 0 <= value <= MOST_TOKENS:
             return value
     return None
 

@@ -86,8 +86,6 @@ class Shape(Generic[T]):
 
 def text(value: object, limit: int = 256) -> str | None:
     """A short text that every store accepts; numbers become text; anything else is ``None``."""
-    if value is None:
-        return None
     if type(value) is str:
         if value.isascii() and "\0" not in value and len(value) <= limit:
             return value or None
