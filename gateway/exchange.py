@@ -65,14 +65,14 @@ class Exchange:
     )
 
     def __init__(
-        self, gear: Gear, client: Client, call: Call, progress: Progress, deadlines: Deadlines, *, close: bool
+        self, gear: Gear, client: Client, call: Call, progress: Progress, deadlines: Deadlines
     ) -> None:
         self.gear = gear
         self.client = client
         self.call = call
         self.progress = progress
         self.deadlines = deadlines
-        self.close_client = close
+        self.close_client = False
         """Close the app's connection after this answer."""
         self.connection: Connection | None = None
         self.connecting: asyncio.Task[None] | None = None

@@ -180,14 +180,8 @@ class Proxy:
             progress.request_bytes = len(body)
             yield None
             admitted = self._admit(call)
-            exchange = Exchange(
-                self._gear,
-                client,
-                call,
-                progress,
-                self._targets.deadlines(target),
-                close=self.retiring or not head.keep_alive,
-            )
+            exchange = Exchange(self._gear, client, call, progress, self._targets.deadlines(target))
+            exchange.close_client = self.retiring or not head.keep_alive
             exchange.notes = admitted.notes
             if rest:
                 exchange.hold_back(rest)
