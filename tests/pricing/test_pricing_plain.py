@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pricing.bill import Tariff, add_up, is_consistent, make_bill, round_amounts
-from pricing.book import PriceBook
+from pricing.book import PriceBook, PriceQuery
 from pricing.catalogue import load
 from pricing.plain import plain_cost, text_rates
 from pricing.units import ATTO_PER_NANO
@@ -80,6 +80,17 @@ def test_the_usual_call_goes_the_short_way() -> None:
     assert plain_cost(usage, tariff) == (250 + 140 + 40 + 60, 250, 140, 40, 60, 0)
     for field in ("input_audio", "images", "billed_input", "cache_write_1h", "web_searches"):
         assert plain_cost(msgspec.structs.replace(usage, **{field: 1}), tariff) is None
+
+
+def test_what_is_known_of_one_usage_says_nothing_of_another() -> None:
+    book = PriceBook(load())
+    heard = PriceQuery(
+        "openai", "gpt-4o-audio-preview", None, Usage(100, 20, input_audio=50), 1_760_000_000 * 10**9
+    )
+    plain = msgspec.structs.replace(heard, usage=Usage(100, 20))
+    assert book.price(heard) != book.price(plain)
+    assert book.price(msgspec.structs.replace(heard, plain=plain.usage)) == book.price(heard)
+    assert book.price(msgspec.structs.replace(plain, plain=plain.usage)) == book.price(plain)
 
 
 def test_rates_of_less_than_a_nano_are_rounded_once() -> None:

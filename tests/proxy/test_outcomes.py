@@ -336,6 +336,24 @@ async def test_strict_durability_holds_the_last_bytes_until_the_record_is_on_dis
     assert (await client.answer()).json() == openai_chat()
 
 
+async def test_an_answer_that_was_given_up_is_not_written_once_the_record_is_on_disk(
+    core: Core, upstream: ScriptedUpstream
+) -> None:
+    written = core.ledger.waiter = asyncio.get_running_loop().create_future()
+    upstream.play(reply(json=openai_chat()), reply(json=openai_chat("second")))
+    client = await RawClient.open(core.port)
+    client.request("POST", CHAT, json=ASK)
+    await core.record()
+    core.clock.ahead += 3_601
+    core.sweep()
+    assert (await client.answer()).status == 504
+    core.ledger.waiter = None
+    written.set_result(None)
+    client.request("POST", CHAT, json=ASK)
+    assert (await client.answer()).json() == openai_chat("second")
+    assert len(core.records) == 2
+
+
 async def test_the_record_is_kept_before_the_app_has_the_last_byte(
     core: Core, upstream: ScriptedUpstream
 ) -> None:

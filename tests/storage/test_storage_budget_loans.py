@@ -54,6 +54,16 @@ async def lose_a_loan(worker: Worker, tokens: int) -> None:
     await worker.end(call, tokens)
 
 
+async def test_a_part_that_is_of_no_use_is_not_lent(worker: Worker) -> None:
+    drawn_on = await made(worker, hard(1_000))
+    asked = [(980, 980, 980), (132, 21, 0), (132, 20, 20), (132, 0, 0)]
+    for loan, (need, least, lent) in enumerate(asked, start=1):
+        ask = Ask(drawn_on, need, least)
+        (grant,) = await leases.grant(worker.db, worker.name, [ask], worker.now_ms(), loan)
+        assert grant.amount == lent
+    assert (await standing(worker, drawn_on)).lent == 1_000
+
+
 async def test_what_was_lent_unheard_does_not_stay_lent(worker: Worker) -> None:
     drawn_on = await made(worker, hard(1_000_000))
     await lose_a_loan(worker, 100)

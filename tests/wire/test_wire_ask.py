@@ -20,6 +20,20 @@ def test_every_spelling_of_the_token_limit() -> None:
         assert of_body(json.dumps({"max_tokens": value}).encode()).max_tokens is None
 
 
+def test_texts_are_such_as_every_store_takes() -> None:
+    for sent, kept in (
+        ("gpt-4o", "gpt-4o"),
+        ("g\0pt", "gpt"),
+        ("m\u00fcller", "m\u00fcller"),
+        ("m\u00fc\0", "m\u00fc"),
+        ("a\ud800", "a?"),
+        ("x" * 300, "x" * 256),
+        ("", None),
+    ):
+        said = of_body(json.dumps({"model": sent, "user": sent}).encode())
+        assert (said.model, said.user) == (kept, kept)
+
+
 @pytest.mark.parametrize(
     ("value", "answers"), [(4, 4), (1, 1), (0, 1), (-3, 1), (True, 1), ("9", 1), (10**9, 128)]
 )

@@ -142,18 +142,23 @@ def quickly(wire: Wire, path: str, body: bytes) -> Reading | None:
 
 
 @pytest.mark.parametrize(
-    ("name", "details"),
-    [("openai_chat", "prompt_tokens_details"), ("openai_responses", "input_tokens_details")],
+    ("name", "details", "text"),
+    [
+        ("openai_chat", "prompt_tokens_details", "cached_tokens"),
+        ("openai_chat", "completion_tokens_details", "reasoning_tokens"),
+        ("openai_responses", "input_tokens_details", "cached_tokens"),
+        ("openai_responses", "output_tokens_details", "reasoning_tokens"),
+    ],
 )
-@pytest.mark.parametrize("kind", ["cached_tokens", "audio_tokens", "image_tokens"])
-def test_usage_of_text_alone_is_known_to_be_plain(name: str, details: str, kind: str) -> None:
+@pytest.mark.parametrize("kind", ["", "audio_tokens", "image_tokens"])
+def test_usage_of_text_alone_is_known_to_be_plain(name: str, details: str, text: str, kind: str) -> None:
     usual = WIRES.get(name).usual
     assert usual is not None
-    answer = USUAL[name] | {"usage": USUAL[name]["usage"] | {details: {kind: 2}}}
+    answer = USUAL[name] | {"usage": USUAL[name]["usage"] | {details: {kind or text: 2}}}
     found = usual(PATHS[name], json.dumps(answer).encode())
     assert found is not None
     assert found.usage is not None
-    assert found.plain is (found.usage if kind == "cached_tokens" else None)
+    assert found.plain is (None if kind else found.usage)
 
 
 def test_every_quick_way_is_tried() -> None:
